@@ -1,0 +1,116 @@
+"""Every error of ours, split by who must act. Each builds its own sentence and ends with the next step.
+
+NoetlError
+├── PlaybookError          the playbook's author       (exit 2)
+│   ├── InvalidPlaybook        every problem, each with its place
+│   └── ExpressionError        a template failed while it ran
+├── InvalidRequest         whoever asked                (exit 2)
+├── ToolError              the outside world            (retryable, retry_after)
+├── HistoryError           history against code
+│   ├── IllegalTransition      a decision of ours without an arrow
+│   └── UnknownSchema          a record whose writer schema nobody registered
+├── AccessRefused          who may not
+└── InfrastructureError    whoever runs the platform    (exit 3)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+class NoetlError(Exception):
+    """The root: catching it catches all of ours and nothing else."""
+
+
+class PlaybookError(NoetlError):
+    """The playbook's author must act."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One finding in a document. `line` and `column` count from 1."""
+
+    message: str
+    file: str
+    line: int
+    column: int
+    severity: Literal["error", "warning"] = "error"
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        hint = f"; {self.suggestion}" if self.suggestion else ""
+        return f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message}{hint}"
+
+
+class InvalidPlaybook(PlaybookError):
+    """A document that cannot run. Nothing was started; `problems` lists all that was found."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(map(str, problems)))
+
+
+class ExpressionError(PlaybookError):
+    """A template failed while it ran. Names its text and its place, never the values it read."""
+
+    def __init__(self, reason: str, *, text: str, place: str) -> None:
+        self.reason, self.text, self.place = reason, text, place
+        super().__init__(f"{place}: {reason} in `{text}`")
+
+
+class InvalidRequest(NoetlError):
+    """Whoever asked must ask differently."""
+
+
+class ToolError(NoetlError):
+    """A tool met the outside world and lost. `kind` is one of dsl's error kinds, shown as `error.kind`.
+
+    `retry_after` is in seconds, as the outside asked for it. `trace` is a traceback, capped by whoever records it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        retryable: bool = False,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+        trace: str | None = None,
+    ) -> None:
+        self.message, self.kind, self.retryable = message, kind, retryable
+        self.status, self.code, self.retry_after, self.trace = status, code, retry_after, trace
+        super().__init__(message)
+
+
+class HistoryError(NoetlError):
+    """What the log says and what the code can do disagree."""
+
+
+class IllegalTransition(HistoryError):
+    """A decision of our own has no arrow in the transition table: a fault of the program."""
+
+    def __init__(self, event: str, status: str, subject: str) -> None:
+        super().__init__(
+            f"{event} has no arrow from '{status}' for {subject}; report this with the execution's events"
+        )
+
+
+class UnknownSchema(HistoryError):
+    """A record's fingerprint is registered nowhere that we have read."""
+
+    def __init__(self, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+        super().__init__(
+            f"no schema with fingerprint {fingerprint} is registered; upgrade this process or register it"
+        )
+
+
+class AccessRefused(NoetlError):
+    """The asker may not."""
+
+
+class InfrastructureError(NoetlError):
+    """Whoever runs the platform must act: a broker, a disk, a store."""
