@@ -67,6 +67,7 @@ class ToolError(NoetlError):
     """A tool met the outside world and lost. `kind` is one of dsl's error kinds, shown as `error.kind`.
 
     `retry_after` is in seconds, as the outside asked for it. `trace` is a traceback, capped by whoever records it.
+    `value` is what the tool returned all the same (the body of an http 404).
     """
 
     def __init__(
@@ -79,7 +80,9 @@ class ToolError(NoetlError):
         code: str | None = None,
         retry_after: float | None = None,
         trace: str | None = None,
+        value: object = None,
     ) -> None:
+        self.value = value
         self.message, self.kind, self.retryable = message, kind, retryable
         self.status, self.code, self.retry_after, self.trace = status, code, retry_after, trace
         super().__init__(message)
@@ -114,3 +117,7 @@ class AccessRefused(NoetlError):
 
 class InfrastructureError(NoetlError):
     """Whoever runs the platform must act: a broker, a disk, a store."""
+
+
+class AppendUnknown(InfrastructureError):
+    """An append whose fate is unknown: repeat it byte for byte, or read it back; never decide anew."""

@@ -1,0 +1,314 @@
+"""Everything the event log can say. Facts are appended by whoever knows them; decisions by a partition's owner alone.
+
+What is released here is for ever: a change is a new schema version and an upcaster, never an edit.
+Times are seconds since the epoch, UTC, as the writer's clock had them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
+
+from noetl_stream.core.values import Error, Ref, Value
+
+Status: TypeAlias = Literal["COMPLETED", "FAILED", "CANCELLED"]
+
+ITEMS = -1
+"""The iteration number of the block that materialises a loop's collection."""
+ROUTE = -2
+"""The iteration number of the block that evaluates a step's `set` and arcs where they read a referenced value."""
+
+
+class BlockId(NamedTuple):
+    """A unit of work inside an execution. `epoch` counts the step's entries, `iteration` its loop's items, from 0."""
+
+    step: str
+    epoch: int
+    iteration: int
+
+    def __str__(self) -> str:
+        return f"{self.step}/{self.epoch}/{self.iteration}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """The parked block that waits for this execution."""
+
+    execution: int
+    block: BlockId
+    attempt: int
+    segment: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """A failed block is to be offered again `after` seconds, going on at `resume` (the worker's own notes)."""
+
+    after: float
+    resume: Value = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sleep:
+    """Park until `until`."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """Park until an execution of another playbook has ended (or, with wait False, has been started)."""
+
+    path: str
+    version: int | None
+    input: Value
+    identity: str
+    wait: bool = True
+    return_step: str | None = None
+    timeout: float | None = None
+
+
+Wait: TypeAlias = Sleep | Child
+
+
+# Facts about an execution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionRequested:
+    """Somebody asked for a playbook. Pins what will run; `identity` is the 128-bit hash, in hex, behind the id."""
+
+    identity: str
+    path: str
+    version: int
+    digest: str
+    catalog_offset: int
+    payload: Value
+    seed: str
+    time: float
+    tenant: str = "default"
+    actor: str | None = None
+    parent: Parent | None = None
+    return_step: str | None = None
+    reply_to: str | None = None
+    correlation: str | None = None
+    deadline: float | None = None
+    priority: str | None = None
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequested:
+    """Somebody asked to stop. Final once accepted."""
+
+    time: float
+    reason: str = ""
+    actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockClaimed:
+    """A run holds the block until `renew_by`; later claims by the same run renew it."""
+
+    block: BlockId
+    attempt: int
+    segment: int
+    run: str
+    renew_by: float
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockCompleted:
+    """The tool succeeded. `writes` are its `set`s ({"ctx.x": …}); `tries` counts in-slot attempts; `http` is the answer's head."""
+
+    block: BlockId
+    attempt: int
+    segment: int
+    run: str
+    result: Value
+    time: float
+    writes: Mapping[str, Value] = field(default_factory=dict)
+    tries: int = 1
+    duration_ms: float = 0.0
+    http: Value = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockFailed:
+    """The tool failed and its policy said `fail`, or `retry` after a while. `result` is what it still returned."""
+
+    block: BlockId
+    attempt: int
+    segment: int
+    run: str
+    error: Error
+    time: float
+    retry: Retry | None = None
+    result: Value = None
+    writes: Mapping[str, Value] = field(default_factory=dict)
+    tries: int = 1
+    duration_ms: float = 0.0
+    http: Value = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockParked:
+    """The block waits for something outside and holds no slot; its next segment goes on at `resume`."""
+
+    block: BlockId
+    attempt: int
+    segment: int
+    run: str
+    wait: Wait
+    time: float
+    resume: Value = None
+    writes: Mapping[str, Value] = field(default_factory=dict)
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildEnded:
+    """The execution a parked block waits for has ended, could not start, or (wait False) has been started."""
+
+    block: BlockId
+    attempt: int
+    segment: int
+    child: int
+    status: Literal["COMPLETED", "FAILED", "CANCELLED", "STARTED"]
+    time: float
+    result: Value = None
+    error: Error | None = None
+
+
+Outcome: TypeAlias = BlockCompleted | BlockFailed | BlockParked
+BlockFact: TypeAlias = BlockClaimed | Outcome | ChildEnded
+Fact: TypeAlias = ExecutionRequested | CancelRequested | BlockFact
+
+
+# What a decision says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A token on its way to a step, from the one that just finished."""
+
+    step: str
+    args: Value = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionStarted:
+    """Inputs rendered; a token stands at the entry step."""
+
+    workload: Mapping[str, Value]
+    entry: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEntered:
+    """A step's next epoch begins. `items` is the collection: a list, n for 0..n-1, a Ref, or None while it is materialised.
+
+    `total` is None until the collection is known. What the fold must know of the plan stands here: `loop`,
+    `parallel`, `on_error`.
+    """
+
+    step: str
+    epoch: int
+    total: int | None = 1
+    items: list[Value] | int | Ref | None = None
+    loop: bool = False
+    parallel: bool = False
+    on_error: Literal["fail", "continue"] = "fail"
+    via: str | None = None
+    args: Value = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockOffered:
+    """A block is put to its pool, for the first time or again."""
+
+    block: BlockId
+    attempt: int
+    segment: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildRequested:
+    """The child a parked block asked for is started."""
+
+    block: BlockId
+    attempt: int
+    segment: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFinished:
+    """A step's epoch is over: its `set` and the chosen arcs' are written, tokens go to `targets`.
+
+    A failed step without targets fails the execution once its running siblings have finished.
+    """
+
+    step: str
+    epoch: int
+    status: Literal["done", "failed", "skipped"]
+    targets: tuple[Target, ...] = ()
+    writes: Mapping[str, Value] = field(default_factory=dict)
+    error: Error | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionEnded:
+    """The last event of an execution."""
+
+    status: Status
+    result: Value = None
+    error: Error | None = None
+
+
+Move: TypeAlias = (
+    ExecutionStarted | StepEntered | BlockOffered | ChildRequested | StepFinished | ExecutionEnded
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """All that an owner decided at once. Identified by (machine, `after`): the offset up to which it had folded."""
+
+    fence: int
+    after: int
+    at: float
+    moves: tuple[Move, ...]
+
+
+# Facts about a partition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionTaken:
+    """An owner begins; this record's offset is its fence."""
+
+    owner: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRejected:
+    """The record at `offset` cannot be read and counts for no reader."""
+
+    offset: int
+    reason: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionQuarantined:
+    """Our own code failed on this execution: it is set aside, the partition goes on."""
+
+    fence: int
+    reason: str
+    time: float
+
+
+Event: TypeAlias = Fact | Decision | PartitionTaken | RecordRejected | ExecutionQuarantined

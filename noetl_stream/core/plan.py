@@ -1,0 +1,109 @@
+"""A playbook compiled: what `decide` needs of it, as values and callables. Built by `dsl`, read by everyone.
+
+Expressions arrive compiled. They are pure: the same scope yields the same value, for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+from noetl_stream.core.values import Value
+
+Scope: TypeAlias = Mapping[str, Any]
+Path: TypeAlias = tuple[str, ...]
+"""A constant look-up from a root name: `load.rows[0]` is ("load", "rows", "0"); ("*",) reads everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expression:
+    """A compiled template. `evaluate` raises ExpressionError, or NeedsPayload if a reference hides what it reads."""
+
+    evaluate: Callable[[Scope], Value]
+    reads: frozenset[Path] = frozenset()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arc:
+    """One way out of a step. `on` restricts it to failures; `writes` yields {"ctx.name": value}; `args` join the input."""
+
+    target: str
+    when: Expression | None = None
+    on: Literal["error"] | None = None
+    reads_event: bool = False
+    writes: Expression | None = None
+    args: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """How a step repeats. `items` yields a list, or an integer n for 0..n-1; `limit` bounds the blocks in flight."""
+
+    items: Expression
+    iterator: str
+    limit: int = 16
+    parallel: bool = False
+    on_error: Literal["fail", "continue"] = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A node of the plan. `index` is its position in the document: an arc to an equal or earlier one goes back.
+
+    `tool` belongs to the worker (dsl.tasks.Pipeline); None makes a router, decided without a block. `reads` are
+    the names its block is sent; `parts` the paths of its own result that expressions in `decide` will read.
+    """
+
+    name: str
+    index: int
+    tool: Any = None
+    loop: Loop | None = None
+    admit: Expression | None = None
+    writes: Expression | None = None
+    arcs: tuple[Arc, ...] = ()
+    inclusive: bool = False
+    on_no_match: Literal["complete", "quiet", "fail"] = "complete"
+    join: Literal["all", "any"] | int = "all"
+    pool: str = "default"
+    priority: str | None = None
+    reads: frozenset[Path] = frozenset()
+    parts: frozenset[Path] = frozenset()
+    offer_timeout: float = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A whole playbook, pinned: (path, version, digest) name it for ever; `workload` yields an execution's inputs."""
+
+    path: str
+    version: int
+    digest: str
+    catalog_offset: int = 0
+    entry: str
+    steps: Mapping[str, Step]
+    workload: Expression
+    deadline: float | None = None
+    metadata: Mapping[str, Value] = field(default_factory=dict)
+
+    @cached_property
+    def ahead(self) -> Mapping[str, frozenset[str]]:
+        """For each step, the steps that forward arcs can reach from it (itself not included)."""
+        found: dict[str, frozenset[str]] = {}
+        for step in sorted(self.steps.values(), key=lambda s: -s.index):
+            targets = self._forward(step)
+            found[step.name] = targets.union(*(found[t] for t in targets))
+        return found
+
+    @cached_property
+    def upstream(self) -> Mapping[str, frozenset[str]]:
+        """For each step, the distinct earlier steps with an arc to it; two or more make it a join."""
+        return {
+            name: frozenset(s.name for s in self.steps.values() if name in self._forward(s))
+            for name in self.steps
+        }
+
+    def _forward(self, step: Step) -> frozenset[str]:
+        return frozenset(a.target for a in step.arcs if self.steps[a.target].index > step.index)

@@ -1,0 +1,72 @@
+"""The shared cache as blocks see it: write once under a derived key, read by reference, never overwrite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from noetl_stream.core.events import BlockId
+from noetl_stream.core.values import Ref, Value
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameKey:
+    """Where a result lives: scoped by execution, block and attempt. The content's hash completes it when written."""
+
+    execution: int
+    block: BlockId
+    attempt: int
+    name: str = "result"
+
+
+class Frame(Protocol):
+    """A table by reference. In templates it is a list of rows; tools take it whole, without copying."""
+
+    ref: Ref
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Mapping[str, Value]: ...
+    def __iter__(self) -> Iterator[Mapping[str, Value]]: ...
+    def arrow(self) -> pa.Table:
+        """The table, memory-mapped where the store is local: nothing is copied until a column is computed on."""
+        ...
+
+    def polars(self) -> pl.LazyFrame:
+        """A lazy scan over the same bytes."""
+        ...
+
+    def path(self) -> Path:
+        """A local Arrow IPC file with these bytes, for a subprocess to map. Valid while the block runs."""
+        ...
+
+
+class Cache(Protocol):
+    """Immutable objects by reference.
+
+    Writing the same key and content twice is one object; two contents under one key are two objects. A write is
+    visible whole or not at all. Raises InfrastructureError if the store cannot be reached, ToolError(kind="client_error")
+    naming the reference if an object is gone.
+    """
+
+    async def put_table(
+        self, key: FrameKey, table: pa.Table, parts: Mapping[str, Value] | None = None
+    ) -> Ref: ...
+    async def put_json(
+        self, key: FrameKey, value: Value, parts: Mapping[str, Value] | None = None
+    ) -> Ref: ...
+    async def frame(self, ref: Ref) -> Frame:
+        """Open a table; remote bytes are brought to the local tier first."""
+        ...
+
+    async def json(self, ref: Ref) -> Value: ...
+    async def create(self, name: str, content: bytes) -> bool:
+        """Create-if-absent, for claims: False if somebody else was first."""
+        ...
+
+    async def close(self) -> None: ...
