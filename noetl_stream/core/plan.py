@@ -71,7 +71,6 @@ class Step:
     priority: str | None = None
     reads: frozenset[Path] = frozenset()
     parts: frozenset[Path] = frozenset()
-    offer_timeout: float = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)

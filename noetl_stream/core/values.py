@@ -15,12 +15,13 @@ class Ref:
     """A result in the shared cache. `parts` holds what conditions read of it, by path, so that nobody need fetch it.
 
     `bytes` is the stored size; `rows` and `schema` (a fingerprint) are set for tables; `sha256` is of the stored bytes.
+    A loop too large for an event is `chunks`: `uri` names (execution, step, epoch), each chunk holds 1,000 results by index.
     """
 
     uri: str
     bytes: int
     sha256: str
-    format: Literal["json", "arrow"]
+    format: Literal["json", "arrow", "chunks"]
     rows: int | None = None
     schema: str | None = None
     parts: Mapping[str, Value] = field(default_factory=dict)

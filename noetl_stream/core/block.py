@@ -1,0 +1,159 @@
+"""A block's life. Everything that affects it stands in one table, `ARROWS`; what has no arrow did not happen.
+
+offered → claimed → completed | failed | parked …; a failed block waits out its backoff and is offered again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, assert_never
+
+from noetl_stream.core.events import (
+    BlockClaimed,
+    BlockCompleted,
+    BlockFact,
+    BlockFailed,
+    BlockOffered,
+    BlockParked,
+    Child,
+    ChildEnded,
+    ChildRequested,
+    Sleep,
+    Wait,
+)
+from noetl_stream.core.values import Value
+
+OFFER_TIMEOUT = 600.0
+"""Seconds after which an offer without claim or outcome is sent again: below the block topics' retention."""
+
+BlockStatus: TypeAlias = Literal[
+    "new",
+    "offered",
+    "claimed",
+    "waiting",  # for its backoff
+    "parked",  # until a moment
+    "calling",  # wants a child execution
+    "started",  # its child runs
+    "ready",  # what it waited for is here
+    "completed",
+    "failed",
+]
+
+ARROWS: frozenset[tuple[BlockStatus, str, BlockStatus]] = frozenset(
+    {
+        ("new", "BlockOffered", "offered"),
+        ("offered", "BlockOffered", "offered"),
+        ("offered", "BlockClaimed", "claimed"),
+        ("offered", "BlockCompleted", "completed"),
+        ("offered", "BlockFailed", "failed"),
+        ("offered", "BlockFailed", "waiting"),
+        ("offered", "BlockParked", "parked"),
+        ("offered", "BlockParked", "calling"),
+        ("claimed", "BlockOffered", "offered"),
+        ("claimed", "BlockClaimed", "claimed"),
+        ("claimed", "BlockCompleted", "completed"),
+        ("claimed", "BlockFailed", "failed"),
+        ("claimed", "BlockFailed", "waiting"),
+        ("claimed", "BlockParked", "parked"),
+        ("claimed", "BlockParked", "calling"),
+        ("waiting", "BlockOffered", "offered"),
+        ("parked", "BlockOffered", "offered"),
+        ("calling", "ChildRequested", "started"),
+        ("started", "ChildEnded", "ready"),
+        ("started", "BlockOffered", "offered"),
+        ("ready", "BlockOffered", "offered"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One block in flight. `due` is when its timer fires; `wait` and `resume` are what the worker left behind."""
+
+    status: BlockStatus = "new"
+    attempt: int = 0
+    segment: int = 0
+    due: float | None = None
+    wait: Wait | None = None
+    resume: Value = None
+    answer: Value = None
+    answered: bool = False
+    tries: int = 0
+
+
+def move(block: Block, event: BlockFact | BlockOffered | ChildRequested, at: float) -> Block | None:
+    """The block after `event`, or None where the table has no arrow: an event from another life of this block."""
+    if not _same_life(block, event):
+        return None
+    after = _after(block, event, at)
+    return after if (block.status, type(event).__name__, after.status) in ARROWS else None
+
+
+def _same_life(block: Block, event: BlockFact | BlockOffered | ChildRequested) -> bool:
+    """Facts are fenced on attempt and segment; a child answers the segment that parked, which is one behind."""
+    segment = block.segment - 1 if isinstance(event, ChildEnded | ChildRequested) else block.segment
+    if (event.attempt, event.segment) != (block.attempt, segment):
+        return False
+    if isinstance(event, BlockClaimed) and block.status == "claimed":
+        return event.renew_by > (block.due or 0.0)
+    return True
+
+
+def _after(block: Block, event: BlockFact | BlockOffered | ChildRequested, at: float) -> Block:
+    match event:
+        case BlockOffered():
+            return _offered(block, at)
+        case BlockClaimed():
+            return replace(block, status="claimed", due=event.renew_by)
+        case BlockCompleted():
+            return replace(block, status="completed", due=None, tries=block.tries + event.tries)
+        case BlockFailed():
+            return _failed(block, event)
+        case BlockParked():
+            return _parked(block, event)
+        case ChildRequested():
+            return replace(block, status="started")
+        case ChildEnded():
+            return replace(block, status="ready", due=None, answer=_answer(event), answered=True)
+        case _:
+            assert_never(event)
+
+
+def _offered(block: Block, at: float) -> Block:
+    if block.status == "started":
+        block = replace(block, answer={"status": "TIMED_OUT"}, answered=True)
+    return replace(block, status="offered", due=at + OFFER_TIMEOUT)
+
+
+def _failed(block: Block, event: BlockFailed) -> Block:
+    tried = replace(block, tries=block.tries + event.tries, due=None)
+    if event.retry is None:
+        return replace(tried, status="failed")
+    due, attempt = event.time + event.retry.after, block.attempt + 1
+    again = replace(tried, status="waiting", attempt=attempt, segment=0, due=due, resume=event.retry.resume)
+    return replace(again, wait=None, answer=None, answered=False)
+
+
+def _parked(block: Block, event: BlockParked) -> Block:
+    match event.wait:
+        case Sleep(until=until):
+            status: BlockStatus = "parked"
+            due: float | None = until
+        case Child(timeout=timeout):
+            status, due = "calling", None if timeout is None else event.time + timeout
+        case _:
+            assert_never(event.wait)
+    after = replace(
+        block, status=status, segment=block.segment + 1, due=due, wait=event.wait, resume=event.resume
+    )
+    return replace(after, answer=None, answered=False, tries=block.tries + event.tries)
+
+
+def _answer(event: ChildEnded) -> Value:
+    error = event.error
+    return {
+        "status": event.status,
+        "execution_id": str(event.child),
+        "result": event.result,
+        "error": None if error is None else {"kind": error.kind, "message": error.message},
+    }
