@@ -8,7 +8,8 @@ NoetlError
 ├── ToolError              the outside world            (retryable, retry_after)
 ├── HistoryError           history against code
 │   ├── IllegalTransition      a decision of ours without an arrow
-│   └── UnknownSchema          a record whose writer schema nobody registered
+│   ├── UnknownSchema          a record whose writer schema nobody registered
+│   └── UndecodableRecord      bytes that are no record
 ├── AccessRefused          who may not
 └── InfrastructureError    whoever runs the platform    (exit 3)
 """
@@ -109,6 +110,14 @@ class UnknownSchema(HistoryError):
         super().__init__(
             f"no schema with fingerprint {fingerprint} is registered; upgrade this process or register it"
         )
+
+
+class UndecodableRecord(HistoryError):
+    """Bytes that are no record of ours, or not one that belongs where they stand."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"unreadable record: {reason}; look at its bytes with `noetl-stream dead-letters`")
 
 
 class AccessRefused(NoetlError):
