@@ -1,0 +1,71 @@
+"""A table by reference: a list of rows to templates, an Arrow table, a lazy Polars scan or a file to tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from noetl_stream.core.values import Ref, Value
+from noetl_stream.errors import InfrastructureError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_ROWS_AT_ONCE = 1024
+
+
+class MappedFrame:
+    """A `ports.frames.Frame` over a local Arrow IPC file.
+
+    An uncompressed file is memory-mapped: nothing is copied until a column is computed on.
+    """
+
+    def __init__(self, ref: Ref, path: Path) -> None:
+        self.ref = ref
+        self._path = path
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows) if self.ref.rows is None else self.ref.rows
+
+    def __getitem__(self, index: int) -> Mapping[str, Value]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"row {index} of {len(self)}")
+        row: Mapping[str, Value] = self._table.slice(index % len(self), 1).to_pylist()[0]
+        return row
+
+    def __iter__(self) -> Iterator[Mapping[str, Value]]:
+        for batch in self._table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+            yield from batch.to_pylist()
+
+    def arrow(self) -> pa.Table:
+        return self._table
+
+    def polars(self) -> pl.LazyFrame:
+        import polars as pl
+
+        return pl.scan_ipc(self._path, glob=False, hive_partitioning=False)
+
+    def path(self) -> Path:
+        return self._path
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        return open_table(self._path)
+
+
+def open_table(path: Path) -> pa.Table:
+    """The table of an Arrow IPC file, memory-mapped.
+
+    Raises:
+        InfrastructureError: the file is not what was written.
+    """
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except pa.ArrowInvalid as error:
+        raise InfrastructureError(
+            f"{path.name} in the cache is damaged ({error}); delete it and rebuild"
+        ) from error

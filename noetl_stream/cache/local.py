@@ -1,0 +1,115 @@
+"""The cache on a local disk: Arrow files that readers map, each written beside its place and linked into it whole."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from noetl_stream.cache.frames import MappedFrame
+from noetl_stream.cache.names import claim_name, gone, name_of
+from noetl_stream.cache.stored import Stored, decode_json, encode_json, stored_json, write_table
+from noetl_stream.core.values import Ref, Value
+from noetl_stream.errors import InfrastructureError
+from noetl_stream.ports.frames import Frame, FrameKey
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class LocalCache:
+    """A `ports.frames.Cache` under `root`, which several processes of one machine may share.
+
+    Objects are not synced to the end: after a power cut a torn one is told by its size and counts as gone.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def put_table(
+        self, key: FrameKey, table: pa.Table, parts: Mapping[str, Value] | None = None
+    ) -> Ref:
+        return await asyncio.to_thread(self._put, key, partial(write_table, table=table), parts)
+
+    async def put_json(self, key: FrameKey, value: Value, parts: Mapping[str, Value] | None = None) -> Ref:
+        content = encode_json(value)
+
+        def write(path: Path) -> Stored:
+            path.write_bytes(content)
+            return stored_json(content)
+
+        return await asyncio.to_thread(self._put, key, write, parts)
+
+    async def frame(self, ref: Ref) -> Frame:
+        return MappedFrame(ref, self._whole(ref))
+
+    async def json(self, ref: Ref) -> Value:
+        return decode_json(await asyncio.to_thread(self._read, ref))
+
+    async def create(self, name: str, content: bytes) -> bool:
+        return await asyncio.to_thread(self._create, claim_name(name), content)
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def _put(self, key: FrameKey, write: Callable[[Path], Stored], parts: Mapping[str, Value] | None) -> Ref:
+        with self._beside() as path:
+            stored = write(path)
+            self._link(path, stored.name(key))
+        return stored.ref(key, parts)
+
+    def _create(self, name: str, content: bytes) -> bool:
+        with self._beside() as path:
+            path.write_bytes(content)
+            return self._link(path, name)
+
+    @contextmanager
+    def _beside(self) -> Iterator[Path]:
+        with disk_errors(self._root):
+            beside = self._root / "unfinished"
+            beside.mkdir(parents=True, exist_ok=True)
+            file, name = tempfile.mkstemp(dir=beside)
+            os.close(file)
+            try:
+                yield Path(name)
+            finally:
+                os.unlink(name)
+
+    def _link(self, path: Path, name: str) -> bool:
+        target = self._root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, target)
+        except FileExistsError:
+            return False
+        return True
+
+    def _whole(self, ref: Ref) -> Path:
+        path = self._root / name_of(ref)
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            raise gone(ref) from None
+        if ref.bytes and size != ref.bytes:
+            raise gone(ref)
+        return path
+
+    def _read(self, ref: Ref) -> bytes:
+        with disk_errors(self._root):
+            return self._whole(ref).read_bytes()
+
+
+@contextmanager
+def disk_errors(root: Path) -> Iterator[None]:
+    """A disk that fails is the platform's to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise InfrastructureError(
+            f"the cache at {root} cannot be used ({error.strerror or error}); check space and permissions"
+        ) from error

@@ -1,0 +1,81 @@
+"""Where an object lives: a path of safe segments derived from its key, completed by the hash of its content.
+
+A step may be called anything. Segments are spelled in the letters that every store and file system keeps as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from typing import Literal
+
+from noetl_stream.core.values import Ref
+from noetl_stream.errors import ToolError
+from noetl_stream.ports.frames import FrameKey
+
+Format = Literal["json", "arrow"]
+
+SCHEME = "cache:"
+_HASH_DIGITS = 16
+_LONGEST_SEGMENT = 120
+_UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
+_NAME = re.compile(r"(?:[A-Za-z0-9_=-]+/)+[A-Za-z0-9_=-]+-([0-9a-f]{16})\.(json|arrow)")
+
+
+def segment(text: str) -> str:
+    """One path segment: other bytes than letters, digits, `_` and `-` become `=XX`; long ones end in their hash."""
+    safe = _UNSAFE.sub(lambda m: b"=%02X" % m[0][0], text.encode()).decode() or "="
+    if len(safe) <= _LONGEST_SEGMENT:
+        return safe
+    return f"{safe[:_LONGEST_SEGMENT]}={sha256(text.encode()).hexdigest()[:_HASH_DIGITS]}"
+
+
+def object_name(key: FrameKey, digest: str, format: Format) -> str:
+    """`execution/step/epoch/iteration/attempt/name-hash.format`."""
+    step, epoch, iteration = key.block
+    place = f"{key.execution}/{segment(step)}/{epoch}/{iteration}/{key.attempt}"
+    return f"{place}/{segment(key.name)}-{digest[:_HASH_DIGITS]}.{format}"
+
+
+def claim_name(name: str) -> str:
+    """Claims stand apart from results, under their whole name as one segment."""
+    return f"claims/{segment(name)}"
+
+
+def uri(name: str) -> str:
+    """A reference names the object, not the store: a cache that moves keeps its references."""
+    return SCHEME + name
+
+
+def name_of(ref: Ref) -> str:
+    """The object a reference names.
+
+    Raises:
+        ToolError: the reference is not one of ours. Nothing outside the cache can be named.
+    """
+    name = ref.uri.removeprefix(SCHEME)
+    if name == ref.uri or not _NAME.fullmatch(name):
+        raise ToolError(
+            f"'{ref.uri}' is no reference into the cache; pass the `_ref` of a result", kind="client_error"
+        )
+    return name
+
+
+def format_of(name: str) -> Format:
+    """What the stored bytes are."""
+    return "arrow" if name.endswith(".arrow") else "json"
+
+
+def digest_of(ref: Ref) -> str:
+    """The sha256 of the stored bytes in hex: whole if the reference has it, else as much as the name holds."""
+    match = _NAME.fullmatch(name_of(ref))
+    return ref.sha256 or (match[1] if match else "")
+
+
+def gone(ref: Ref) -> ToolError:
+    """The object is not there."""
+    return ToolError(
+        f"the result {ref.uri} is gone from the cache; run `noetl-stream cache rebuild`, or its step again",
+        kind="client_error",
+        code="gone",
+    )
