@@ -1,0 +1,144 @@
+"""All that should happen now and does not yet stand in the log.
+
+`decide` tries one move after another on a draft of the state until none is left; the fold later applies the same moves
+in the same way. It reads the log's state, the plan and `now`, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from noetl_stream.core.entering import enter
+from noetl_stream.core.events import (
+    BlockId,
+    BlockOffered,
+    ChildRequested,
+    ExecutionEnded,
+    ExecutionStarted,
+    Move,
+)
+from noetl_stream.core.execution import Execution, apply
+from noetl_stream.core.finishing import finish
+from noetl_stream.core.plan import Plan
+from noetl_stream.core.routing import is_join, may_enter
+from noetl_stream.core.run import Run
+from noetl_stream.core.scope import moment
+from noetl_stream.core.values import Error, Value
+from noetl_stream.errors import ExpressionError
+
+MOVES_PER_DECISION = 1_000
+"""A decision's length is bounded; what is left is decided next."""
+
+
+def decide(plan: Plan, execution: Execution, now: float) -> tuple[Move, ...]:
+    """The moves that follow from the state at `now`, in order; empty if there is nothing to do."""
+    draft, moves = execution.draft(), list[Move]()
+    while len(moves) < MOVES_PER_DECISION:
+        batch = _next(plan, draft, now)
+        if not batch:
+            break
+        for move in batch:
+            apply(draft, move, now)
+        moves += batch
+    return tuple(moves)
+
+
+def _next(plan: Plan, draft: Execution, now: float) -> tuple[Move, ...]:
+    """The next moves, by urgency: start, stop, timers and answers, running steps, waiting tokens, the end."""
+    if draft.status == "ended":
+        return ()
+    if draft.status == "requested" and draft.cancelled is None:
+        return (_start(plan, draft, now),)
+    if draft.cancelled is not None:
+        return (ExecutionEnded(status="CANCELLED", error=_cancelled(draft)),)
+    if draft.request.deadline is not None and draft.request.deadline <= now:
+        return (
+            ExecutionEnded(status="FAILED", error=Error(kind="timeout", message="the deadline has passed")),
+        )
+    return (
+        tuple(_wake(draft, now))
+        or next((m for name, run in draft.runs.items() if (m := _go_on(plan, draft, name, run, now))), ())
+        or next((m for name in draft.tokens if (m := _arrive(plan, draft, name, now))), ())
+        or _end(draft)
+    )
+
+
+def _start(plan: Plan, draft: Execution, now: float) -> Move:
+    """Render the inputs. A default that cannot be rendered ends the execution before it began."""
+    text = str(draft.id)
+    scope = {
+        "payload": draft.request.payload,
+        "input": draft.request.payload,
+        "execution_id": text,
+        "job": {"uuid": text, "execution_id": text},
+        "now": moment(now),
+    }
+    try:
+        return ExecutionStarted(workload=plan.workload.evaluate(scope), entry=plan.entry)
+    except ExpressionError as error:
+        return ExecutionEnded(
+            status="FAILED", error=Error(kind="validation", message=str(error), place=error.place)
+        )
+
+
+def _cancelled(draft: Execution) -> Error:
+    reason = draft.cancelled.reason if draft.cancelled else ""
+    return Error(kind="cancelled", message=reason or "cancelled on request")
+
+
+def _wake(draft: Execution, now: float) -> Iterator[Move]:
+    """Blocks whose timer has fired, whose answer is here, or who want their child started."""
+    for key in draft.awake:
+        block = draft.blocks[key]
+        kind = ChildRequested if block.status == "calling" else BlockOffered
+        yield kind(block=key, attempt=block.attempt, segment=_segment(block.segment, kind is ChildRequested))
+    if draft.alarm is not None and draft.alarm <= now:
+        for key, block in draft.blocks.items():
+            if block.due is not None and block.due <= now and key not in draft.awake:
+                yield BlockOffered(block=key, attempt=block.attempt, segment=block.segment)
+
+
+def _segment(segment: int, of_the_park: bool) -> int:
+    return segment - 1 if of_the_park else segment
+
+
+def _go_on(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tuple[Move, ...]:
+    """Offer what the loop's limit allows, or finish the step."""
+    if run.complete:
+        return finish(plan, draft, name, run, now)
+    if run.total is None or run.error is not None or draft.failure is not None:
+        return ()
+    loop = plan.steps[name].loop
+    free = (loop.limit if loop is not None else 1) - run.open
+    upto = min(run.total, run.next + free)
+    return tuple(_first_offer(BlockId(name, run.epoch, index)) for index in range(run.next, upto))
+
+
+def _first_offer(block: BlockId) -> Move:
+    return BlockOffered(block=block, attempt=0, segment=0)
+
+
+def _arrive(plan: Plan, draft: Execution, name: str, now: float) -> tuple[Move, ...]:
+    if draft.failure is not None or not may_enter(plan, draft, name):
+        return ()
+    tokens = draft.tokens[name]
+    together = tokens if is_join(plan, name) else tokens[:1]
+    return enter(plan, draft, plan.steps[name], together, now)
+
+
+def _end(draft: Execution) -> tuple[Move, ...]:
+    """No token is left, or a step failed and its running siblings have finished."""
+    if draft.failure is not None:
+        busy = any(run.open for run in draft.runs.values())
+        return () if busy else (ExecutionEnded(status="FAILED", error=draft.failure),)
+    if draft.runs or draft.tokens:
+        return ()
+    return (ExecutionEnded(status="COMPLETED", result=_result(draft)),)
+
+
+def _result(draft: Execution) -> Value:
+    """The result of the step a parent named, else of the last step that finished."""
+    if draft.request.return_step is not None:
+        return draft.results.get(draft.request.return_step)
+    last = max(draft.finished.items(), key=lambda item: item[1].seq, default=None)
+    return None if last is None else draft.results.get(last[0])

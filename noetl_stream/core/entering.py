@@ -1,0 +1,117 @@
+"""Entering a step: admission, and the collection of its loop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from noetl_stream.core.events import ITEMS, BlockId, BlockOffered, Move, StepEntered, StepFinished
+from noetl_stream.core.execution import Execution, Token
+from noetl_stream.core.plan import Loop, Plan, Step
+from noetl_stream.core.run import INLINE_BYTES, json_size
+from noetl_stream.core.scope import evaluate
+from noetl_stream.core.sites import entering
+from noetl_stream.core.values import Error, NeedsPayload, Ref, Value
+from noetl_stream.errors import ExpressionError
+
+
+def enter(
+    plan: Plan, draft: Execution, step: Step, tokens: tuple[Token, ...], now: float
+) -> tuple[Move, ...]:
+    """The moves by which waiting tokens enter a step together."""
+    last = tokens[-1]
+    scope = entering(plan, draft, step.name, last.via, last.args, now)
+    try:
+        if step.admit is not None and not evaluate(step.admit, scope):
+            return _closed(
+                draft, step, tokens, StepFinished(step=step.name, epoch=_epoch(draft, step), status="skipped")
+            )
+        return _open(draft, step, tokens, scope)
+    except ExpressionError as error:
+        failed = Error(kind="validation", message=str(error), step=step.name, place=error.place)
+        finished = StepFinished(step=step.name, epoch=_epoch(draft, step), status="failed", error=failed)
+        return _closed(draft, step, tokens, finished)
+
+
+def _epoch(draft: Execution, step: Step) -> int:
+    return draft.epochs.get(step.name, -1) + 1
+
+
+def _closed(draft: Execution, step: Step, tokens: tuple[Token, ...], end: StepFinished) -> tuple[Move, ...]:
+    """Entered and left at once, without a block."""
+    return (_entered(draft, step, tokens, total=0, items=None), end)
+
+
+def _open(
+    draft: Execution, step: Step, tokens: tuple[Token, ...], scope: Mapping[str, Value]
+) -> tuple[Move, ...]:
+    if step.loop is None:
+        return (_entered(draft, step, tokens, total=0 if step.tool is None else 1, items=None),)
+    try:
+        items = collection(evaluate(step.loop.items, scope), step.name)
+    except NeedsPayload:
+        items = None
+    if items is None or (isinstance(items, list) and json_size(items) > INLINE_BYTES):
+        block = BlockId(step.name, _epoch(draft, step), ITEMS)
+        return (
+            _entered(draft, step, tokens, total=None, items=None),
+            BlockOffered(block=block, attempt=0, segment=0),
+        )
+    return (
+        _entered(draft, step, tokens, total=items if isinstance(items, int) else len(items), items=items),
+    )
+
+
+def collection(found: Value, step: str) -> list[Value] | int | None:
+    """What a loop runs over: a list, or n for 0..n-1; None if only a worker can tell. Raises ExpressionError."""
+    match found:
+        case bool() | None:
+            pass
+        case int() if found >= 0:
+            return found
+        case list() | tuple():
+            return list(found)
+        case Mapping():
+            return [{"key": key, "value": value} for key, value in found.items()]
+        case Ref():
+            return None
+        case str():
+            return _listed(found, step)
+    raise ExpressionError(_unfit(type(found).__name__), text="in", place=f"step '{step}', loop")
+
+
+def _listed(text: str, step: str) -> list[Value]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise ExpressionError(_unfit("text that is no JSON list"), text="in", place=f"step '{step}', loop")
+    return found
+
+
+def _unfit(what: str) -> str:
+    return f"a loop needs a list, a mapping, a JSON list or a count, not {what}"
+
+
+def _entered(
+    draft: Execution,
+    step: Step,
+    tokens: tuple[Token, ...],
+    *,
+    total: int | None,
+    items: list[Value] | int | None,
+) -> StepEntered:
+    loop: Loop | None = step.loop
+    return StepEntered(
+        step=step.name,
+        epoch=_epoch(draft, step),
+        total=total,
+        items=items,
+        loop=loop is not None,
+        parallel=loop is not None and loop.parallel,
+        on_error=loop.on_error if loop is not None else "fail",
+        tokens=len(tokens),
+        via=tokens[-1].via,
+        args=tokens[-1].args,
+    )

@@ -1,0 +1,118 @@
+"""Finishing a step: its `set`, then its arcs, then the chosen arcs' `set` (dsl: order at completion)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from noetl_stream.core.events import ROUTE, BlockId, BlockOffered, Move, StepFinished, Target
+from noetl_stream.core.execution import Execution
+from noetl_stream.core.plan import Arc, Plan, Step
+from noetl_stream.core.run import Run, loop_name
+from noetl_stream.core.scope import Facts, evaluate
+from noetl_stream.core.sites import Ending, facts, leaving, led_here
+from noetl_stream.core.values import Error, NeedsPayload, Value
+from noetl_stream.errors import ExpressionError
+
+View: TypeAlias = Callable[[Mapping[str, Value]], Mapping[str, Any]]
+"""The scope of a step's ending, after some writes."""
+
+
+def finish(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tuple[Move, ...]:
+    """The move that ends a step, or the offer of a block that evaluates its ending where only a worker can."""
+    end = StepFinished(step=name, epoch=run.epoch, status="failed" if run.error else "done", error=run.error)
+    if run.routed is not None:
+        return (_routed(end, run.routed),)
+    known, ended = ending(plan, draft, name, run, now)
+    try:
+        return (conclude(plan.steps[name], end, lambda writes: leaving(known, ended, writes)),)
+    except NeedsPayload:
+        if run.error is not None:
+            return (end,)
+        return (BlockOffered(block=BlockId(name, run.epoch, ROUTE), attempt=0, segment=0),)
+    except ExpressionError as error:
+        failed = Error(kind="validation", message=str(error), step=name, place=error.place)
+        return (replace(end, status="failed", error=failed),)
+
+
+def ending(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tuple[Facts, Ending]:
+    """What a step's `set` and arcs may read."""
+    after = with_loop_writes(draft, run)
+    site = f"{name}/{run.epoch}/out"
+    known = facts(plan, after, site, now, via=run.via, error=led_here(draft, run.via))
+    ended = Ending(
+        step=name,
+        result=_result(draft, name, run),
+        error=run.error,
+        http=run.http,
+        tries=run.tries,
+        duration_ms=run.duration_ms,
+        loop=run.loop,
+        args=run.args,
+        variables=run.variables,
+    )
+    return known, ended
+
+
+def _result(draft: Execution, name: str, run: Run) -> Value:
+    return None if run.spilt and run.error is not None else run.result(loop_name(draft.id, name, run.epoch))
+
+
+def with_loop_writes(draft: Execution, run: Run) -> Execution:
+    """What the iterations of a parallel loop wrote counts from its end on, the last index last."""
+    if not run.writes:
+        return draft
+    ctx = dict(draft.ctx)
+    for index in sorted(run.writes):
+        ctx |= {name.removeprefix("ctx."): value for name, value in run.writes[index].items()}
+    return replace(draft, ctx=ctx)
+
+
+def conclude(step: Step, end: StepFinished, view: View) -> StepFinished:
+    """Evaluate a step's ending. A failed step runs no `set` and takes only arcs that ask for failures."""
+    writes: dict[str, Value] = {}
+    if step.writes is not None and end.error is None:
+        writes |= evaluate(step.writes, view(writes))
+    scope, targets = view(writes), dict[str, Target]()
+    for arc in _chosen(step, end, scope):
+        if arc.writes is not None:
+            writes |= evaluate(arc.writes, scope)
+        args = None if arc.args is None else evaluate(arc.args, view(writes))
+        targets.setdefault(arc.target, Target(step=arc.target, args=args))
+    if not targets and step.arcs and end.error is None and step.on_no_match == "fail":
+        error = Error(kind="validation", message=f"no arc of step '{step.name}' matches", step=step.name)
+        return replace(end, status="failed", error=error, writes=writes)
+    return replace(end, writes=writes, targets=tuple(targets.values()))
+
+
+def _chosen(step: Step, end: StepFinished, scope: Mapping[str, Any]) -> Iterator[Arc]:
+    for arc in step.arcs:
+        if _applies(arc, end) and (arc.when is None or evaluate(arc.when, scope)):
+            yield arc
+            if not step.inclusive:
+                return
+
+
+def _applies(arc: Arc, end: StepFinished) -> bool:
+    if end.error is None:
+        return arc.on is None
+    return arc.on == "error" or arc.reads_event
+
+
+def _routed(end: StepFinished, found: Mapping[str, Value]) -> StepFinished:
+    """What a worker found out for us: the ending it concluded."""
+    targets = tuple(Target(step=t["step"], args=t["args"]) for t in found["targets"])
+    if found["error"] is not None:
+        error = Error(kind="validation", message=found["error"], step=end.step)
+        return replace(end, status="failed", error=error, writes=found["writes"])
+    return replace(end, targets=targets, writes=found["writes"])
+
+
+def routed(end: StepFinished) -> Mapping[str, Value]:
+    """A worker's conclusion as the result of its ROUTE block: the inverse of what the owner reads from it."""
+    return {
+        "targets": [{"step": t.step, "args": t.args} for t in end.targets],
+        "writes": dict(end.writes),
+        "error": None if end.error is None else end.error.message,
+    }

@@ -1,0 +1,55 @@
+"""Which names a template sees, and which of two things with one name it gets. Shared by analysis and scopes.
+
+A bare name is looked up in this order: the unshadowable names; the names of this pipeline's tasks and of their
+`set`s; the iterator; a step that has a result; a key of ctx; a key of workload; the last names. A step without a
+result shadows nothing.
+"""
+
+from __future__ import annotations
+
+UNSHADOWABLE = (
+    "workload",
+    "ctx",
+    "iter",
+    "steps",
+    "output",
+    "event",
+    "keychain",
+    "execution_id",
+    "job",
+    "now",
+    "token",
+)
+LAST = (
+    "input",
+    "result",
+    "response",
+    "error",
+    "payload",
+    "env",
+    "spec",
+    "loop_index",
+    "path",
+    "version",
+    "__frame_max_rows",
+)
+DRAWN = frozenset({"now", "token"})
+"""Names that are called: the only values of a scope that templates may call."""
+
+ENVELOPE = frozenset(
+    {
+        "status",
+        "data",
+        "response",
+        "error",
+        "http",
+        "ref",
+        "meta",
+        "attempts",
+        "timing",
+    }
+)
+"""The keys of an envelope; anything else looked up on one is answered by its data."""
+
+EVENT_NAMES = {"call.done": "step.done", "call.error": "step.failed"}
+"""Older spellings of event names and what they mean."""

@@ -1,0 +1,183 @@
+"""The fold of one partition: which records count. Every reader, live or replaying, takes its verdict from here.
+
+A fence orders owners, `after` orders a machine's decisions, identity tells a repetition from a stranger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from noetl_stream.core.done import WINDOW, DoneSet, Ended, tail_of
+from noetl_stream.core.events import (
+    BlockFact,
+    CancelRequested,
+    Decision,
+    Event,
+    ExecutionEnded,
+    ExecutionQuarantined,
+    ExecutionRequested,
+    Move,
+    PartitionTaken,
+    RecordRejected,
+)
+from noetl_stream.core.execution import Execution, request
+from noetl_stream.core.machine import Machine, Verdict
+from noetl_stream.core.messages import ReplyAgain, StoreChunk
+from noetl_stream.core.values import Error
+from noetl_stream.errors import IllegalTransition
+
+
+@dataclass(slots=True)
+class Partition:
+    """Everything folded so far. `log_time` is the newest time any record carried, in seconds."""
+
+    fence: int = -1
+    log_time: float = 0.0
+    machines: dict[int, Execution] = field(default_factory=dict)
+    done: DoneSet = field(default_factory=DoneSet)
+    precancelled: dict[int, CancelRequested] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What a record did: its verdict, the machine it concerns (also one that just ended), and what must be sent."""
+
+    verdict: Verdict
+    machine: Execution | None = None
+    moves: tuple[Move, ...] = ()
+    chunks: tuple[StoreChunk, ...] = ()
+    again: ReplyAgain | None = None
+
+
+STALE = Folded(verdict="stale")
+
+
+def evolve(partition: Partition, machine: int, event: Event, offset: int) -> Folded:
+    """Fold one record, in place. Total: whatever the log holds gets a verdict.
+
+    Raises IllegalTransition only for a decision that its own maker could never have made: a fault of the program.
+    """
+    match event:
+        case PartitionTaken():
+            partition.fence = offset
+            return Folded(verdict="accepted")
+        case Decision():
+            _tick(partition, event.at)
+            return _decision(partition, machine, event, offset)
+        case ExecutionRequested():
+            _tick(partition, event.time)
+            return _request(partition, machine, event, offset)
+        case RecordRejected():
+            return Folded(verdict="accepted")
+        case ExecutionQuarantined():
+            return _quarantine(partition, machine, event, offset)
+        case _:
+            _tick(partition, event.time)
+            return _fact(partition, machine, event, offset)
+
+
+def _tick(partition: Partition, time: float) -> None:
+    partition.log_time = max(partition.log_time, time)
+
+
+def fenced(partition: Partition, fence: int) -> bool:
+    """Whether a record was written under another fence than the newest."""
+    return fence != partition.fence
+
+
+def repeated(machine: Machine, decision: Decision) -> bool:
+    """Whether this decision, or one made after it, was accepted before."""
+    return decision.after <= machine.decided
+
+
+def _request(partition: Partition, machine: int, event: ExecutionRequested, offset: int) -> Folded:
+    known, ended = partition.machines.get(machine), partition.done.find(machine)
+    if known is None and ended is None:
+        born = partition.machines[machine] = request(machine, event, offset)
+        early = partition.precancelled.pop(machine, None)
+        if early is not None:
+            born.fold(early, offset)
+        return Folded(verdict="accepted", machine=born)
+    same = (
+        known.request.identity == event.identity
+        if known
+        else ended is not None and ended.tail == tail_of(event.identity)
+    )
+    if not same:
+        return Folded(verdict="rejected")
+    return Folded(verdict="duplicate", machine=known, again=_again(machine, event, ended))
+
+
+def _again(machine: int, event: ExecutionRequested, ended: Ended | None) -> ReplyAgain | None:
+    if ended is None or event.reply_to is None:
+        return None
+    return ReplyAgain(
+        execution=machine, offset=ended.offset, reply_to=event.reply_to, correlation=event.correlation
+    )
+
+
+def _fact(partition: Partition, machine: int, event: BlockFact | CancelRequested, offset: int) -> Folded:
+    known = partition.machines.get(machine)
+    if known is not None:
+        verdict, chunks = known.fold(event, offset)
+        return Folded(verdict=verdict, machine=known, chunks=chunks)
+    if isinstance(event, CancelRequested) and partition.done.find(machine) is None:
+        return Folded(verdict=_precancel(partition, machine, event))
+    return STALE
+
+
+def _precancel(partition: Partition, machine: int, event: CancelRequested) -> Verdict:
+    """A cancel that overtook its request waits for it, as long as a repeated request would be recognised."""
+    if machine in partition.precancelled:
+        return "duplicate"
+    oldest = partition.log_time - WINDOW
+    for gone in [m for m, c in partition.precancelled.items() if c.time < oldest]:
+        del partition.precancelled[gone]
+    partition.precancelled[machine] = event
+    return "accepted"
+
+
+def _decision(partition: Partition, machine: int, event: Decision, offset: int) -> Folded:
+    known = partition.machines.get(machine)
+    if known is None or fenced(partition, event.fence):
+        return STALE
+    if repeated(known, event):
+        return Folded(verdict="duplicate", machine=known)
+    if known.overtaken(event):
+        return Folded(verdict="stale", machine=known)
+    after = known.draft()
+    try:
+        chunks = _carry_out(after, event)
+    except IllegalTransition:
+        if known.latest > event.after:
+            return Folded(verdict="stale", machine=known)
+        raise
+    _settle(partition, after, offset)
+    return Folded(verdict="accepted", machine=after, moves=event.moves, chunks=chunks)
+
+
+def _carry_out(machine: Execution, event: Decision) -> tuple[StoreChunk, ...]:
+    chunks = tuple(chunk for move in event.moves for chunk in machine.apply(move, event.at))
+    machine.decided = event.after
+    if machine.alarm is not None and machine.alarm <= event.at:
+        machine.alarm = machine.next_due()
+    return chunks
+
+
+def _settle(partition: Partition, machine: Execution, offset: int) -> None:
+    """Keep what lives; remember what ended."""
+    if not machine.over:
+        partition.machines[machine.id] = machine
+        return
+    partition.machines.pop(machine.id, None)
+    partition.done.add(machine.id, Ended(offset, tail_of(machine.request.identity)), partition.log_time)
+
+
+def _quarantine(partition: Partition, machine: int, event: ExecutionQuarantined, offset: int) -> Folded:
+    known = partition.machines.get(machine)
+    if known is None or fenced(partition, event.fence):
+        return STALE
+    end = ExecutionEnded(status="FAILED", error=Error(kind="quarantined", message=event.reason))
+    known.status, known.ended = "ended", end
+    _settle(partition, known, offset)
+    return Folded(verdict="accepted", machine=known, moves=(end,))

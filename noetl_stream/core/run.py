@@ -1,0 +1,199 @@
+"""One epoch of one step: which iterations ran, what they gave. Its size does not grow with the loop beyond a chunk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+from urllib.parse import quote
+
+from noetl_stream.core.events import ITEMS, ROUTE, StepEntered, StepFinished
+from noetl_stream.core.messages import StoreChunk
+from noetl_stream.core.values import Error, Ref, Value
+
+CHUNK = 1_000
+"""Iterations per stored chunk of results."""
+INLINE_BYTES = 64 * 1024
+"""A collection or a loop's results up to this size (as JSON) stay in the log; larger ones go to the cache."""
+
+
+def json_size(value: Value) -> int:
+    """Bytes of `value` as JSON, about; cheap for scalars. References count as 200."""
+    match value:
+        case None | bool() | int() | float():
+            return 8
+        case str():
+            return len(value) + 2
+        case _:
+            return len(json.dumps(value, default=_sized, separators=(",", ":")))
+
+
+def _sized(ref: object) -> str:
+    return "." * 200
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """A step while it runs. Iterations below `next` were started; those in flight are the execution's blocks.
+
+    `writes` waits for the end of a parallel loop, by index; elsewhere a `ctx` write counts at once. `variables` are
+    `step.*` and, without a loop, `iter.*`. `failed` is a bitset of iterations that failed.
+    """
+
+    epoch: int
+    total: int | None
+    items: list[Value] | int | Ref | None
+    loop: bool
+    parallel: bool
+    on_error: Literal["fail", "continue"]
+    entered_at: float
+    via: str | None = None
+    args: Value = None
+    next: int = 0
+    open: int = 0
+    ended: int = 0
+    failed: int = 0
+    tries: int = 0
+    error: Error | None = None
+    http: Value = None
+    duration_ms: float = 0.0
+    results: dict[int, Value] = field(default_factory=dict)
+    result_bytes: int = 0
+    filled: dict[int, int] = field(default_factory=dict)
+    writes: dict[int, Mapping[str, Value]] = field(default_factory=dict)
+    variables: dict[str, Value] = field(default_factory=dict)
+    routed: Value = None
+
+    @classmethod
+    def entered(cls, event: StepEntered, at: float) -> Run:
+        return cls(
+            epoch=event.epoch,
+            total=event.total,
+            items=event.items,
+            loop=event.loop,
+            parallel=event.parallel,
+            on_error=event.on_error,
+            entered_at=at,
+            via=event.via,
+            args=event.args,
+        )
+
+    def draft(self) -> Run:
+        """A copy whose counters may be moved by decisions; what only facts change is shared."""
+        return replace(self)
+
+    @property
+    def complete(self) -> bool:
+        """Nothing in flight, and nothing left to start."""
+        return (
+            self.open == 0 and self.total is not None and (self.error is not None or self.next >= self.total)
+        )
+
+    @property
+    def chunked(self) -> bool:
+        return self.total is not None and self.total > CHUNK
+
+    def last_open(self) -> bool:
+        """Whether the next outcome is the last: only then does it matter to more than its own loop."""
+        return self.open == 1 and self.total is not None and self.next >= self.total
+
+    def keep(self, index: int, result: Value) -> Iterator[int]:
+        """Record one iteration's result; yields the number of a chunk that is now full."""
+        self.ended += 1
+        self.results[index] = result
+        self.result_bytes += json_size(result)
+        if self.chunked:
+            chunk = index // CHUNK
+            self.filled[chunk] = self.filled.get(chunk, 0) + 1
+            if self.filled[chunk] == self._chunk_length(chunk):
+                yield chunk
+
+    def chunk(self, number: int) -> tuple[Value, ...]:
+        """A full chunk's results, in index order."""
+        return tuple(self.results[i] for i in self._indices(number))
+
+    def drop(self, number: int) -> None:
+        """Forget a chunk that is on its way to the cache."""
+        for index in self._indices(number):
+            del self.results[index]
+
+    def _indices(self, number: int) -> range:
+        return range(number * CHUNK, number * CHUNK + self._chunk_length(number))
+
+    def _chunk_length(self, chunk: int) -> int:
+        return min(CHUNK, (self.total or 0) - chunk * CHUNK)
+
+    def stats(self) -> dict[str, int]:
+        failed = self.failed.bit_count()
+        return {"total": self.total or 0, "success": self.ended - failed, "failed": failed}
+
+    def result(self, name: str) -> Value:
+        """The step's result as readers see it; `name` is its base in the cache if it does not fit an event."""
+        if not self.loop:
+            return self.results.get(0)
+        if self.spilt:
+            return self._reference(name)
+        results = [self.results.get(i) for i in range(self.total or 0)]
+        return {"results": results, "data": results, **self._summary()}
+
+    @property
+    def spilt(self) -> bool:
+        return self.loop and (self.chunked or self.result_bytes > INLINE_BYTES)
+
+    def _reference(self, name: str) -> Ref:
+        summary = self._summary()
+        parts = {**summary, **{f"stats.{k}": v for k, v in summary["stats"].items()}}
+        return Ref(
+            uri=name, bytes=self.result_bytes, sha256="", format="chunks", rows=self.total, parts=parts
+        )
+
+    def _summary(self) -> dict[str, Value]:
+        stats = self.stats()
+        return {"stats": stats, "count": stats["total"], "status": "partial" if stats["failed"] else "ok"}
+
+
+def loop_name(execution: int, step: str, epoch: int) -> str:
+    """Where a loop's chunks live in the cache: `<name>/<chunk>`. Derived, so that a rebuild writes the same."""
+    return f"loops/{execution}/{quote(step, safe='')}/{epoch}"
+
+
+def spill(execution: int, step: str, run: Run, chunk: int) -> StoreChunk:
+    """A full chunk for the cache."""
+    return StoreChunk(name=f"{loop_name(execution, step, run.epoch)}/{chunk}", results=run.chunk(chunk))
+
+
+def is_iteration(index: int) -> bool:
+    """Whether a block does a step's work, rather than its collection (ITEMS) or its routing (ROUTE)."""
+    return index not in (ITEMS, ROUTE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What stays of a step's latest epoch. `seq` orders it among the execution's entries and ends."""
+
+    epoch: int
+    status: Literal["done", "failed", "skipped"]
+    seq: int
+    tries: int
+    iterations: int
+    entered_at: float
+    ended_at: float
+    error: Error | None
+    http: Value
+    duration_ms: float
+
+    @classmethod
+    def of(cls, run: Run, event: StepFinished, *, seq: int, at: float) -> Finished:
+        return cls(
+            epoch=run.epoch,
+            status=event.status,
+            seq=seq,
+            tries=run.tries,
+            iterations=run.total or 0,
+            entered_at=run.entered_at,
+            ended_at=at,
+            error=event.error,
+            http=run.http,
+            duration_ms=run.duration_ms,
+        )

@@ -1,0 +1,127 @@
+"""The scopes in which `decide` evaluates a step's expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from noetl_stream.core.execution import Execution
+from noetl_stream.core.plan import Plan
+from noetl_stream.core.run import Finished
+from noetl_stream.core.scope import EventName, Facts, envelope, error_fields, names
+from noetl_stream.core.values import Error, Ref, Result, Value
+
+
+def facts(plan: Plan, execution: Execution, site: str, at: float, **more: Any) -> Facts:
+    """What the execution knows at a site."""
+    known: dict[str, Any] = {
+        "workload": execution.workload,
+        "ctx": execution.ctx,
+        "results": execution.results,
+        "steps": Steps(execution),
+    }
+    return Facts(
+        execution=execution.id,
+        path=plan.path,
+        version=plan.version,
+        seed=execution.request.seed,
+        at=at,
+        site=site,
+        spec=plan.metadata.get("spec"),
+        **(known | more),
+    )
+
+
+class Steps(Mapping[str, Mapping[str, Value]]):
+    """The envelopes of the steps that have finished, made only when read."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+
+    def __getitem__(self, name: str) -> Mapping[str, Value]:
+        return step_fields(self._execution, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._execution.finished)
+
+    def __len__(self) -> int:
+        return len(self._execution.finished)
+
+
+def step_fields(execution: Execution, name: str) -> Mapping[str, Value]:
+    """`steps.<name>`: the envelope of a step that has finished."""
+    ended: Finished = execution.finished[name]
+    result = execution.results.get(name)
+    return {
+        "status": ended.status,
+        "attempts": ended.tries,
+        "error": None if ended.error is None else error_fields(ended.error),
+        "started_at": ended.entered_at,
+        "finished_at": ended.ended_at,
+        "data": result,
+        "ref": result.uri if isinstance(result, Ref) else None,
+    }
+
+
+def entering(
+    plan: Plan, execution: Execution, step: str, via: str | None, args: Value, at: float
+) -> Mapping[str, Any]:
+    """Where a step's admission and its loop's collection are evaluated."""
+    known = facts(plan, execution, f"{step}/in", at, via=via, error=led_here(execution, via))
+    return names(known, last={"input": args or {}})
+
+
+def led_here(execution: Execution, via: str | None) -> Error | None:
+    """The error of the step that sent the token, if it failed."""
+    ended = execution.finished.get(via) if via is not None else None
+    return None if ended is None else ended.error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a step's run ended: what its `set` and arcs may read beyond the execution's facts."""
+
+    step: str
+    result: Value
+    error: Error | None = None
+    http: Value = None
+    tries: int = 1
+    duration_ms: float = 0.0
+    loop: bool = False
+    args: Value = None
+    variables: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def event(self) -> str:
+        return "step.failed" if self.error is not None else "loop.done" if self.loop else "step.done"
+
+
+def leaving(known: Facts, ending: Ending, writes: Mapping[str, Value]) -> Mapping[str, Any]:
+    """Where a finished step's `set` and arcs are evaluated, after `writes` ({"ctx.x": …}) have been written."""
+    after = replace(
+        known,
+        ctx={**known.ctx, **_scoped(writes, "ctx.")},
+        results={**known.results, ending.step: ending.result},
+        error=ending.error or known.error,
+    )
+    variables = {**ending.variables, **writes}
+    output = envelope(
+        ending.result,
+        error=ending.error,
+        http=ending.http,
+        attempt=ending.tries,
+        duration_ms=ending.duration_ms,
+    )
+    fixed = {
+        "output": output,
+        "event": {"name": EventName(ending.event)},
+        "step": _scoped(variables, "step."),
+        "iter": _scoped(variables, "iter."),
+    }
+    own = Result(ending.result)
+    return names(after, fixed=fixed, last={"result": own, "response": own, "input": ending.args or {}})
+
+
+def _scoped(writes: Mapping[str, Value], prefix: str) -> dict[str, Value]:
+    return {name.removeprefix(prefix): value for name, value in writes.items() if name.startswith(prefix)}
