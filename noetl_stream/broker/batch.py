@@ -1,0 +1,139 @@
+"""Kafka's record batch, version 2: what the broker must read, check and stamp. Records inside stay opaque.
+
+The layout is https://kafka.apache.org/documentation/#recordbatch. The CRC covers everything behind itself, so the
+broker may stamp the base offset, which stands before it, without touching what the producer signed.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from crc32c import crc32c
+from kio.schema.errors import ErrorCode
+
+from noetl_stream.broker.refusal import Refused
+
+_HEADER = struct.Struct(">qiibIhiqqqhii")
+HEADER_SIZE = _HEADER.size
+_BASE_OFFSET = struct.Struct(">q")
+_LEADER_EPOCH = struct.Struct(">i")
+_LENGTH_COVERS_FROM = 12
+_CRC_AT = 17
+_CRC_COVERS_FROM = 21
+_MAGIC = 2
+_TRANSACTIONAL = 0x10
+_CONTROL = 0x20
+_LOWEST_LENGTH = HEADER_SIZE - _LENGTH_COVERS_FROM
+_CONTROL_TYPE_AT = HEADER_SIZE + 7
+_MAX_SEQUENCE = 0x7FFFFFFF
+
+
+Octets = bytes | bytearray | memoryview
+
+
+class BatchHeader(NamedTuple):
+    """The 61 bytes before the records. A tuple, because recovery reads millions of them."""
+
+    base_offset: int
+    length: int
+    leader_epoch: int
+    magic: int
+    crc: int
+    attributes: int
+    last_offset_delta: int
+    base_timestamp: int
+    max_timestamp: int
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    record_count: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole batch."""
+        return self.length + _LENGTH_COVERS_FROM
+
+    @property
+    def next_offset(self) -> int:
+        return self.base_offset + self.last_offset_delta + 1
+
+    @property
+    def last_sequence(self) -> int:
+        return (self.base_sequence + self.last_offset_delta) & _MAX_SEQUENCE
+
+    @property
+    def transactional(self) -> bool:
+        return bool(self.attributes & _TRANSACTIONAL)
+
+    @property
+    def control(self) -> bool:
+        return bool(self.attributes & _CONTROL)
+
+    @property
+    def plausible(self) -> bool:
+        """Whether these bytes can be a header at all; the CRC decides whether they are one."""
+        return self.magic == _MAGIC and self.length >= _LOWEST_LENGTH and self.last_offset_delta >= 0
+
+
+def read_header(source: Octets, at: int = 0) -> BatchHeader:
+    """The header at `at`; `source` must hold all its 61 bytes."""
+    return BatchHeader._make(_HEADER.unpack_from(source, at))
+
+
+def intact(header: BatchHeader, batch: Octets) -> bool:
+    """Whether the CRC over the whole batch holds."""
+    return crc32c(memoryview(batch)[_CRC_COVERS_FROM : header.size]) == header.crc
+
+
+def check_produced(records: bytes | None, max_bytes: int) -> BatchHeader:
+    """The header of what a producer sent, which must be exactly one sound batch.
+
+    Raises:
+        Refused: too short, of an old format, too large, corrupt, several batches, or reserved to the broker.
+    """
+    if records is None or len(records) < HEADER_SIZE:
+        raise Refused(ErrorCode.corrupt_message, "the record batch is shorter than its header")
+    header = read_header(records)
+    if header.magic != _MAGIC:
+        raise Refused(ErrorCode.unsupported_for_message_format, "only record batches of version 2 are kept")
+    if header.size < len(records):
+        raise Refused(ErrorCode.invalid_record, "a partition takes exactly one record batch per request")
+    if header.size > len(records) or not intact(header, records):
+        raise Refused(ErrorCode.corrupt_message, "the record batch fails its CRC")
+    if header.size > max_bytes:
+        raise Refused(
+            ErrorCode.message_too_large, f"the batch has {header.size} bytes, the topic allows {max_bytes}"
+        )
+    if header.control or header.record_count < 1 or header.record_count != header.last_offset_delta + 1:
+        raise Refused(ErrorCode.invalid_record, "the record batch's count or attributes are not a producer's")
+    return header
+
+
+def stamp(batch: bytes, base_offset: int) -> bytearray:
+    """The batch as it is kept: with its place in the log, and leader epoch 0 since there is one broker."""
+    stamped = bytearray(batch)
+    _BASE_OFFSET.pack_into(stamped, 0, base_offset)
+    _LEADER_EPOCH.pack_into(stamped, _LENGTH_COVERS_FROM, 0)
+    return stamped
+
+
+def transaction_marker(*, producer_id: int, epoch: int, committed: bool, timestamp: int) -> bytes:
+    """The control batch that ends a transaction in one partition. `timestamp` is in milliseconds."""
+    key = struct.pack(">hh", 0, 1 if committed else 0)
+    value = struct.pack(">hi", 0, 0)
+    # attributes, timestamp delta and offset delta are zero; lengths are zig-zag varints of one byte.
+    record = b"\0\0\0" + bytes([len(key) << 1]) + key + bytes([len(value) << 1]) + value + b"\0"
+    record = bytes([len(record) << 1]) + record
+    batch = bytearray(HEADER_SIZE) + record
+    _HEADER.pack_into(
+        batch, 0, 0, len(batch) - _LENGTH_COVERS_FROM, 0, _MAGIC, 0, _TRANSACTIONAL | _CONTROL,
+        0, timestamp, timestamp, producer_id, epoch, -1, 1,
+    )  # fmt: skip
+    struct.pack_into(">I", batch, _CRC_AT, crc32c(memoryview(batch)[_CRC_COVERS_FROM:]))
+    return bytes(batch)
+
+
+def marker_commits(batch: Octets) -> bool:
+    """Whether a control batch is a commit marker (else it aborts)."""
+    return bool(batch[_CONTROL_TYPE_AT + 1] == 1)

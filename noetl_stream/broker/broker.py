@@ -1,0 +1,184 @@
+"""The broker as a whole: opens its data directory, recovers, listens, and hands each request to who answers it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self, assert_never
+
+from noetl_stream.broker.admin import Admin
+from noetl_stream.broker.api import Api
+from noetl_stream.broker.config_requests import ConfigRequests
+from noetl_stream.broker.entries import (
+    Entry,
+    GroupDeleted,
+    OffsetsCommitted,
+    ProducerIdsReserved,
+    RecordsDeleted,
+    TopicChanged,
+    TopicCreated,
+    TopicDeleted,
+    TransactionChanged,
+)
+from noetl_stream.broker.fetch import Fetch
+from noetl_stream.broker.fsync import FsyncPolicy, GroupCommit
+from noetl_stream.broker.groups import Groups
+from noetl_stream.broker.journal import Journal, read_journal, rewrite_journal
+from noetl_stream.broker.lock import DataDirectory
+from noetl_stream.broker.offset_requests import OffsetRequests
+from noetl_stream.broker.offsets import Offsets
+from noetl_stream.broker.produce import Produce
+from noetl_stream.broker.protocol import Fields, Request, api_versions
+from noetl_stream.broker.server import Answer, Server
+from noetl_stream.broker.settings import BrokerSettings
+from noetl_stream.broker.topics import Topics
+from noetl_stream.broker.transaction_requests import TransactionRequests
+from noetl_stream.broker.transactions import Transactions
+from noetl_stream.errors import InfrastructureError
+
+
+class EmbeddedBroker:
+    """A broker inside this process: `async with EmbeddedBroker(path) as broker: broker.bootstrap`.
+
+    It must be used on the event loop it was entered on. `failed` is set if the disk fails while it runs; then no
+    produce is acknowledged any more, and the broker must be stopped.
+
+    Raises (on entering):
+        InfrastructureError: the directory is in use or damaged, or the address cannot be bound.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        fsync: FsyncPolicy = "commit",
+        *,
+        settings: BrokerSettings | None = None,
+    ) -> None:
+        self._data = data
+        self._settings = settings or BrokerSettings(host=host, port=port, fsync=fsync)
+        self.bootstrap = ""
+
+    async def __aenter__(self) -> Self:
+        self.failed: asyncio.Future[InfrastructureError] = asyncio.get_running_loop().create_future()
+        self._directory = DataDirectory(self._data)
+        try:
+            await self._recover()
+            self.bootstrap = await self._listen()
+            self._directory.announce(self.bootstrap)
+        except BaseException:
+            self._directory.release()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._server.close()
+        self._groups.close()
+        await self._commit.close()
+        self._topics.close()
+        self._journal.close()
+        self._directory.release()
+
+    async def _recover(self) -> None:
+        logs, journal = self._directory.logs, self._directory.journal
+        _require_journal(logs, journal)
+        logs.mkdir(exist_ok=True)
+        self._commit = GroupCommit(self._settings.fsync, self.failed.set_result)
+        self._topics = Topics(logs, self._commit, self._settings.default_partitions)
+        self._offsets = Offsets()
+        self._transactions = Transactions(self._topics, self._offsets)
+        for entry in read_journal(journal):
+            self._apply(entry)
+        await asyncio.to_thread(self._topics.open)
+        rewrite_journal(journal, self._entries())
+        self._journal = Journal(journal, self._commit)
+        for owner in (self._topics, self._offsets, self._transactions):
+            owner.record_changes_in(self._journal)
+        await self._transactions.complete_unfinished()
+
+    def _apply(self, entry: Entry) -> None:
+        match entry:
+            case TopicDeleted():
+                self._topics.apply(entry)
+                self._offsets.forget_topic(entry.name)
+            case TopicCreated() | TopicChanged() | RecordsDeleted():
+                self._topics.apply(entry)
+            case OffsetsCommitted() | GroupDeleted():
+                self._offsets.apply(entry)
+            case ProducerIdsReserved() | TransactionChanged():
+                self._transactions.apply(entry)
+            case _:
+                assert_never(entry)
+
+    def _entries(self) -> Iterator[Entry]:
+        yield from self._topics.entries()
+        yield from self._offsets.entries()
+        yield from self._transactions.entries()
+
+    async def _listen(self) -> str:
+        settings = self._settings
+        self._groups = Groups(settings, self._offsets)
+        admin = Admin(self._topics, self._offsets, auto_create=settings.auto_create_topics)
+        self._answers = self._routes(admin)
+        self._server = Server(self._answer, settings.max_request_bytes)
+        try:
+            port = await self._server.listen(settings.host, settings.port)
+        except OSError as error:
+            raise InfrastructureError(
+                f"cannot listen at {settings.host}:{settings.port} ({error.strerror}); choose another port, or 0"
+            ) from error
+        admin.listens_at(settings.host, port)
+        return f"{settings.host}:{port}"
+
+    async def _answer(self, request: Request) -> Fields | None:
+        return await self._answers[request.api](request)
+
+    def _routes(self, admin: Admin) -> dict[Api, Answer]:
+        produce = Produce(self._topics, self._transactions)
+        offsets = OffsetRequests(self._topics, self._groups, self._offsets, self._transactions)
+        transactions = TransactionRequests(self._topics, self._groups, self._transactions)
+        configs = ConfigRequests(self._topics, self._settings)
+        return {
+            Api.PRODUCE: produce.produce,
+            Api.FETCH: Fetch(self._topics).fetch,
+            Api.LIST_OFFSETS: offsets.list,
+            Api.METADATA: admin.metadata,
+            Api.OFFSET_COMMIT: offsets.commit,
+            Api.OFFSET_FETCH: offsets.fetch,
+            Api.FIND_COORDINATOR: admin.find_coordinator,
+            Api.JOIN_GROUP: self._groups.join,
+            Api.HEARTBEAT: self._groups.heartbeat,
+            Api.LEAVE_GROUP: self._groups.leave,
+            Api.SYNC_GROUP: self._groups.sync,
+            Api.DESCRIBE_GROUPS: self._groups.describe,
+            Api.LIST_GROUPS: self._groups.list,
+            Api.API_VERSIONS: _answer_api_versions,
+            Api.CREATE_TOPICS: admin.create_topics,
+            Api.DELETE_TOPICS: admin.delete_topics,
+            Api.DELETE_RECORDS: admin.delete_records,
+            Api.INIT_PRODUCER_ID: transactions.init_producer_id,
+            Api.ADD_PARTITIONS_TO_TXN: transactions.add_partitions,
+            Api.ADD_OFFSETS_TO_TXN: transactions.add_offsets,
+            Api.END_TXN: transactions.end,
+            Api.TXN_OFFSET_COMMIT: transactions.commit_offsets,
+            Api.DESCRIBE_CONFIGS: configs.describe,
+            Api.ALTER_CONFIGS: configs.alter,
+            Api.CREATE_PARTITIONS: admin.create_partitions,
+            Api.DELETE_GROUPS: self._groups.delete,
+            Api.INCREMENTAL_ALTER_CONFIGS: configs.alter_incrementally,
+        }
+
+
+async def _answer_api_versions(request: Request) -> Fields:
+    return api_versions(request)
+
+
+def _require_journal(logs: Path, journal: Path) -> None:
+    """Records without the journal that names their topics: starting afresh would bury them."""
+    if not journal.exists() and logs.is_dir() and any(logs.iterdir()):
+        raise InfrastructureError(f"{journal} is missing beside existing logs; restore it from a copy")

@@ -1,0 +1,158 @@
+"""The requests about configuration: describe, replace, and change one setting at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+from kio.schema.errors import ErrorCode
+
+from noetl_stream.broker.protocol import Fields, Request
+from noetl_stream.broker.refusal import Refused
+from noetl_stream.broker.settings import BrokerSettings
+from noetl_stream.broker.topic_config import DEFAULTS, check_configs
+from noetl_stream.broker.topics import Topics
+
+_SET_ON_TOPIC, _STATIC_BROKER, _DEFAULT = 1, 4, 5
+
+
+class ResourceType(IntEnum):
+    """Whose configuration is meant."""
+
+    TOPIC = 2
+    BROKER = 4
+
+
+class Operation(IntEnum):
+    """What IncrementalAlterConfigs does to a setting; the last two are for lists."""
+
+    SET = 0
+    DELETE = 1
+    APPEND = 2
+    SUBTRACT = 3
+
+
+class ConfigRequests:
+    """Answers DescribeConfigs, AlterConfigs and IncrementalAlterConfigs. The broker's own are read-only."""
+
+    def __init__(self, topics: Topics, settings: BrokerSettings) -> None:
+        self._topics, self._settings = topics, settings
+
+    async def describe(self, request: Request) -> Fields:
+        return {"results": [self._description(resource) for resource in request.body.resources]}
+
+    def _description(self, resource: Any) -> Fields:
+        described: Fields = {"configs": []}
+        code, reason = ErrorCode.none, None
+        try:
+            described = {"configs": self._configs(resource)}
+        except Refused as refused:
+            code, reason = refused.code, refused.reason
+        return {**_named(resource, code, reason), **described}
+
+    def _configs(self, resource: Any) -> list[Fields]:
+        wanted = resource.configuration_keys
+        return [
+            config for config in self._all_configs(resource) if wanted is None or config["name"] in wanted
+        ]
+
+    def _all_configs(self, resource: Any) -> list[Fields]:
+        match resource.resource_type:
+            case ResourceType.TOPIC:
+                own = self._topics.topic(resource.resource_name).configs
+                return [
+                    _config(name, own.get(name, default), _SET_ON_TOPIC if name in own else _DEFAULT)
+                    for name, default in DEFAULTS.items()
+                ]
+            case ResourceType.BROKER:
+                return [
+                    _config(name, value, _STATIC_BROKER) for name, value in self._broker_configs().items()
+                ]
+            case _:
+                raise Refused(ErrorCode.invalid_request, "Only topics and brokers have a configuration here.")
+
+    def _broker_configs(self) -> dict[str, str]:
+        settings = self._settings
+        return {
+            "auto.create.topics.enable": str(settings.auto_create_topics).lower(),
+            "default.replication.factor": "1",
+            "group.initial.rebalance.delay.ms": str(int(settings.initial_rebalance_delay * 1000)),
+            "group.max.session.timeout.ms": str(int(settings.max_session_timeout * 1000)),
+            "group.min.session.timeout.ms": str(int(settings.min_session_timeout * 1000)),
+            "num.partitions": str(settings.default_partitions),
+            "socket.request.max.bytes": str(settings.max_request_bytes),
+        }
+
+    async def alter(self, request: Request) -> Fields:
+        return await self._alter_all(request, _replacement)
+
+    async def alter_incrementally(self, request: Request) -> Fields:
+        return await self._alter_all(request, _change)
+
+    async def _alter_all(self, request: Request, altered: _Alteration) -> Fields:
+        responses = []
+        for resource in request.body.resources:
+            code, reason = ErrorCode.none, None
+            try:
+                await self._alter(resource, altered, validate_only=request.body.validate_only)
+            except Refused as refused:
+                code, reason = refused.code, refused.reason
+            responses.append(_named(resource, code, reason))
+        return {"responses": responses}
+
+    async def _alter(self, resource: Any, altered: _Alteration, *, validate_only: bool) -> None:
+        if resource.resource_type != ResourceType.TOPIC:
+            raise Refused(ErrorCode.invalid_request, "Only the configuration of topics can be changed here.")
+        configs = altered(self._topics.topic(resource.resource_name).configs, resource.configs)
+        check_configs(configs)
+        if not validate_only:
+            await self._topics.configure(resource.resource_name, configs)
+
+
+_Alteration = Callable[[dict[str, str], Any], dict[str, str | None]]
+
+
+def _replacement(_: dict[str, str], wanted: Any) -> dict[str, str | None]:
+    return {config.name: config.value for config in wanted}
+
+
+def _change(own: dict[str, str], wanted: Any) -> dict[str, str | None]:
+    changed: dict[str, str | None] = dict(own)
+    for config in wanted:
+        listed = [
+            item for item in (changed.get(config.name) or DEFAULTS.get(config.name, "")).split(",") if item
+        ]
+        match config.config_operation:
+            case Operation.SET:
+                changed[config.name] = config.value
+            case Operation.DELETE:
+                changed.pop(config.name, None)
+            case Operation.APPEND:
+                changed[config.name] = ",".join(dict.fromkeys((*listed, config.value)))
+            case Operation.SUBTRACT:
+                changed[config.name] = ",".join(item for item in listed if item != config.value)
+            case _:
+                raise Refused(ErrorCode.invalid_request, "The operation is set, delete, append or subtract.")
+    return changed
+
+
+def _named(resource: Any, code: ErrorCode, reason: str | None) -> Fields:
+    return {
+        "error_code": code,
+        "error_message": reason,
+        "resource_type": resource.resource_type,
+        "resource_name": resource.resource_name,
+    }
+
+
+def _config(name: str, value: str, source: int) -> Fields:
+    return {
+        "name": name,
+        "value": value,
+        "read_only": source == _STATIC_BROKER,
+        "config_source": source,
+        "is_sensitive": False,
+        "synonyms": [],
+        "documentation": None,
+    }

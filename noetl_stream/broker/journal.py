@@ -1,0 +1,104 @@
+"""The journal: one file of checksummed lines that holds all metadata, synced with the same group commit as the logs.
+
+It is rewritten at start with what still counts, so it does not grow for ever.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from crc32c import crc32c
+
+from noetl_stream.broker.append_file import AppendFile, sync_directory
+from noetl_stream.broker.entries import Entry, dump, load
+from noetl_stream.broker.fsync import GroupCommit, Mark
+from noetl_stream.errors import InfrastructureError
+
+_CHECKSUM_SIZE = 9
+
+
+class Journal:
+    """Appends entries durably and in order."""
+
+    def __init__(self, path: Path, commit: GroupCommit) -> None:
+        self._file, self._commit = AppendFile(path), commit
+
+    async def write(self, entry: Entry) -> None:
+        """Return when the entry is durable.
+
+        Raises:
+            OSError, InfrastructureError: the disk did not take it.
+        """
+        self._file.append(_line(entry))
+        self._commit.mark_dirty(self)
+        await self._commit.durable(self)
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def end(self) -> Mark:
+        return Mark(self._file.size, 0)
+
+    def synced(self, mark: Mark) -> None:
+        """Nobody reads the journal while the broker runs."""
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_journal(path: Path) -> list[Entry]:
+    """All entries; a torn last line is left out.
+
+    Raises:
+        InfrastructureError: a damaged line is followed by a sound one.
+    """
+    entries: list[Entry] = []
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    position = 0
+    for number, line in enumerate(lines):
+        if not _is_sound(line):
+            _require_torn_tail(path, position, lines[number + 1 :])
+            break
+        entries.append(_parse(path, position, line))
+        position += len(line)
+    return entries
+
+
+def rewrite_journal(path: Path, entries: Iterable[Entry]) -> None:
+    """Replace the journal by `entries`, at once and durably."""
+    fresh = path.with_suffix(".new")
+    with fresh.open("wb") as file:
+        file.writelines(map(_line, entries))
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    sync_directory(path.parent)
+
+
+def _line(entry: Entry) -> bytes:
+    text = dump(entry)
+    return b"%08x %s\n" % (crc32c(text), text)
+
+
+def _is_sound(line: bytes) -> bool:
+    text = line[_CHECKSUM_SIZE:-1]
+    return line.endswith(b"\n") and line[: _CHECKSUM_SIZE - 1] == b"%08x" % crc32c(text)
+
+
+def _require_torn_tail(path: Path, position: int, following: list[bytes]) -> None:
+    if any(map(_is_sound, following)):
+        raise InfrastructureError(
+            f"{path} is damaged at byte {position}, and sound entries follow; restore the file from a copy"
+        )
+
+
+def _parse(path: Path, position: int, line: bytes) -> Entry:
+    try:
+        return load(line[_CHECKSUM_SIZE:-1])
+    except ValueError as error:
+        raise InfrastructureError(
+            f"{path} holds an entry at byte {position} that this version cannot read ({error}); "
+            "start the version that wrote it, or a newer one"
+        ) from error

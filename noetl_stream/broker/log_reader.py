@@ -1,0 +1,53 @@
+"""Walks the batches of a log file without holding more of it than a window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from noetl_stream.broker.append_file import AppendFile
+from noetl_stream.broker.batch import HEADER_SIZE, BatchHeader, read_header
+
+
+class StoredBatch(NamedTuple):
+    """A batch found at `position`. `window` holds the bytes read around it, the batch beginning at `at`."""
+
+    position: int
+    header: BatchHeader
+    window: bytes
+    at: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether the window holds all of the batch; else the file ended, or only headers were asked for."""
+        return self.at + self.header.size <= len(self.window)
+
+    @property
+    def raw(self) -> memoryview:
+        return memoryview(self.window)[self.at : self.at + self.header.size]
+
+
+def walk(
+    file: AppendFile, position: int, end: int, *, window_size: int = 8192, whole: bool = False
+) -> Iterator[StoredBatch]:
+    """The batches from `position` (a batch's beginning) while their headers are plausible and lie before `end`.
+
+    With `whole` each batch is read entirely, where the file holds it. Stops silently at what is no header, at which
+    the caller compares where it stopped with where it should have.
+    """
+    window, start = b"", position
+    while position + HEADER_SIZE <= end:
+        at = position - start
+        if at + HEADER_SIZE > len(window):
+            window, start, at = file.read(position, max(window_size, HEADER_SIZE)), position, 0
+        header = read_header(window, at)
+        if not header.plausible:
+            return
+        if whole and at + header.size > len(window):
+            window, start, at = (
+                file.read(position, max(window_size, min(header.size, end - position))),
+                position,
+                0,
+            )
+        yield StoredBatch(position, header, window, at)
+        position += header.size

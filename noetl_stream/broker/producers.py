@@ -1,0 +1,83 @@
+"""Idempotence in one partition: what each producer wrote last, so that a repeated batch is kept once."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kio.schema.errors import ErrorCode
+
+from noetl_stream.broker.batch import BatchHeader
+from noetl_stream.broker.refusal import Refused
+
+_REMEMBERED_BATCHES = 5  # a producer has at most five requests in flight
+_MAX_SEQUENCE = 0x7FFFFFFF
+
+
+class WrittenBatch(NamedTuple):
+    """A batch of the recent past, by its sequence numbers."""
+
+    first_sequence: int
+    last_sequence: int
+    base_offset: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Producer:
+    epoch: int
+    batches: deque[WrittenBatch] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_BATCHES))
+
+
+class Producers:
+    """The idempotent producers of a partition. Rebuilt from the log at start."""
+
+    def __init__(self) -> None:
+        self._producers: dict[int, _Producer] = {}
+
+    def duplicate_of(self, header: BatchHeader) -> int | None:
+        """The base offset at which this very batch already stands, or None if it is the producer's next one.
+
+        A producer not seen here may begin anywhere: its history may have been deleted.
+
+        Raises:
+            Refused: an older epoch, or a gap in the sequence.
+        """
+        known = self._producers.get(header.producer_id)
+        if known is None:
+            return None
+        if header.producer_epoch < known.epoch:
+            raise Refused(
+                ErrorCode.invalid_producer_epoch, "a newer instance of this producer has written here"
+            )
+        if header.producer_epoch > known.epoch:
+            _require_start(header)
+            return None
+        if not known.batches:
+            return None
+        for batch in known.batches:
+            if (batch.first_sequence, batch.last_sequence) == (header.base_sequence, header.last_sequence):
+                return batch.base_offset
+        expected = (known.batches[-1].last_sequence + 1) & _MAX_SEQUENCE
+        if header.base_sequence != expected:
+            raise Refused(
+                ErrorCode.out_of_order_sequence_number,
+                f"sequence {header.base_sequence} came where {expected} was expected",
+            )
+        return None
+
+    def note(self, header: BatchHeader) -> None:
+        """A batch of an idempotent producer, or a marker of its transaction, was appended."""
+        known = self._producers.get(header.producer_id)
+        if known is None or known.epoch != header.producer_epoch:
+            known = self._producers[header.producer_id] = _Producer(epoch=header.producer_epoch)
+        if not header.control:
+            known.batches.append(WrittenBatch(header.base_sequence, header.last_sequence, header.base_offset))
+
+
+def _require_start(header: BatchHeader) -> None:
+    if header.base_sequence != 0:
+        raise Refused(
+            ErrorCode.out_of_order_sequence_number,
+            f"a new epoch begins at sequence 0, not at {header.base_sequence}",
+        )

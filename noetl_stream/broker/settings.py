@@ -1,0 +1,22 @@
+"""What can be set about a broker. Times are in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from noetl_stream.broker.fsync import FsyncPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """Defaults are Kafka's, but for the short first rebalance: one machine's members come at once."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    fsync: FsyncPolicy = "commit"
+    auto_create_topics: bool = True
+    default_partitions: int = 1
+    max_request_bytes: int = 100 * 1024 * 1024
+    initial_rebalance_delay: float = 0.1
+    min_session_timeout: float = 6.0
+    max_session_timeout: float = 1800.0
