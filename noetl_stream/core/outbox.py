@@ -7,6 +7,7 @@ from typing import assert_never
 
 from noetl_stream.core.block import Block
 from noetl_stream.core.events import (
+    ITEMS,
     ROUTE,
     BlockId,
     BlockOffered,
@@ -108,7 +109,7 @@ def offer(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run, 
         resume=_notes(plan, machine, key, block, run, at),
         answer=block.answer,
         answered=block.answered,
-        **_read(step, known, run.via),
+        **_read(_reads(step, key.iteration), known, run.via),
     )
 
 
@@ -139,13 +140,19 @@ def _notes(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run,
     }
 
 
-def _read(step: Step, machine: Execution, via: str | None) -> dict[str, Mapping[str, Value]]:
+def _reads(step: Step, index: int) -> frozenset[Path]:
+    return (
+        step.reads_to_enter() if index == ITEMS else step.reads_to_leave() if index == ROUTE else step.reads
+    )
+
+
+def _read(reads: frozenset[Path], machine: Execution, via: str | None) -> dict[str, Mapping[str, Value]]:
     """The values a block reads, by the layer they come from (dsl: conditions are sent only what they read)."""
-    everything = ("*",) in step.reads
+    everything = ("*",) in reads
     wanted = _Wanted(machine)
-    for path in step.reads:
+    for path in reads:
         wanted.add(path)
-    if via is not None and any(path[0] in ("result", "response") for path in step.reads):
+    if via is not None and any(path[0] in ("result", "response") for path in reads):
         wanted.result(via)
     if everything:
         return {

@@ -72,6 +72,15 @@ class Step:
     reads: frozenset[Path] = frozenset()
     parts: frozenset[Path] = frozenset()
 
+    def reads_to_enter(self) -> frozenset[Path]:
+        """What its loop's collection reads."""
+        return frozenset[Path]() if self.loop is None else self.loop.items.reads
+
+    def reads_to_leave(self) -> frozenset[Path]:
+        """What its `set` and its arcs read."""
+        sites = [self.writes, *(e for arc in self.arcs for e in (arc.when, arc.writes, arc.args))]
+        return frozenset[Path]().union(*(site.reads for site in sites if site is not None))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
