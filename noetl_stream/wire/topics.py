@@ -1,0 +1,125 @@
+"""Which topics there are, and what each promises: partitions, cleanup, retention. Created explicitly, never by use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+_DAY_MS = 24 * 60 * 60 * 1000
+_FOR_EVER = -1
+
+REQUEST_RETENTION_MS = 7 * _DAY_MS
+BLOCK_RETENTION_MS = 7 * _DAY_MS
+"""Far above the ten minutes after which an unanswered offer is sent again."""
+CONTROL_RETENTION_MS = BLOCK_RETENTION_MS + _DAY_MS
+"""A hint outlives the oldest offer that it could concern."""
+DEAD_LETTER_RETENTION_MS = 30 * _DAY_MS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One topic. `retention_ms` is None where compaction alone bounds it, -1 for ever."""
+
+    name: str
+    partitions: int
+    replication: int
+    cleanup: Literal["delete", "compact"] = "delete"
+    retention_ms: int | None = None
+
+    @property
+    def config(self) -> Mapping[str, str]:
+        """The settings to create it with, in Kafka's own names."""
+        settings: dict[str, str] = {"cleanup.policy": self.cleanup}
+        if self.retention_ms is not None:
+            settings["retention.ms"] = str(self.retention_ms)
+        if self.replication > 2:
+            settings["min.insync.replicas"] = str(self.replication - 1)
+        return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """The topics of one installation. `partitions` is the event log's count: fixed for ever at creation."""
+
+    prefix: str = "noetl."
+    partitions: int = 8
+    replication: int = 1
+
+    @classmethod
+    def cluster(cls, prefix: str = "noetl.") -> Topics:
+        """For an Apache Kafka of three brokers or more."""
+        return cls(prefix=prefix, partitions=128, replication=3)
+
+    @property
+    def requests(self) -> Topic:
+        return self._topic("requests", self.partitions, retention_ms=REQUEST_RETENTION_MS)
+
+    @property
+    def events(self) -> Topic:
+        return self._topic("events", self.partitions, retention_ms=_FOR_EVER)
+
+    @property
+    def catalog(self) -> Topic:
+        return self._topic("catalog", 1, retention_ms=_FOR_EVER)
+
+    @property
+    def keychain(self) -> Topic:
+        return self._topic("keychain", 1, cleanup="compact")
+
+    @property
+    def checkpoints(self) -> Topic:
+        """A machine's checkpoints stand in the partition with the same number as its events'."""
+        return self._topic("checkpoints", self.partitions, cleanup="compact")
+
+    @property
+    def frames(self) -> Topic:
+        return self._topic("frames", self.partitions, retention_ms=_FOR_EVER)
+
+    @property
+    def schemas(self) -> Topic:
+        return self._topic("schemas", 1, cleanup="compact")
+
+    @property
+    def control(self) -> Topic:
+        return self._topic("control", 1, retention_ms=CONTROL_RETENTION_MS)
+
+    @property
+    def dead_letters(self) -> Topic:
+        return self._topic("dead-letters", 1, retention_ms=DEAD_LETTER_RETENTION_MS)
+
+    def blocks(self, pool: str, priority: str | None = None) -> Topic:
+        """The offers to one pool; a priority is a lane of its own."""
+        lane = f"blocks.{pool}.{priority}" if priority else f"blocks.{pool}"
+        return self._topic(lane, self.partitions, retention_ms=BLOCK_RETENTION_MS)
+
+    def all(self, pools: Iterable[str] = ("default",)) -> tuple[Topic, ...]:
+        """Every topic of an installation with these pools (or lanes, as `pool.priority`)."""
+        return (
+            self.requests,
+            self.events,
+            self.catalog,
+            self.keychain,
+            self.checkpoints,
+            self.frames,
+            self.schemas,
+            self.control,
+            self.dead_letters,
+            *map(self.blocks, pools),
+        )
+
+    def _topic(
+        self,
+        name: str,
+        partitions: int,
+        *,
+        cleanup: Literal["delete", "compact"] = "delete",
+        retention_ms: int | None = None,
+    ) -> Topic:
+        return Topic(
+            name=self.prefix + name,
+            partitions=partitions,
+            replication=self.replication,
+            cleanup=cleanup,
+            retention_ms=retention_ms,
+        )

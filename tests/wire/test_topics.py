@@ -1,0 +1,41 @@
+"""The topics' promises: counts that are fixed for ever, retention that outlives what depends on it."""
+
+from __future__ import annotations
+
+from noetl_stream.wire.topics import BLOCK_RETENTION_MS, CONTROL_RETENTION_MS, Topics
+
+
+def test_the_log_and_the_catalog_are_kept_for_ever() -> None:
+    for topic in (Topics().events, Topics().catalog, Topics().frames):
+        assert topic.config == {"cleanup.policy": "delete", "retention.ms": "-1"}
+
+
+def test_checkpoints_are_compacted_in_the_same_numbered_partitions_as_their_events() -> None:
+    topics = Topics(partitions=5)
+
+    assert topics.checkpoints.config == {"cleanup.policy": "compact"}
+    assert topics.checkpoints.partitions == topics.events.partitions == 5
+
+
+def test_a_hint_outlives_the_oldest_offer_that_it_could_concern() -> None:
+    assert CONTROL_RETENTION_MS > BLOCK_RETENTION_MS
+
+
+def test_a_cluster_acknowledges_with_one_replica_to_spare() -> None:
+    events = Topics.cluster().events
+
+    assert (events.partitions, events.replication) == (128, 3)
+    assert events.config["min.insync.replicas"] == "2"
+
+
+def test_every_topic_carries_the_prefix_and_its_own_name() -> None:
+    names = [topic.name for topic in Topics(prefix="acme.").all(pools=("default", "gpu"))]
+
+    assert len(names) == len(set(names))
+    assert all(name.startswith("acme.") for name in names)
+    assert {"acme.blocks.default", "acme.blocks.gpu", "acme.dead-letters"} < set(names)
+
+
+def test_a_priority_is_a_lane_of_its_own() -> None:
+    assert Topics().blocks("gpu", "high").name == "noetl.blocks.gpu.high"
+    assert Topics().blocks("gpu").name == "noetl.blocks.gpu"
