@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noetl_stream.cache.frames import MappedFrame
-from noetl_stream.cache.names import claim_name, gone, name_of
+from noetl_stream.cache.names import claim_name, gone, name_of, never_created
 from noetl_stream.cache.stored import Stored, decode_json, encode_json, stored_json, write_table
 from noetl_stream.core.values import Ref, Value
 from noetl_stream.errors import InfrastructureError
@@ -53,6 +53,12 @@ class LocalCache:
 
     async def create(self, name: str, content: bytes) -> bool:
         return await asyncio.to_thread(self._create, claim_name(name), content)
+
+    async def read(self, name: str) -> bytes:
+        try:
+            return await asyncio.to_thread((self._root / claim_name(name)).read_bytes)
+        except FileNotFoundError:
+            raise never_created(name) from None
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -79,3 +79,12 @@ def gone(ref: Ref) -> ToolError:
         kind="client_error",
         code="gone",
     )
+
+
+def never_created(name: str) -> ToolError:
+    """Nobody created an object of this name."""
+    return ToolError(
+        f"the cache holds no object '{name}'; run `noetl-stream cache rebuild`, or its step again",
+        kind="client_error",
+        code="gone",
+    )

@@ -14,7 +14,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import ObjectStore
 
 from noetl_stream.cache.frames import MappedFrame
-from noetl_stream.cache.names import claim_name, digest_of, gone, name_of
+from noetl_stream.cache.names import claim_name, digest_of, gone, name_of, never_created
 from noetl_stream.cache.stored import Compression, decode_json, encode_json, stored_json, write_table
 from noetl_stream.cache.tier import Tier
 from noetl_stream.core.values import Ref, Value
@@ -71,6 +71,16 @@ class ObjectCache:
 
     async def create(self, name: str, content: bytes) -> bool:
         return await self._put(claim_name(name), content)
+
+    async def read(self, name: str) -> bytes:
+        try:
+            with _store_errors():
+                answer = await obstore.get_async(self._store, claim_name(name))
+                return bytes(await answer.bytes_async())
+        except InfrastructureError as error:
+            if isinstance(error.__cause__, NotFoundError | FileNotFoundError):
+                raise never_created(name) from None
+            raise
 
     async def close(self) -> None:
         """Connections belong to obstore's own pool."""

@@ -188,6 +188,7 @@ def _record(execution: Execution, run: Run, event: BlockFact, after: Block) -> l
             _write(execution, run, event.block, event.writes)
             return _completed(execution, run, event, after)
         case BlockFailed():
+            _write(execution, run, event.block, event.writes)
             return _failed(execution, run, event, after) if after.status == "failed" else []
         case BlockParked():
             _write(execution, run, event.block, event.writes)

@@ -19,10 +19,14 @@ Path: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expression:
-    """A compiled template. `evaluate` raises ExpressionError, or NeedsPayload if a reference hides what it reads."""
+    """A compiled template. `evaluate` raises ExpressionError, or NeedsPayload if a reference hides what it reads.
+
+    `passes` are those of the paths it reads whose values it hands on whole, references included.
+    """
 
     evaluate: Callable[[Scope], Value]
     reads: frozenset[Path] = frozenset()
+    passes: frozenset[Path] = frozenset()
     text: str = ""
 
 
@@ -40,11 +44,15 @@ class Arc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
-    """How a step repeats. `items` yields a list, or an integer n for 0..n-1; `limit` bounds the blocks in flight."""
+    """How a step repeats. `items` yields a list, or an integer n for 0..n-1; `limit` bounds the blocks in flight.
+
+    `bound` yields the limit where the author wrote a template; it is evaluated once, when the step is entered.
+    """
 
     items: Expression
     iterator: str
     limit: int = 16
+    bound: Expression | None = None
     parallel: bool = False
     on_error: Literal["fail", "continue"] = "fail"
 

@@ -157,3 +157,12 @@ class CacheContract:
         won = await asyncio.gather(*(cache.create("7/load/0/0", str(run).encode()) for run in range(8)))
 
         assert sorted(won) == [False] * 7 + [True]
+
+    async def test_what_was_created_by_name_is_read_by_name(self, cache: Cache) -> None:
+        await cache.create("loops/7/load/0/3", b"[1]")
+
+        assert await cache.read("loops/7/load/0/3") == b"[1]"
+
+    async def test_a_name_that_nobody_created_is_an_error_that_names_it(self, cache: Cache) -> None:
+        with pytest.raises(ToolError, match="no object 'loops/7/load/0/4'"):
+            await cache.read("loops/7/load/0/4")

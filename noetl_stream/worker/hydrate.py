@@ -1,0 +1,99 @@
+"""Bringing referenced values to a block: JSON as it was, tables as frames that map the cached bytes, loops as lists."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from noetl_stream.core.messages import Offer
+from noetl_stream.core.run import CHUNK
+from noetl_stream.core.values import Ref, Value
+from noetl_stream.ports.frames import Cache, Frame
+from noetl_stream.wire.values import decode_value
+
+
+async def hydrate_offer(cache: Cache, offer: Offer) -> Offer:
+    """The offer with every reference that its templates may read replaced by what it stands for."""
+    if not _mentions_ref(offer):
+        return offer
+    return replace(
+        offer,
+        workload=await hydrate(cache, offer.workload),
+        ctx=await hydrate(cache, offer.ctx),
+        results=await hydrate(cache, offer.results),
+        steps=await hydrate(cache, offer.steps),
+        item=await _item(cache, offer),
+        args=await hydrate(cache, offer.args),
+        resume=await hydrate(cache, offer.resume),
+        answer=await hydrate(cache, offer.answer),
+    )
+
+
+def _mentions_ref(offer: Offer) -> bool:
+    layers = (
+        offer.workload,
+        offer.ctx,
+        offer.results,
+        offer.steps,
+        offer.item,
+        offer.args,
+        offer.resume,
+        offer.answer,
+    )
+    return offer.items is not None or any(has_ref(layer) for layer in layers)
+
+
+def has_ref(value: Value) -> bool:
+    match value:
+        case Ref():
+            return True
+        case dict():
+            return any(has_ref(v) for v in value.values())
+        case list() | tuple():
+            return any(has_ref(v) for v in value)
+        case _:
+            return False
+
+
+async def _item(cache: Cache, offer: Offer) -> Value:
+    """This iteration's item: sent inline, or cut from the collection that was materialised once."""
+    if offer.items is None or offer.block.iteration < 0:
+        return await hydrate(cache, offer.item)
+    items = await hydrate(cache, offer.items)
+    return items[offer.block.iteration]
+
+
+async def hydrate(cache: Cache, value: Any) -> Any:
+    """A value with every `Ref` in it resolved."""
+    match value:
+        case Ref():
+            return await resolve(cache, value)
+        case dict():
+            return (
+                {key: await hydrate(cache, each) for key, each in value.items()} if has_ref(value) else value
+            )
+        case list() | tuple():
+            return [await hydrate(cache, each) for each in value] if has_ref(value) else value
+        case _:
+            return value
+
+
+async def resolve(cache: Cache, ref: Ref) -> Value | Frame:
+    """What a reference stands for. Results inside it may be references again."""
+    match ref.format:
+        case "arrow":
+            return await cache.frame(ref)
+        case "json":
+            return await hydrate(cache, await cache.json(ref))
+        case "chunks":
+            return await _loop(cache, ref)
+
+
+async def _loop(cache: Cache, ref: Ref) -> Value:
+    """A loop's result, put together from its chunks."""
+    results: list[Value] = []
+    for chunk in range(-(-(ref.rows or 0) // CHUNK)):
+        stored = decode_value(await cache.read(f"{ref.uri}/{chunk}"))
+        results += await hydrate(cache, stored)
+    summary = {key: part for key, part in ref.parts.items() if "." not in key}
+    return {"results": results, "data": results, **summary}

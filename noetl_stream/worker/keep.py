@@ -1,0 +1,119 @@
+"""Putting a result where it belongs: small JSON into the event, everything else into the cache, once, by reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from noetl_stream.core.plan import Path
+from noetl_stream.core.values import Ref, Value
+from noetl_stream.dsl.lookup import parts_of
+from noetl_stream.ports.frames import Cache, FrameKey
+from noetl_stream.wire.values import encode_value
+from noetl_stream.worker.hydrate import hydrate
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PART_BYTES = 1024
+"""The largest value that a reference carries for conditions to read."""
+ROWS_INLINE = 100
+"""A table of up to so many rows also travels in its reference, if that stays within the block's inline limit."""
+
+
+async def keep(
+    cache: Cache, key: FrameKey, value: Any, *, inline_limit: int, paths: Iterable[Path] = ()
+) -> Value:
+    """What an event may carry of `value`: itself if it is small JSON, else a reference with the `paths` others read."""
+    stored = await _store_tables(cache, key, value, tuple(paths), inline_limit)
+    if isinstance(stored, Ref) or len(encode_value(stored)) <= inline_limit:
+        return stored
+    return await cache.put_json(key, stored, parts_of(stored, paths, PART_BYTES))
+
+
+async def frames_of(
+    cache: Cache, key: FrameKey, value: Any, *, inline_limit: int, paths: Iterable[Path]
+) -> Any:
+    """A tool's value with each table stored and opened again as a frame: what the pipeline's templates read."""
+    return await hydrate(cache, await _store_tables(cache, key, value, tuple(paths), inline_limit))
+
+
+async def _store_tables(
+    cache: Cache, key: FrameKey, value: Any, paths: tuple[Path, ...], limit: int
+) -> Value:
+    """The value with each table in it replaced by a reference; one table named twice is stored once."""
+    tables: dict[int, Ref] = {}
+
+    async def walk(found: Any, at: Path) -> Value:
+        match found:
+            case dict():
+                return {name: await walk(each, (*at, str(name))) for name, each in found.items()}
+            case list() | tuple():
+                return (
+                    [await walk(each, (*at, str(i))) for i, each in enumerate(found)]
+                    if _deep(found)
+                    else found
+                )
+            case _ if _is_frame(found):
+                return found.ref
+            case _ if (table := as_table(found)) is not None:
+                if id(found) not in tables:
+                    tables[id(found)] = await _put(cache, key, table, _below(paths, at), limit)
+                return tables[id(found)]
+            case _:
+                return found
+
+    return await walk(value, ())
+
+
+def _deep(values: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether a list may hold tables or containers: rows of scalars need no walk."""
+    return any(not isinstance(each, str | int | float | bool | None) for each in values)
+
+
+def _below(paths: tuple[Path, ...], at: Path) -> frozenset[Path]:
+    return frozenset(path[len(at) :] for path in paths if path[: len(at)] == at)
+
+
+async def _put(cache: Cache, key: FrameKey, table: pa.Table, paths: frozenset[Path], limit: int) -> Ref:
+    parts: Mapping[str, Value] = {}
+    if table.num_rows <= ROWS_INLINE or paths:
+        rows = plain_rows(table.slice(0, ROWS_INLINE))
+        small = table.num_rows <= ROWS_INLINE and len(encode_value(rows)) <= min(limit, 16 * PART_BYTES)
+        parts = {"": rows} if small else _parts_of_head(rows, paths)
+    return await cache.put_table(key, table, parts)
+
+
+def _parts_of_head(rows: list[Value], paths: frozenset[Path]) -> Mapping[str, Value]:
+    """What paths read of a large table's first rows; anything else must be asked of the table."""
+    near = {p for p in paths if p and p[0].isdigit() and int(p[0]) < len(rows)}
+    return parts_of(rows, near, PART_BYTES)
+
+
+def plain_rows(table: pa.Table) -> list[Value]:
+    """A table's rows as JSON: dates as ISO text, exact decimals as numbers."""
+    from noetl_stream.dsl.native import native
+
+    return [native(row) for row in table.to_pylist()]
+
+
+def as_table(value: Any) -> pa.Table | None:
+    """A pyarrow Table or a Polars frame as a table; None for anything else."""
+    kind = type(value)
+    if kind.__module__.startswith("pyarrow"):
+        import pyarrow as pa
+
+        return value if isinstance(value, pa.Table) else None
+    if kind.__module__.startswith("polars"):
+        import polars as pl
+
+        if isinstance(value, pl.LazyFrame):
+            value = value.collect(engine="streaming")
+        return (
+            value.to_arrow(compat_level=pl.CompatLevel.oldest()) if isinstance(value, pl.DataFrame) else None
+        )
+    return None
+
+
+def _is_frame(value: Any) -> bool:
+    return hasattr(type(value), "arrow") and hasattr(value, "ref")

@@ -1,0 +1,140 @@
+"""The scopes of a block: from an offer's values to what its templates may name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from noetl_stream.core.entering import collection
+from noetl_stream.core.events import StepFinished
+from noetl_stream.core.finishing import conclude, routed
+from noetl_stream.core.messages import Offer
+from noetl_stream.core.plan import Plan, Step
+from noetl_stream.core.scope import EventName, Facts, envelope, evaluate, names
+from noetl_stream.core.sites import Ending, leaving
+from noetl_stream.core.values import Envelope, Error, Result, Value
+from noetl_stream.errors import ExpressionError
+
+
+def facts(plan: Plan, offer: Offer, site: str) -> Facts:
+    """What the offer brought of its execution."""
+    return Facts(
+        execution=offer.execution,
+        path=plan.path,
+        version=plan.version,
+        seed=offer.seed,
+        at=offer.at,
+        site=f"{offer.block}/{offer.attempt}/{offer.segment}/{site}",
+        workload=offer.workload,
+        ctx=offer.ctx,
+        results=offer.results,
+        steps=offer.steps,
+        via=offer.via,
+        error=offer.error,
+        spec=plan.metadata.get("spec"),
+    )
+
+
+@dataclass(slots=True)
+class Desk:
+    """A pipeline's own values while it runs: task results and names, variables by scope, the last envelope.
+
+    `ctx`, `iter` and `step` hold what this block wrote; `ctx` starts empty and lies over the execution's.
+    """
+
+    plan: Plan
+    offer: Offer
+    input: Mapping[str, Value] = field(default_factory=dict)
+    tasks: dict[str, Value] = field(default_factory=dict)
+    local: dict[str, Value] = field(default_factory=dict)
+    ctx: dict[str, Value] = field(default_factory=dict)
+    iter: dict[str, Value] = field(default_factory=dict)
+    step: dict[str, Value] = field(default_factory=dict)
+    previous: Envelope | None = None
+
+    def write(self, writes: Mapping[str, Value]) -> None:
+        """All values of one `set` were rendered before; now they are written together."""
+        for name, value in writes.items():
+            space, dot, rest = name.partition(".")
+            match space:
+                case "ctx" | "iter" | "step" if dot:
+                    getattr(self, space)[rest] = value
+                case _:
+                    self.local[name] = value
+
+    def written(self) -> dict[str, Value]:
+        """What the outcome carries: `{"ctx.x": …}`."""
+        spaces = {"ctx": self.ctx, "step": self.step, "iter": self.iter}
+        return {f"{space}.{name}": value for space, of in spaces.items() for name, value in of.items()}
+
+    def scope(
+        self, site: str, *, result: Any = None, output: Any = None, own: bool = False
+    ) -> Mapping[str, Any]:
+        """Names for one site. With `own`, `output` and `result` are this task's; else those that led here."""
+        known = facts(self.plan, self.offer, site)
+        ctx = {**known.ctx, **self.ctx}
+        fixed: dict[str, Any] = {"ctx": ctx, "iter": self._iter(), "step": self.step}
+        last: dict[str, Any] = {"input": self.input, "loop_index": self.offer.block.iteration}
+        if own:
+            name = "step.failed" if output is not None and output.fields["status"] == "error" else "step.done"
+            fixed |= {"output": output, "event": {"name": EventName(name)}}
+            last |= {"result": Result(result), "response": Result(result)}
+        elif self.previous is not None:
+            fixed["output"] = self.previous
+        local = {**{n: Result(v) for n, v in self.tasks.items()}, **self.local}
+        if own:
+            local.setdefault(self.offer.block.step, Result(result))
+        return names(_with_ctx(known, ctx), fixed=fixed, local=local, iterator=self._iterator(), last=last)
+
+    def _iterator(self) -> dict[str, Any]:
+        loop = self.plan.steps[self.offer.block.step].loop
+        return {} if loop is None else {"item": self.offer.item, loop.iterator: self.offer.item}
+
+    def _iter(self) -> dict[str, Any]:
+        index = self.offer.block.iteration
+        return {**self._iterator(), "index": index, "_index": index, "total": self.offer.total, **self.iter}
+
+
+def _with_ctx(known: Facts, ctx: Mapping[str, Value]) -> Facts:
+    from dataclasses import replace
+
+    return replace(known, ctx=ctx)
+
+
+def task_envelope(
+    result: Value, error: Error | None, http: Value, attempt: int, duration_ms: float
+) -> Envelope:
+    """The `output` of a task's rules."""
+    return envelope(result, error=error, http=http, attempt=attempt, duration_ms=duration_ms)
+
+
+def items_of(plan: Plan, step: Step, offer: Offer) -> list[Value] | int:
+    """A loop's collection, evaluated with the values that were too large for the owner. Raises ExpressionError."""
+    assert step.loop is not None  # only a loop's collection is asked for
+    found = evaluate(step.loop.items, names(facts(plan, offer, "in"), last={"input": offer.args or {}}))
+    if not isinstance(found, list | tuple | dict | str | int | None):
+        return list(found)
+    items = collection(found, step.name)
+    return [] if items is None else items
+
+
+def route_of(plan: Plan, step: Step, offer: Offer) -> Mapping[str, Value]:
+    """A step's ending, concluded where its result is at hand."""
+    notes = offer.resume
+    ended = Ending(
+        step=step.name,
+        result=notes["result"],
+        http=notes["http"],
+        tries=notes["tries"],
+        duration_ms=notes["duration_ms"],
+        loop=notes["loop"],
+        args=offer.args,
+        variables=notes["variables"],
+    )
+    known = facts(plan, offer, "out")
+    end = StepFinished(step=step.name, epoch=offer.block.epoch, status="done")
+    try:
+        return routed(conclude(step, end, lambda writes: leaving(known, ended, writes)))
+    except ExpressionError as error:
+        return {"targets": [], "writes": {}, "error": str(error)}

@@ -1,0 +1,202 @@
+"""The worker: takes offers into a bounded set of slots, runs each once, and reports before it lets go.
+
+It holds nothing that the log does not: killed at any instruction, its offers are delivered again to another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from noetl_stream.core.events import BlockFact, BlockFailed, BlockId, Outcome
+from noetl_stream.core.messages import Offer
+from noetl_stream.core.plan import Plan
+from noetl_stream.core.values import Error
+from noetl_stream.errors import InfrastructureError, NoetlError
+from noetl_stream.ids import identity
+from noetl_stream.ports.frames import Cache
+from noetl_stream.ports.tools import Tool
+from noetl_stream.worker.block import run_block
+from noetl_stream.worker.lease import hold
+from noetl_stream.worker.pipeline import TRACE_BYTES
+
+Key: TypeAlias = tuple[int, BlockId, int, int]
+"""(execution, block, attempt, segment): one life of a block."""
+REMEMBERED = 10_000
+"""Finished lives kept in memory, to drop offers that come again: it saves work, nothing rests on it."""
+REPEAT_AFTER = 1.0
+"""Seconds before an outcome that could not be appended is tried again."""
+
+
+class Facts(Protocol):
+    """Where a worker reports."""
+
+    async def report(self, execution: int, fact: BlockFact) -> None:
+        """Append to the event log; returns once durable. Raises InfrastructureError otherwise."""
+        ...
+
+
+class Plans(Protocol):
+    """The playbooks a worker can run."""
+
+    async def plan(self, offer: Offer) -> Plan:
+        """The plan an offer pins. Raises NoetlError if it cannot be had within a bounded wait."""
+        ...
+
+
+@dataclass(slots=True)
+class Run:
+    """A block in a slot, and whom to tell when its offer may be forgotten."""
+
+    task: asyncio.Task[None]
+    done: list[Callable[[], None]] = field(default_factory=list)
+    detached: bool = False
+
+    def let_go(self) -> None:
+        """Acknowledge every delivery of the offer so far."""
+        for acknowledge in self.done:
+            acknowledge()
+        self.done.clear()
+
+
+class Worker:
+    """Slots for one pool. `name` is part of every run's id."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        slots: int,
+        plans: Plans,
+        tools: Mapping[str, Tool],
+        cache: Cache,
+        facts: Facts,
+    ) -> None:
+        self._name, self._plans, self._tools, self._cache, self._facts = name, plans, tools, cache, facts
+        self._free = asyncio.Semaphore(slots)
+        self._runs: dict[Key, Run] = {}
+        self._finished: OrderedDict[Key, None] = OrderedDict()
+        self._stopped: OrderedDict[int, None] = OrderedDict()
+        self._count = 0
+
+    async def accept(self, offer: Offer, done: Callable[[], None]) -> None:
+        """Take an offer; returns when it has a slot, so that a full worker stops reading. `done` is called once the
+        offer may be forgotten: its outcome is durable, or the block holds itself by a claim.
+        """
+        key = (offer.execution, offer.block, offer.attempt, offer.segment)
+        if key in self._finished or offer.execution in self._stopped:
+            done()
+            return
+        if key in self._runs:
+            self._join(self._runs[key], done)
+            return
+        await self._free.acquire()
+        self._count += 1
+        run_id = f"{self._name}/{self._count}"
+        run = self._runs[key] = Run(asyncio.create_task(self._run(key, offer, run_id)))
+        run.done.append(done)
+
+    @staticmethod
+    def _join(run: Run, done: Callable[[], None]) -> None:
+        """An offer seen again while it runs is forgotten when that run ends, not before."""
+        run.done.append(done)
+        if run.detached:
+            run.let_go()
+
+    async def _run(self, key: Key, offer: Offer, run_id: str) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                lease = group.create_task(self._hold(key, offer, run_id))
+                outcome = await self._outcome(offer, run_id)
+                lease.cancel()
+            await self._report(offer.execution, outcome)
+            self._remember(key)
+        finally:
+            self._free.release()
+            run = self._runs.pop(key)
+            if key in self._finished:
+                run.let_go()
+
+    async def _hold(self, key: Key, offer: Offer, run_id: str) -> None:
+        async def append(claim: BlockFact) -> None:
+            await self._report(offer.execution, claim)
+
+        def detached() -> None:
+            run = self._runs[key]
+            run.detached = True
+            run.let_go()
+
+        await hold(offer, run_id, append, detached)
+
+    async def _outcome(self, offer: Offer, run_id: str) -> Outcome:
+        """The worker's boundary: whatever goes wrong with this block becomes its outcome."""
+        try:
+            plan = await self._plans.plan(offer)
+            return await run_block(
+                plan=plan, offer=offer, tools=self._tools, cache=self._cache, run_id=run_id
+            )
+        except NoetlError as error:
+            retryable = isinstance(error, InfrastructureError)
+            return _broken(offer, run_id, Error(kind="server_error", message=str(error), retryable=retryable))
+        except Exception as fault:  # noqa: BLE001 # a fault of ours costs this block, never the worker
+            trace = traceback.format_exc()[-TRACE_BYTES:]
+            message = f"{type(fault).__name__}: {fault}; report this with the trace"
+            return _broken(offer, run_id, Error(kind="server_error", message=message, trace=trace))
+
+    async def _report(self, execution: int, fact: BlockFact) -> None:
+        """Append until it is durable: the outcome of a run is never dropped while its worker lives."""
+        while True:
+            try:
+                return await self._facts.report(execution, fact)
+            except InfrastructureError:
+                await asyncio.sleep(REPEAT_AFTER)
+
+    def _remember(self, key: Key) -> None:
+        self._finished[key] = None
+        if len(self._finished) > REMEMBERED:
+            self._finished.popitem(last=False)
+
+    def stop_execution(self, execution: int) -> None:
+        """A hint that an execution is over: what still runs for it is cancelled, its offers are dropped."""
+        self._stopped[execution] = None
+        if len(self._stopped) > REMEMBERED:
+            self._stopped.popitem(last=False)
+        for key, run in self._runs.items():
+            if key[0] == execution:
+                self._remember(key)
+                run.task.cancel()
+
+    async def close(self) -> None:
+        """Stop what runs, without a report: the offers will be delivered again."""
+        tasks = [run.task for run in self._runs.values()]
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def busy(self) -> int:
+        """Slots in use."""
+        return len(self._runs)
+
+
+def _broken(offer: Offer, run_id: str, error: Error) -> BlockFailed:
+    return BlockFailed(
+        block=offer.block,
+        attempt=offer.attempt,
+        segment=offer.segment,
+        run=run_id,
+        error=error,
+        time=time.time(),
+    )
+
+
+def worker_name(host: str, process: int, pool: str) -> str:
+    """A name that no other process of this pool has."""
+    return identity("worker", host, process, pool).hex()[:12]
