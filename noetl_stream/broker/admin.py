@@ -21,11 +21,6 @@ class Admin:
 
     def __init__(self, topics: Topics, offsets: Offsets, *, auto_create: bool) -> None:
         self._topics, self._offsets, self._auto_create = topics, offsets, auto_create
-        self._address: Fields = {}
-
-    def listens_at(self, host: str, port: int) -> None:
-        """Where clients are told to connect."""
-        self._address = {"node_id": NODE_ID, "host": host, "port": port}
 
     # Finding one's way.
 
@@ -38,7 +33,7 @@ class Admin:
             may_create = self._auto_create and getattr(body, "allow_auto_topic_creation", True)
             topics = [await self._named_topic(wanted.name, may_create=may_create) for wanted in body.topics]
         return {
-            "brokers": [{**self._address, "rack": None}],
+            "brokers": [{**_this_broker(request), "rack": None}],
             "cluster_id": CLUSTER_ID,
             "controller_id": NODE_ID,
             "topics": topics,
@@ -52,7 +47,7 @@ class Admin:
         return _topic_metadata(topic)
 
     async def find_coordinator(self, request: Request) -> Fields:
-        return {"error_code": ErrorCode.none, "error_message": None, **self._address}
+        return {"error_code": ErrorCode.none, "error_message": None, **_this_broker(request)}
 
     # Topics.
 
@@ -130,6 +125,12 @@ async def _outcome(change: Awaitable[None]) -> tuple[ErrorCode, str | None]:
     except Refused as refused:
         return refused.code, refused.reason
     return ErrorCode.none, None
+
+
+def _this_broker(request: Request) -> Fields:
+    """The broker at the very address this client reached it, so that binding to every interface works too."""
+    connection = request.connection
+    return {"node_id": NODE_ID, "host": connection.broker_host, "port": connection.broker_port}
 
 
 def _topic_metadata(topic: Topic) -> Fields:

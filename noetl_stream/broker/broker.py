@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self, assert_never
@@ -14,6 +15,7 @@ from noetl_stream.broker.config_requests import ConfigRequests
 from noetl_stream.broker.entries import (
     Entry,
     GroupDeleted,
+    LogSynced,
     OffsetsCommitted,
     ProducerIdsReserved,
     RecordsDeleted,
@@ -60,31 +62,26 @@ class EmbeddedBroker:
     ) -> None:
         self._data = data
         self._settings = settings or BrokerSettings(host=host, port=port, fsync=fsync)
+        self._journal: Journal | None = None
         self.bootstrap = ""
 
     async def __aenter__(self) -> Self:
         self.failed: asyncio.Future[InfrastructureError] = asyncio.get_running_loop().create_future()
-        self._directory = DataDirectory(self._data)
-        try:
-            await self._recover()
-            self.bootstrap = await self._listen()
+        async with AsyncExitStack() as opened:
+            self._directory = DataDirectory(self._data)
+            opened.callback(self._directory.release)
+            await self._recover(opened)
+            self.bootstrap = await self._listen(opened)
             self._directory.announce(self.bootstrap)
-        except BaseException:
-            self._directory.release()
-            raise
+            self._opened = opened.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._server.close()
-        self._groups.close()
-        await self._commit.close()
-        self._topics.close()
-        self._journal.close()
-        self._directory.release()
+        await self._opened.aclose()
 
-    async def _recover(self) -> None:
+    async def _recover(self, opened: AsyncExitStack) -> None:
         logs, journal = self._directory.logs, self._directory.journal
         _require_journal(logs, journal)
         logs.mkdir(exist_ok=True)
@@ -92,21 +89,36 @@ class EmbeddedBroker:
         self._topics = Topics(logs, self._commit, self._settings.default_partitions)
         self._offsets = Offsets()
         self._transactions = Transactions(self._topics, self._offsets)
+        opened.push_async_callback(self._close_files)
         for entry in read_journal(journal):
             self._apply(entry)
         await asyncio.to_thread(self._topics.open)
         rewrite_journal(journal, self._entries())
         self._journal = Journal(journal, self._commit)
+        opened.push_async_callback(self._note_what_is_durable, self._journal)
         for owner in (self._topics, self._offsets, self._transactions):
             owner.record_changes_in(self._journal)
         await self._transactions.complete_unfinished()
+
+    async def _note_what_is_durable(self, journal: Journal) -> None:
+        """An orderly stop: from now on damage anywhere in the logs is no unfinished write."""
+        await self._commit.flush()
+        if not self.failed.done():
+            for entry in self._topics.synced():
+                journal.append(entry)
+
+    async def _close_files(self) -> None:
+        await self._commit.close()
+        self._topics.close()
+        if self._journal is not None:
+            self._journal.close()
 
     def _apply(self, entry: Entry) -> None:
         match entry:
             case TopicDeleted():
                 self._topics.apply(entry)
                 self._offsets.forget_topic(entry.name)
-            case TopicCreated() | TopicChanged() | RecordsDeleted():
+            case TopicCreated() | TopicChanged() | RecordsDeleted() | LogSynced():
                 self._topics.apply(entry)
             case OffsetsCommitted() | GroupDeleted():
                 self._offsets.apply(entry)
@@ -120,19 +132,20 @@ class EmbeddedBroker:
         yield from self._offsets.entries()
         yield from self._transactions.entries()
 
-    async def _listen(self) -> str:
+    async def _listen(self, opened: AsyncExitStack) -> str:
         settings = self._settings
         self._groups = Groups(settings, self._offsets)
+        opened.callback(self._groups.close)
         admin = Admin(self._topics, self._offsets, auto_create=settings.auto_create_topics)
         self._answers = self._routes(admin)
-        self._server = Server(self._answer, settings.max_request_bytes)
+        server = Server(self._answer, settings.max_request_bytes)
+        opened.push_async_callback(server.close)
         try:
-            port = await self._server.listen(settings.host, settings.port)
+            port = await server.listen(settings.host, settings.port)
         except OSError as error:
             raise InfrastructureError(
                 f"cannot listen at {settings.host}:{settings.port} ({error.strerror}); choose another port, or 0"
             ) from error
-        admin.listens_at(settings.host, port)
         return f"{settings.host}:{port}"
 
     async def _answer(self, request: Request) -> Fields | None:

@@ -48,6 +48,15 @@ class RecordsDeleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogSynced:
+    """A partition's log was durable up to byte `position`: damage before it is no unfinished write."""
+
+    topic: str
+    partition: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetsCommitted:
     """A group's positions: (topic, partition, offset, metadata)."""
 
@@ -87,6 +96,7 @@ Entry = (
     | TopicChanged
     | TopicDeleted
     | RecordsDeleted
+    | LogSynced
     | OffsetsCommitted
     | GroupDeleted
     | ProducerIdsReserved
@@ -100,6 +110,7 @@ _KINDS: dict[str, type[Any]] = {
         TopicChanged,
         TopicDeleted,
         RecordsDeleted,
+        LogSynced,
         OffsetsCommitted,
         GroupDeleted,
         ProducerIdsReserved,

@@ -75,10 +75,14 @@ class GroupCommit:
         elif file in self._sweeping and self._running is not None:
             await asyncio.shield(self._running)
 
-    async def close(self) -> None:
-        """Sync what is still dirty and end the thread."""
+    async def flush(self) -> None:
+        """Wait until nothing is dirty, or the disk has failed."""
         while (self._dirty or self._running is not None) and self._failure is None:
             await asyncio.wait([self._running or self._next])
+
+    async def close(self) -> None:
+        """Sync what is still dirty and end the thread."""
+        await self.flush()
         self._thread.shutdown()
 
     def _start(self) -> None:

@@ -219,7 +219,7 @@ def _join_request(request: Request) -> JoinRequest:
         member_id=body.member_id,
         instance_id=_instance(body),
         client_id=request.client_id,
-        client_host=request.client_host,
+        client_host=request.connection.client_host,
         session_timeout=session_timeout,
         rebalance_timeout=rebalance_timeout if rebalance_timeout >= 0 else session_timeout,
         protocol_type=body.protocol_type,

@@ -31,9 +31,13 @@ class Journal:
         Raises:
             OSError, InfrastructureError: the disk did not take it.
         """
+        self.append(entry)
+        await self._commit.durable(self)
+
+    def append(self, entry: Entry) -> None:
+        """Add an entry that need not be waited for."""
         self._file.append(_line(entry))
         self._commit.mark_dirty(self)
-        await self._commit.durable(self)
 
     def fileno(self) -> int:
         return self._file.fileno()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
@@ -91,7 +92,7 @@ def _first_line(process: subprocess.Popen[bytes], timeout: float) -> dict[str, s
     deadline, line = time.monotonic() + timeout, b""
     while not line.endswith(b"\n"):
         ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
-        chunk = process.stdout.read1(4096) if ready else b""  # type: ignore[attr-defined]
+        chunk = os.read(process.stdout.fileno(), 4096) if ready else b""
         if not chunk:
             return {}
         line += chunk

@@ -37,17 +37,13 @@ def walk(
     """
     window, start = b"", position
     while position + HEADER_SIZE <= end:
-        at = position - start
-        if at + HEADER_SIZE > len(window):
-            window, start, at = file.read(position, max(window_size, HEADER_SIZE)), position, 0
-        header = read_header(window, at)
+        if position - start + HEADER_SIZE > len(window):
+            window, start = file.read(position, window_size), position
+        header = read_header(window, position - start)
         if not header.plausible:
             return
-        if whole and at + header.size > len(window):
-            window, start, at = (
-                file.read(position, max(window_size, min(header.size, end - position))),
-                position,
-                0,
-            )
-        yield StoredBatch(position, header, window, at)
+        held_by_file = position + header.size <= end
+        if whole and held_by_file and position - start + header.size > len(window):
+            window, start = file.read(position, max(window_size, header.size)), position
+        yield StoredBatch(position, header, window, position - start)
         position += header.size

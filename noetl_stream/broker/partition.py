@@ -50,6 +50,11 @@ class Partition:
         """The offset up to which every transaction is decided."""
         return self._limit(committed_only=True).offset
 
+    @property
+    def synced_position(self) -> int:
+        """The byte up to which the log is durable."""
+        return self._synced.position
+
     # What GroupCommit needs.
 
     def fileno(self) -> int:

@@ -31,6 +31,16 @@ _NO_TIME = datetime.timedelta(0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Who asks, and the address at which this client reaches the broker."""
+
+    client_host: str
+    client_port: int
+    broker_host: str
+    broker_port: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One decoded request. `body` is kio's entity of that version, so its fields differ by `version`."""
 
@@ -38,11 +48,11 @@ class Request:
     version: int
     correlation_id: int
     client_id: str
-    client_host: str
+    connection: Connection
     body: Any
 
 
-def decode(frame: bytes, client_host: str) -> Request:
+def decode(frame: bytes, connection: Connection) -> Request:
     """The request in a frame (without its length prefix).
 
     An ApiVersions request of a version from the future is answered in version 0, as Kafka does, so that the
@@ -56,13 +66,13 @@ def decode(frame: bytes, client_host: str) -> Request:
     key, version, correlation_id = _KEY_AND_VERSION.unpack_from(frame)
     api = supported(key, version)
     if api is None and key == Api.API_VERSIONS:
-        return _request_from_the_future(correlation_id, client_host)
+        return _request_from_the_future(correlation_id, connection)
     if api is None:
         raise ConnectionRefused(f"request key {key} in version {version} is not supported")
-    return _decode_supported(api, version, frame, client_host)
+    return _decode_supported(api, version, frame, connection)
 
 
-def _decode_supported(api: Api, version: int, frame: bytes, client_host: str) -> Request:
+def _decode_supported(api: Api, version: int, frame: bytes, connection: Connection) -> Request:
     read_header, read_body = _request_readers(api, version)
     try:
         header, size = read_header(frame, 0)
@@ -76,18 +86,18 @@ def _decode_supported(api: Api, version: int, frame: bytes, client_host: str) ->
         version=version,
         correlation_id=header.correlation_id,
         client_id=header.client_id or "",
-        client_host=client_host,
+        connection=connection,
         body=body,
     )
 
 
-def _request_from_the_future(correlation_id: int, client_host: str) -> Request:
+def _request_from_the_future(correlation_id: int, connection: Connection) -> Request:
     return Request(
         api=Api.API_VERSIONS,
         version=0,
         correlation_id=correlation_id,
         client_id="",
-        client_host=client_host,
+        connection=connection,
         body=None,
     )
 

@@ -8,6 +8,7 @@ dropping what follows: start-up stops, naming the place.
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from noetl_stream.broker.append_file import AppendFile
@@ -23,17 +24,24 @@ _WINDOW = 1 << 20
 _MAGIC_AT = 16
 
 
-def open_partition(path: Path, commit: GroupCommit, *, start_offset: int = 0) -> Partition:
+def open_partition(
+    path: Path, commit: GroupCommit, *, start_offset: int = 0, synced_position: int = 0
+) -> Partition:
     """The partition kept in the file at `path`, which is created if it is not there.
 
+    `synced_position` is the byte up to which it is known to have been durable.
+
     Raises:
-        InfrastructureError: a batch is damaged and a sound one follows.
+        InfrastructureError: a batch is damaged that was durable, or that a sound one follows.
     """
     file = AppendFile(path)
     partition = Partition(file, commit)
     sound = _replay(file, partition)
+    _require_durable(file, sound, synced_position, partition.end_offset)
     if sound < file.size:
         _cut_torn_tail(file, sound, partition.end_offset)
+    # What a killed broker had not yet synced is about to be shown to readers.
+    os.fdatasync(file.fileno())
     partition.delete_before(start_offset)
     partition.synced(partition.end())
     return partition
@@ -49,6 +57,14 @@ def _replay(file: AppendFile, partition: Partition) -> int:
         partition.note(found.header, found.position, found.raw)
         position = found.position + found.header.size
     return position
+
+
+def _require_durable(file: AppendFile, sound: int, synced_position: int, next_offset: int) -> None:
+    if sound < synced_position:
+        raise InfrastructureError(
+            f"{file.path} is damaged at byte {sound} (offset {next_offset}), though it was durable up to byte "
+            f"{synced_position}; restore the file from a copy"
+        )
 
 
 def _cut_torn_tail(file: AppendFile, position: int, next_offset: int) -> None:

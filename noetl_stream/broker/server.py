@@ -7,8 +7,9 @@ import logging
 import struct
 from collections.abc import Awaitable, Callable
 
-from noetl_stream.broker.protocol import Fields, Request, decode, encode
+from noetl_stream.broker.protocol import Connection, Fields, Request, decode, encode
 from noetl_stream.broker.refusal import ConnectionRefused
+from noetl_stream.errors import InfrastructureError
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ _READ_BUFFER = 1 << 20
 
 
 class Server:
-    """Accepts clients. What one of them does wrong ends its own connection only."""
+    """Accepts clients. What one of them does wrong ends its own connection only, and is logged once."""
 
     def __init__(self, answer: Answer, max_request_bytes: int) -> None:
         self._answer, self._max_request_bytes = answer, max_request_bytes
@@ -46,27 +47,37 @@ class Server:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = asyncio.current_task()
-        assert connection is not None
-        self._connections.add(connection)
-        host, port = writer.get_extra_info("peername")[:2]
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
         try:
-            await self._serve(reader, writer, host)
+            await self._serve_until_it_ends(reader, writer, _connection(writer))
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _serve_until_it_ends(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: Connection
+    ) -> None:
+        closed = f"closed the connection of {connection.client_host}:{connection.client_port}"
+        try:
+            await self._serve(reader, writer, connection)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client has gone, which is its right
         except asyncio.CancelledError:
             pass  # the broker stops; asyncio would log a cancelled connection as an error
         except ConnectionRefused as refused:
-            logger.warning("closed the connection of %s:%s: %s", host, port, refused)
+            logger.warning("%s: %s", closed, refused)
+        except (OSError, InfrastructureError) as error:
+            logger.error("%s: what it asked for could not be stored: %s", closed, error)
         except Exception:
-            logger.exception("closed the connection of %s:%s: a fault of the broker; report it", host, port)
-        finally:
-            self._connections.discard(connection)
-            writer.close()
+            logger.exception("%s: a fault of the broker; report it with this trace", closed)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: Connection
+    ) -> None:
         while True:
-            request = decode(await self._read_frame(reader), host)
+            request = decode(await self._read_frame(reader), connection)
             fields = await self._answer(request)
             if fields is not None:
                 writer.write(encode(request, fields))
@@ -80,3 +91,11 @@ class Server:
                 "either this is no Kafka client, or max_request_bytes must be raised"
             )
         return await reader.readexactly(size)
+
+
+def _connection(writer: asyncio.StreamWriter) -> Connection:
+    client_host, client_port = writer.get_extra_info("peername")[:2]
+    broker_host, broker_port = writer.get_extra_info("sockname")[:2]
+    return Connection(
+        client_host=client_host, client_port=client_port, broker_host=broker_host, broker_port=broker_port
+    )

@@ -13,7 +13,14 @@ from pathlib import Path
 from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.append_file import sync_directory
-from noetl_stream.broker.entries import Entry, RecordsDeleted, TopicChanged, TopicCreated, TopicDeleted
+from noetl_stream.broker.entries import (
+    Entry,
+    LogSynced,
+    RecordsDeleted,
+    TopicChanged,
+    TopicCreated,
+    TopicDeleted,
+)
 from noetl_stream.broker.fsync import GroupCommit
 from noetl_stream.broker.journal import Journal
 from noetl_stream.broker.partition import Partition
@@ -36,6 +43,7 @@ class Topic:
     partition_count: int
     configs: dict[str, str]
     start_offsets: dict[int, int] = field(default_factory=dict)
+    synced_positions: dict[int, int] = field(default_factory=dict)
     partitions: list[Partition] = field(default_factory=list)
 
     @property
@@ -78,7 +86,7 @@ class Topics:
 
     # Recovery.
 
-    def apply(self, entry: TopicCreated | TopicChanged | TopicDeleted | RecordsDeleted) -> None:
+    def apply(self, entry: TopicCreated | TopicChanged | TopicDeleted | RecordsDeleted | LogSynced) -> None:
         """Replay one journal entry. Files are opened by `open`, once all are known."""
         match entry:
             case TopicCreated(name=name, directory=directory, partitions=count, configs=configs):
@@ -88,10 +96,13 @@ class Topics:
             case TopicChanged(name=name, partitions=count, configs=configs):
                 self._topics[name].partition_count, self._topics[name].configs = count, configs
             case TopicDeleted(name=name, directory=directory):
-                self._topics.pop(name, None)
-                shutil.rmtree(self._logs / directory, ignore_errors=True)
+                del self._topics[name]
+                if (self._logs / directory).exists():
+                    shutil.rmtree(self._logs / directory)
             case RecordsDeleted(topic=name, partition=index, offset=offset):
                 self._topics[name].start_offsets[index] = offset
+            case LogSynced(topic=name, partition=index, position=position):
+                self._topics[name].synced_positions[index] = position
 
     def open(self) -> None:
         """Recover every partition.
@@ -99,6 +110,7 @@ class Topics:
         Raises:
             InfrastructureError: a log is damaged, or not where the journal says.
         """
+        self._remove_unfinished()
         for topic in self:
             directory = self._logs / topic.directory
             if not directory.is_dir():
@@ -118,6 +130,13 @@ class Topics:
             )
             for index, offset in topic.start_offsets.items():
                 yield RecordsDeleted(topic=topic.name, partition=index, offset=offset)
+        yield from self.synced()
+
+    def synced(self) -> Iterator[LogSynced]:
+        """Up to where each log is durable."""
+        for topic in self:
+            for index, partition in enumerate(topic.partitions):
+                yield LogSynced(topic=topic.name, partition=index, position=partition.synced_position)
 
     def record_changes_in(self, journal: Journal) -> None:
         self._journal = journal
@@ -141,7 +160,7 @@ class Topics:
             topic = Topic(
                 name=name, directory=directory, partition_count=count, configs=check_configs(configs)
             )
-            topic.partitions = await asyncio.to_thread(self._make_partitions, topic, 0)
+            topic.partitions = await asyncio.to_thread(self._make_partitions, topic, range(count))
             await self._journal.write(
                 TopicCreated(name=name, directory=directory, partitions=count, configs=topic.configs)
             )
@@ -186,8 +205,13 @@ class Topics:
         """
         async with self._changing:
             topic = self.topic(name)
+            # Out of sight first, so that no entry about it can follow the one that says it is gone.
             del self._topics[name]
-            await self._journal.write(TopicDeleted(name=name, directory=topic.directory))
+            try:
+                await self._journal.write(TopicDeleted(name=name, directory=topic.directory))
+            except OSError:
+                self._topics[name] = topic
+                raise
             for partition in topic.partitions:
                 await partition.durable()
                 partition.close()
@@ -208,10 +232,10 @@ class Topics:
                 )
             if validate_only:
                 return
-            first = topic.partition_count
-            topic.partition_count = partitions
-            added = await asyncio.to_thread(self._make_partitions, topic, first)
+            indexes = range(topic.partition_count, partitions)
+            added = await asyncio.to_thread(self._make_partitions, topic, indexes)
             await self._journal.write(TopicChanged(name=name, partitions=partitions, configs=topic.configs))
+            topic.partition_count = partitions
             topic.partitions.extend(added)
 
     async def configure(self, name: str, configs: Mapping[str, str | None]) -> None:
@@ -234,22 +258,36 @@ class Topics:
         Raises:
             Refused: no such partition, or an offset beyond its end.
         """
-        partition = self.partition(name, index)
-        offset = partition.high_watermark if offset == -1 else offset
-        if not 0 <= offset <= partition.high_watermark:
-            raise Refused(ErrorCode.offset_out_of_range, f"Offset {offset} is outside the partition.")
-        offset = max(offset, partition.start_offset)
-        await self._journal.write(RecordsDeleted(topic=name, partition=index, offset=offset))
-        self.topic(name).start_offsets[index] = offset
-        partition.delete_before(offset)
-        return offset
+        async with self._changing:
+            partition = self.partition(name, index)
+            offset = partition.high_watermark if offset == -1 else offset
+            if not 0 <= offset <= partition.high_watermark:
+                raise Refused(ErrorCode.offset_out_of_range, f"Offset {offset} is outside the partition.")
+            offset = max(offset, partition.start_offset)
+            await self._journal.write(RecordsDeleted(topic=name, partition=index, offset=offset))
+            self.topic(name).start_offsets[index] = offset
+            partition.delete_before(offset)
+            return offset
 
     # Files.
 
-    def _make_partitions(self, topic: Topic, first: int) -> list[Partition]:
+    def _remove_unfinished(self) -> None:
+        """A creation cut short left empty files that nobody knows. Records that nobody knows are another matter."""
+        known = {topic.directory for topic in self}
+        for directory in self._logs.iterdir():
+            if directory.name in known:
+                continue
+            if any(file.stat().st_size for file in directory.rglob("*.log")):
+                raise InfrastructureError(
+                    f"{directory} holds records of a topic that the journal does not know; "
+                    "restore the journal from a copy, or move the directory away to give them up"
+                )
+            shutil.rmtree(directory)
+
+    def _make_partitions(self, topic: Topic, indexes: range) -> list[Partition]:
         directory = self._logs / topic.directory
         made = []
-        for index in range(first, topic.partition_count):
+        for index in indexes:
             (directory / str(index)).mkdir(parents=True, exist_ok=True)
             made.append(self._open_partition(topic, index))
             sync_directory(directory / str(index))
@@ -259,4 +297,9 @@ class Topics:
 
     def _open_partition(self, topic: Topic, index: int) -> Partition:
         path = self._logs / topic.directory / str(index) / _FIRST_SEGMENT
-        return open_partition(path, self._commit, start_offset=topic.start_offsets.get(index, 0))
+        return open_partition(
+            path,
+            self._commit,
+            start_offset=topic.start_offsets.get(index, 0),
+            synced_position=topic.synced_positions.get(index, 0),
+        )

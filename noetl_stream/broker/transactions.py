@@ -36,6 +36,8 @@ class TransactionState(StrEnum):
     COMPLETE_ABORT = "CompleteAbort"
 
 
+_COMMIT_STATES = (TransactionState.PREPARE_COMMIT, TransactionState.COMPLETE_COMMIT)
+_ABORT_STATES = (TransactionState.PREPARE_ABORT, TransactionState.COMPLETE_ABORT)
 _UNFINISHED = (TransactionState.PREPARE_COMMIT, TransactionState.PREPARE_ABORT)
 
 
@@ -114,10 +116,11 @@ class Transactions:
         return transaction
 
     async def _next_epoch(self, transaction: Transaction) -> None:
-        if transaction.state is TransactionState.ONGOING:
-            transaction.epoch += (
-                1  # the abort markers carry it, so that the old instance is fenced in every log
-            )
+        if transaction.state in _UNFINISHED:
+            await self._finish(transaction, committed=transaction.state is TransactionState.PREPARE_COMMIT)
+        elif transaction.state is TransactionState.ONGOING:
+            # The abort markers carry the raised epoch, so that the old instance is fenced in every log.
+            transaction.epoch += 1
             await self._finish(transaction, committed=False)
         if transaction.epoch >= _LAST_EPOCH:
             del self._by_producer[transaction.producer_id]
@@ -186,10 +189,11 @@ class Transactions:
         """
         async with transaction.lock:
             _require_epoch(transaction, epoch)
-            ended = TransactionState.COMPLETE_COMMIT if committed else TransactionState.COMPLETE_ABORT
-            if transaction.state is ended:
+            prepared, completed = _COMMIT_STATES if committed else _ABORT_STATES
+            if transaction.state is completed:
                 return
-            if transaction.state is not TransactionState.ONGOING:
+            # Prepared but not completed: the disk failed in between, and the producer asks again.
+            if transaction.state not in (TransactionState.ONGOING, prepared):
                 raise Refused(ErrorCode.invalid_txn_state)
             await self._finish(transaction, committed=committed)
 
@@ -199,7 +203,7 @@ class Transactions:
 
     async def _finish(self, transaction: Transaction, *, committed: bool) -> None:
         """The first entry decides; `complete_unfinished` goes on from it after a crash."""
-        transaction.state = TransactionState.PREPARE_COMMIT if committed else TransactionState.PREPARE_ABORT
+        transaction.state, _ = _COMMIT_STATES if committed else _ABORT_STATES
         await self._journal.write(transaction.entry())
         await self._carry_out(transaction)
 
@@ -209,7 +213,7 @@ class Transactions:
         if committed:
             for group, positions in transaction.offsets.items():
                 await self._offsets.commit(group, positions)
-        transaction.state = TransactionState.COMPLETE_COMMIT if committed else TransactionState.COMPLETE_ABORT
+        _, transaction.state = _COMMIT_STATES if committed else _ABORT_STATES
         transaction.partitions.clear()
         transaction.offsets.clear()
         await self._journal.write(transaction.entry())
