@@ -19,11 +19,15 @@ DEAD_LETTER_RETENTION_MS = 30 * _DAY_MS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """One topic. `retention_ms` is None where compaction alone bounds it, -1 for ever."""
+    """One topic. `retention_ms` is None where compaction alone bounds it, -1 for ever.
+
+    `fixed` says that readers or writers rest on the partition count: another one is an error, not a preference.
+    """
 
     name: str
     partitions: int
     replication: int
+    fixed: bool = False
     cleanup: Literal["delete", "compact"] = "delete"
     retention_ms: int | None = None
 
@@ -57,20 +61,20 @@ class Topics:
 
     @property
     def events(self) -> Topic:
-        return self._topic("events", self.partitions, retention_ms=_FOR_EVER)
+        return self._topic("events", self.partitions, fixed=True, retention_ms=_FOR_EVER)
 
     @property
     def catalog(self) -> Topic:
-        return self._topic("catalog", 1, retention_ms=_FOR_EVER)
+        return self._topic("catalog", 1, fixed=True, retention_ms=_FOR_EVER)
 
     @property
     def keychain(self) -> Topic:
-        return self._topic("keychain", 1, cleanup="compact")
+        return self._topic("keychain", 1, fixed=True, cleanup="compact")
 
     @property
     def checkpoints(self) -> Topic:
         """A machine's checkpoints stand in the partition with the same number as its events'."""
-        return self._topic("checkpoints", self.partitions, cleanup="compact")
+        return self._topic("checkpoints", self.partitions, fixed=True, cleanup="compact")
 
     @property
     def frames(self) -> Topic:
@@ -78,11 +82,11 @@ class Topics:
 
     @property
     def schemas(self) -> Topic:
-        return self._topic("schemas", 1, cleanup="compact")
+        return self._topic("schemas", 1, fixed=True, cleanup="compact")
 
     @property
     def control(self) -> Topic:
-        return self._topic("control", 1, retention_ms=CONTROL_RETENTION_MS)
+        return self._topic("control", 1, fixed=True, retention_ms=CONTROL_RETENTION_MS)
 
     @property
     def dead_letters(self) -> Topic:
@@ -113,6 +117,7 @@ class Topics:
         name: str,
         partitions: int,
         *,
+        fixed: bool = False,
         cleanup: Literal["delete", "compact"] = "delete",
         retention_ms: int | None = None,
     ) -> Topic:
@@ -120,6 +125,7 @@ class Topics:
             name=self.prefix + name,
             partitions=partitions,
             replication=self.replication,
+            fixed=fixed,
             cleanup=cleanup,
             retention_ms=retention_ms,
         )
