@@ -94,6 +94,8 @@ class ReplyAgain:
     execution: int
     offset: int
     reply_to: str
+    path: str
+    version: int
     correlation: str | None = None
 
 

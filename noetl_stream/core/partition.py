@@ -112,7 +112,12 @@ def _again(machine: int, event: ExecutionRequested, ended: Ended | None) -> Repl
     if ended is None or event.reply_to is None:
         return None
     return ReplyAgain(
-        execution=machine, offset=ended.offset, reply_to=event.reply_to, correlation=event.correlation
+        execution=machine,
+        offset=ended.offset,
+        reply_to=event.reply_to,
+        path=event.path,
+        version=event.version,
+        correlation=event.correlation,
     )
 
 

@@ -167,8 +167,8 @@ class Owner:
 
     @property
     def idle(self) -> bool:
-        """Nothing in flight and nothing to send: the moment for a checkpoint."""
-        return self.committable == self.position and not self._in_flight
+        """Everything that follows from what was folded has been sent: the moment for a checkpoint."""
+        return self.committable == self.position
 
     @property
     def next_alarm(self) -> float | None:

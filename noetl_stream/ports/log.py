@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,6 +37,18 @@ class Appender(Protocol):
         partition: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> int: ...
+
+    def append_soon(
+        self,
+        topic: str,
+        value: bytes,
+        *,
+        key: bytes | None = None,
+        partition: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> asyncio.Future[int]:
+        """The same without waiting: many appends may be in flight, in the order of the calls."""
+        ...
 
 
 class Reader(Protocol):

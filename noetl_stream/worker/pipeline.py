@@ -116,7 +116,7 @@ class PipelineRun:
             case Continue():
                 following = self._notes.task + 1
             case Jump(to=label):
-                following = next(i for i, t in enumerate(self._pipeline.tasks) if t.name == label)
+                following = self._pipeline.labels[label]
             case Break():
                 return -1
             case Again() | Fail():
@@ -209,6 +209,8 @@ class PipelineRun:
         return Ended(result=result, error=recorded, http=head, retry_after=error.retry_after)
 
     async def _call(self, task: Task, resumed: bool) -> Ended:
+        if task.fault is not None:
+            raise ToolError(task.fault.message, kind=task.fault.kind)
         tool = self._tools.get(task.kind)
         if tool is None:
             raise ToolError(f"tool kind '{task.kind}' is not installed on this worker", kind="not_installed")
@@ -262,7 +264,7 @@ class PipelineRun:
 
     async def _completed(self, last: Ended) -> Outcome:
         result = last.result if last.error is None else dict(self._envelope(last).fields)
-        if len(self._pipeline.tasks) > 1 and isinstance(result, dict) and "results" not in result:
+        if not self._pipeline.single and isinstance(result, dict) and "results" not in result:
             result = {**result, "results": dict(self._desk.tasks)}
         kept = await keep(
             self._cache,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from noetl_stream.core.entering import collection
@@ -85,21 +85,15 @@ class Desk:
         local = {**{n: Result(v) for n, v in self.tasks.items()}, **self.local}
         if own:
             local.setdefault(self.offer.block.step, Result(result))
-        return names(_with_ctx(known, ctx), fixed=fixed, local=local, iterator=self._iterator(), last=last)
+        return names(replace(known, ctx=ctx), fixed=fixed, local=local, iterator=self._iterator(), last=last)
 
     def _iterator(self) -> dict[str, Any]:
-        loop = self.plan.steps[self.offer.block.step].loop
-        return {} if loop is None else {"item": self.offer.item, loop.iterator: self.offer.item}
+        pipeline = self.plan.steps[self.offer.block.step].tool
+        return {name: self.offer.item for name in (pipeline.iterator, pipeline.alias) if name is not None}
 
     def _iter(self) -> dict[str, Any]:
         index = self.offer.block.iteration
         return {**self._iterator(), "index": index, "_index": index, "total": self.offer.total, **self.iter}
-
-
-def _with_ctx(known: Facts, ctx: Mapping[str, Value]) -> Facts:
-    from dataclasses import replace
-
-    return replace(known, ctx=ctx)
 
 
 def task_envelope(

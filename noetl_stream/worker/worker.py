@@ -144,7 +144,7 @@ class Worker:
         except NoetlError as error:
             retryable = isinstance(error, InfrastructureError)
             return _broken(offer, run_id, Error(kind="server_error", message=str(error), retryable=retryable))
-        except Exception as fault:  # noqa: BLE001 # a fault of ours costs this block, never the worker
+        except Exception as fault:  # a fault of ours costs this block, never the worker
             trace = traceback.format_exc()[-TRACE_BYTES:]
             message = f"{type(fault).__name__}: {fault}; report this with the trace"
             return _broken(offer, run_id, Error(kind="server_error", message=message, trace=trace))

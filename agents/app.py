@@ -1,0 +1,50 @@
+"""A Faust app as we rely on it. Each setting here answers a measured fault; `tests/agents` pins the facts behind them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("F_DATADIR", tempfile.gettempdir())
+
+import faust  # faust reads F_DATADIR while it is imported
+
+SESSION = 6.0
+"""Seconds after which a dead member's partitions move on."""
+
+
+def new_app(app_id: str, bootstrap: str, *, data: Path) -> faust.App:
+    """An app with acknowledgement in our own hands, quick takeover, no tables and no web server.
+
+    Nobody is revoked for being slow (`broker_max_poll_interval`): heartbeats are the liveness.
+    """
+    return faust.App(
+        app_id,
+        broker=[f"kafka://{address}" for address in bootstrap.split(",")],
+        datadir=str(data / app_id),
+        autodiscover=False,
+        broker_session_timeout=SESSION,
+        broker_heartbeat_interval=0.5,
+        broker_rebalance_timeout=SESSION,
+        broker_commit_interval=0.5,
+        broker_max_poll_interval=86_400.0,
+        consumer_auto_offset_reset="earliest",
+        stream_wait_empty=False,
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+    )
+
+
+def raw_topic(app: faust.App, name: str) -> Any:
+    """A topic whose keys and values stay bytes: decoding is ours."""
+    return app.topic(name, key_serializer="raw", value_serializer="raw", internal=False)
+
+
+def partitions_of(app: faust.App, topic: str) -> Iterable[int]:
+    """The partitions of `topic` that this member holds now."""
+    return sorted(tp.partition for tp in app.consumer.assignment() if tp.topic == topic)

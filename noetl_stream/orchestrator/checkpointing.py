@@ -1,0 +1,61 @@
+"""Rounds of checkpoints: every changed machine at one offset, then the marker that makes them count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from noetl_stream.core.snapshot import dump
+from noetl_stream.orchestrator.owner import Owner
+from noetl_stream.ports.checkpoints import Checkpoints
+
+RECORDS = 10_000
+"""Records folded between two rounds: they bound what a restore reads."""
+
+
+class Rounds:
+    """The checkpoints of one partition under one fence."""
+
+    def __init__(self, partition: int, owner: Owner, store: Checkpoints) -> None:
+        self._partition, self._owner, self._store = partition, owner, store
+        self._folded_to = owner.position
+        self._saved: dict[int, int] = {}
+        self._running = False
+
+    def due(self) -> bool:
+        """Whether a round should begin. Only called when all that follows from what was folded was sent."""
+        return self._behind >= RECORDS and not self._running
+
+    def overdue(self) -> bool:
+        """Whether folding should pause until everything is sent, since no moment for a round came by itself."""
+        return self._behind >= 2 * RECORDS and not self._running
+
+    @property
+    def _behind(self) -> int:
+        return self._owner.position - self._folded_to
+
+    async def run(self) -> None:
+        """One round. The state is copied before the first await, so that all of it stands at one offset."""
+        self._running = True
+        try:
+            await self._round()
+        finally:
+            self._running = False
+
+    async def _round(self) -> None:
+        owner, folded_to = self._owner, self._owner.position - 1
+        machines = owner.state.machines
+        changed = {
+            m: dump(e) for m, e in machines.items() if max(e.latest, e.decided) > self._saved.get(m, -1)
+        }
+        gone = [m for m in self._saved if m not in machines]
+        open_ones: dict[int, Any] = dict.fromkeys(machines)
+        marker = dump(replace(owner.state, machines=open_ones))
+        for machine, body in changed.items():
+            await self._store.save_machine(self._partition, machine, owner.fence, folded_to, body)
+            self._saved[machine] = folded_to
+        await self._store.save_marker(self._partition, owner.fence, folded_to, marker)
+        for machine in gone:
+            await self._store.drop_machine(self._partition, machine, owner.fence)
+            del self._saved[machine]
+        self._folded_to = folded_to

@@ -1,0 +1,245 @@
+"""The orchestrator's shell: read, fold, decide, carry out. Everything it knows about playbooks stands in `core`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+from noetl_stream.core.events import Event, PartitionTaken, RecordRejected
+from noetl_stream.core.messages import Offer
+from noetl_stream.errors import NoetlError, UnknownSchema
+from noetl_stream.orchestrator.checkpointing import Rounds
+from noetl_stream.orchestrator.delivery import Delivery
+from noetl_stream.orchestrator.owner import Append, Owner, Sending
+from noetl_stream.orchestrator.restore import UNREADABLE, Restorer, event_of, machine_of
+from noetl_stream.ports.log import Record
+from noetl_stream.wire.codec import encode
+
+log = logging.getLogger(__name__)
+
+AGAIN_AFTER = 0.5
+"""Seconds before an append or a message that failed is tried again."""
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """A partition that this process owns; `tasks` end with it."""
+
+    partition: int
+    owner: Owner
+    rounds: Rounds
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    calm: asyncio.Event = field(default_factory=asyncio.Event)
+    timer: asyncio.TimerHandle | None = None
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What the consumer group tells and is told."""
+
+    committed: Callable[[int], Awaitable[int]]
+    """The group's committed offset of a partition (0 if none)."""
+    still_mine: Callable[[int], bool]
+    """Whether this member holds the partition at its present generation."""
+    commit: Callable[[int, int], None]
+    """Everything below this offset of the partition may be committed."""
+
+
+class Orchestrator:
+    """Owns the partitions it is given. `dead_letter` takes a record that nobody can read, and the reason."""
+
+    def __init__(
+        self,
+        *,
+        restorer: Restorer,
+        delivery: Delivery,
+        group: Group,
+        learn_schemas: Callable[[], Awaitable[None]],
+        dead_letter: Callable[[Record, str], Awaitable[None]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._restorer, self._delivery, self._group, self._clock = restorer, delivery, group, clock
+        self._learn_schemas, self._dead_letter = learn_schemas, dead_letter
+        self._seats: dict[int, Seat] = {}
+        self._events = delivery.topics.events.name
+
+    async def take(self, partitions: Iterable[int]) -> None:
+        """Restore the partitions gained, all at once; those held already stay as they are."""
+        gained = [p for p in partitions if p not in self._seats]
+        await asyncio.gather(*(self._take(p) for p in gained))
+
+    async def _take(self, partition: int) -> None:
+        committed = await self._group.committed(partition)
+        owner = await self._restorer.restore(partition, committed, self._clock())
+        rounds = Rounds(partition, owner, self._restorer.checkpoints)
+        self._seats[partition] = Seat(partition, owner, rounds)
+        self._drive(self._seats[partition])
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Forget what was revoked: its state, its timers, what was on its way."""
+        for partition in partitions:
+            seat = self._seats.pop(partition, None)
+            if seat is not None:
+                self._leave(seat)
+
+    def _leave(self, seat: Seat) -> None:
+        seat.lost = True
+        seat.calm.set()
+        if seat.timer is not None:
+            seat.timer.cancel()
+        for task in seat.tasks:
+            task.cancel()
+
+    async def receive(self, record: Record) -> None:
+        """Take in one record of the event log. Returns once it is folded; what follows from it goes on by itself."""
+        seat = self._seats.get(record.partition)
+        if seat is None or record.offset < seat.owner.position:
+            if seat is not None:
+                self._group.commit(seat.partition, seat.owner.committable)
+            return
+        event = await self._read(seat, record)
+        if event is None:
+            return
+        await self._restorer.prepare(event)
+        if seat.rounds.overdue():
+            await seat.calm.wait()
+        if seat.lost:
+            return
+        seat.owner.fold(record.offset, machine_of(record), event, record.timestamp / 1000)
+        if isinstance(event, PartitionTaken) and seat.owner.superseded:
+            await self._superseded(seat)
+            return
+        self._drive(seat)
+
+    async def _read(self, seat: Seat, record: Record) -> Event | None:
+        """The record's event, or None once it is rejected: an unknown schema first holds the partition."""
+        try:
+            return self._decoded(record)
+        except UnknownSchema:
+            await self._learn_schemas()
+        except UNREADABLE as error:
+            await self._reject(seat, record, str(error))
+            return None
+        try:
+            return self._decoded(record)
+        except UNREADABLE as error:
+            await self._reject(seat, record, str(error))
+            return None
+
+    @staticmethod
+    def _decoded(record: Record) -> Event:
+        machine_of(record)
+        return event_of(record)
+
+    async def _reject(self, seat: Seat, record: Record, reason: str) -> None:
+        """The bytes go to dead letters, the log says that they count for nobody, the partition goes on."""
+        await self._dead_letter(record, reason)
+        rejected = RecordRejected(offset=record.offset, reason=reason, time=self._clock())
+        await self._delivery.log.append(self._events, encode(rejected), partition=seat.partition)
+        seat.owner.position = record.offset + 1
+        self._drive(seat)
+
+    async def _superseded(self, seat: Seat) -> None:
+        """A newer fence than ours: if the group still gives us the partition, take it back, else stop."""
+        self.drop([seat.partition])
+        if self._group.still_mine(seat.partition):
+            await self.take([seat.partition])
+
+    def _drive(self, seat: Seat) -> None:
+        """Carry out what the owner wants now, and come back when its next timer is due."""
+        if seat.lost:
+            return
+        now = self._clock()
+        for append in seat.owner.appends(now):
+            self._append(seat, append)
+        for sending in seat.owner.fresh():
+            self._send(seat, sending)
+        self._settle(seat)
+        self._wind(seat, now)
+
+    def _settle(self, seat: Seat) -> None:
+        """Commit what may be committed; a moment when nothing is unsent is one for a checkpoint."""
+        self._group.commit(seat.partition, seat.owner.committable)
+        if not seat.owner.idle:
+            seat.calm.clear()
+            return
+        if seat.rounds.due():
+            self._spawn(seat, seat.rounds.run())
+        seat.calm.set()
+
+    def _wind(self, seat: Seat, now: float) -> None:
+        """One timer a partition, for its earliest alarm."""
+        alarm = seat.owner.next_alarm
+        if seat.timer is not None:
+            seat.timer.cancel()
+            seat.timer = None
+        if alarm is not None:
+            seat.timer = asyncio.get_running_loop().call_later(max(0.0, alarm - now), self._drive, seat)
+
+    def _append(self, seat: Seat, append: Append) -> None:
+        future = self._delivery.log.append_soon(
+            self._events,
+            encode(append.event),
+            key=str(append.machine).encode(),
+            partition=seat.partition,
+            headers={"noetl-execution": str(append.machine), "noetl-type": type(append.event).__name__},
+        )
+        future.add_done_callback(partial(self._appended, seat, append))
+
+    def _appended(self, seat: Seat, append: Append, future: asyncio.Future[int]) -> None:
+        if seat.lost or future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            seat.owner.landed(append, future.result(), self._clock())
+            self._drive(seat)
+            return
+        log.warning("a decision on execution %s is appended again: %s", append.machine, error)
+        seat.owner.fate_unknown(append)
+        asyncio.get_running_loop().call_later(AGAIN_AFTER, self._drive, seat)
+
+    def _send(self, seat: Seat, sending: Sending) -> None:
+        """Offers are the hot path: no task of their own."""
+        if not isinstance(sending.message, Offer):
+            self._spawn(seat, self._deliver(seat, sending))
+            return
+        future = self._delivery.offer_soon(sending.message)
+        future.add_done_callback(partial(self._sent, seat, sending))
+
+    def _sent(self, seat: Seat, sending: Sending, future: asyncio.Future[int]) -> None:
+        if seat.lost or future.cancelled():
+            return
+        error = future.exception()
+        if error is not None:
+            log.warning("an offer is sent again: %s", error)
+            asyncio.get_running_loop().call_later(AGAIN_AFTER, self._send, seat, sending)
+            return
+        self._delivered(seat, sending)
+
+    async def _deliver(self, seat: Seat, sending: Sending) -> None:
+        while True:
+            try:
+                await self._delivery.deliver(sending.message)
+                break
+            except NoetlError as error:
+                log.warning("a %s is sent again: %s", type(sending.message).__name__, error)
+                await asyncio.sleep(AGAIN_AFTER)
+        self._delivered(seat, sending)
+
+    def _delivered(self, seat: Seat, sending: Sending) -> None:
+        sending.done = True
+        self._settle(seat)
+
+    def _spawn(self, seat: Seat, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        seat.tasks.add(task)
+        task.add_done_callback(seat.tasks.discard)
+
+    @property
+    def open_executions(self) -> int:
+        return sum(len(seat.owner.state.machines) for seat in self._seats.values())

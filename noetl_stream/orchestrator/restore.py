@@ -1,0 +1,92 @@
+"""Gaining a partition: fence, furthest marker, the tail up to the fence, and the outbox from the committed offset on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from noetl_stream.core.events import Event, ExecutionRequested, PartitionTaken
+from noetl_stream.core.partition import Partition
+from noetl_stream.core.plan import Plan
+from noetl_stream.core.snapshot import load
+from noetl_stream.errors import HistoryError, UndecodableRecord, UnknownSchema
+from noetl_stream.orchestrator.owner import Owner
+from noetl_stream.ports.catalog import PinnedPlans
+from noetl_stream.ports.checkpoints import Checkpoints, Saved
+from noetl_stream.ports.log import Appender, Reader, Record
+from noetl_stream.wire.codec import decode_event, encode
+
+UNREADABLE = (UnknownSchema, UndecodableRecord, ValueError)
+"""What reading a record of the event log may raise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restorer:
+    """Builds the owner of a partition from the log, bounded by its checkpoints."""
+
+    log: Appender
+    reader: Reader
+    checkpoints: Checkpoints
+    plans: PinnedPlans
+    topic: str
+    name: str
+
+    async def restore(self, partition: int, committed: int, now: float) -> Owner:
+        """Take the partition: after this nobody's older decision counts. `committed` is the group's offset."""
+        taken = PartitionTaken(owner=self.name, time=now)
+        fence = await self.log.append(self.topic, encode(taken), partition=partition)
+        saved = await self.checkpoints.load(partition)
+        owner, base = await self._begin(fence, saved)
+        async for record in self.reader.read(self.topic, partition, owner.position, fence + 1):
+            await self._fold(owner, record, base, committed)
+        owner.position = fence + 1
+        owner.decide_all()
+        return owner
+
+    async def _begin(self, fence: int, saved: Saved | None) -> tuple[Owner, dict[int, int]]:
+        """The owner as of the marker, and for each machine the offset up to which its checkpoint reaches."""
+        if saved is None:
+            return Owner(fence=fence, state=Partition(), position=0, plans=self._plan), {}
+        state: Partition = load(saved.body)
+        base = {machine: saved.machines[machine][0] for machine in state.machines}
+        state.machines = {machine: load(saved.machines[machine][1]) for machine in state.machines}
+        for execution in state.machines.values():
+            await self._have_plan(execution.request)
+        return Owner(fence=fence, state=state, position=saved.folded_to + 1, plans=self._plan), base
+
+    async def _fold(self, owner: Owner, record: Record, base: dict[int, int], committed: int) -> None:
+        """A record that cannot be read counts for nobody: whoever owned the partition then has rejected it."""
+        try:
+            machine, event = machine_of(record), event_of(record)
+        except UNREADABLE:
+            return
+        if record.offset <= base.get(machine, -1):
+            return
+        await self.prepare(event)
+        unsent = record.offset >= committed
+        owner.fold(record.offset, machine, event, record.timestamp / 1000, unsent=unsent)
+
+    async def prepare(self, event: Event) -> None:
+        """Whatever must be at hand before an event is folded."""
+        if isinstance(event, ExecutionRequested):
+            await self._have_plan(event)
+
+    async def _have_plan(self, request: ExecutionRequested) -> None:
+        await self.plans.await_plan(request.path, request.version, request.digest, request.catalog_offset)
+
+    def _plan(self, request: ExecutionRequested) -> Plan:
+        plan = self.plans.known_plan(request.digest)
+        if plan is None:
+            raise HistoryError(
+                f"playbook {request.path} version {request.version} was never read from the catalog"
+            )
+        return plan
+
+
+def machine_of(record: Record) -> int:
+    """The machine a record concerns; 0 for those about the partition itself. Raises ValueError for a foreign key."""
+    return int(record.key) if record.key else 0
+
+
+def event_of(record: Record) -> Event:
+    """Raises one of UNREADABLE."""
+    return decode_event(record.value or b"")
