@@ -1,0 +1,53 @@
+"""What of a task's inputs is a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from noetl_stream.core.values import Value
+from noetl_stream.errors import ToolError
+
+
+def table_of(name: str, value: Value) -> pa.Table | None:
+    """The Arrow table behind a frame, a list of rows, a mapping of columns or an SQL result; None for anything else.
+
+    Raises:
+        ToolError: rows whose values do not fit into columns.
+    """
+    match value:
+        case {"rows": rows, "columns": _, "row_count": _}:
+            return table_of(name, rows)
+        case [dict(), *_] if all(isinstance(row, dict) for row in value):
+            return _of_rows(name, value)
+        case dict() if value and _are_columns(list(value.values())):
+            return _built(name, lambda: pa.table(value))
+        case pa.Table():
+            return value
+        case _ if hasattr(value, "arrow"):
+            return value.arrow()
+        case _ if hasattr(value, "__arrow_c_stream__"):
+            return pa.table(value)
+        case _:
+            return None
+
+
+def _are_columns(values: list[Any]) -> bool:
+    return all(isinstance(v, list) for v in values) and len({len(v) for v in values}) == 1
+
+
+def _of_rows(name: str, rows: list[dict[str, Value]]) -> pa.Table | None:
+    if not any(rows):
+        return None
+    # An array of structs takes the union of all keys; Table.from_pylist would take those of the first row alone.
+    return _built(name, lambda: pa.Table.from_struct_array(pa.array(rows)))
+
+
+def _built(name: str, build: Any) -> pa.Table:
+    try:
+        return build()
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise ToolError(
+            f"the rows of input '{name}' are no table ({error}); give each column one type", kind="validation"
+        ) from error

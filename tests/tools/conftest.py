@@ -1,0 +1,61 @@
+"""What the tools' tests stand on: a real pool of processes, and calls as a worker makes them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from noetl_stream.ports.tools import Call, Done, Park, Tool
+from noetl_stream.tools.warm.pool import WarmPool
+
+
+class Run(Protocol):
+    async def __call__(self, config: Mapping[str, Any], /, **fields: Any) -> Any: ...
+
+
+def call(tool: Tool, config: Mapping[str, Any], **fields: Any) -> Call:
+    """A call as a worker makes it, with the config validated by the tool's own model."""
+    given: dict[str, Any] = {"input": {}, "context": {}, "effect_key": "e1", "timeout": 20.0, "execution": 7}
+    return Call(config=tool.config.model_validate(config), **(given | fields))
+
+
+def runner(tool: Tool) -> Run:
+    """Runs the tool and yields its value."""
+
+    async def run(config: Mapping[str, Any], /, **fields: Any) -> Any:
+        outcome: Done | Park = await tool.run(call(tool, config, **fields))
+        assert isinstance(outcome, Done)
+        return outcome.value
+
+    return run
+
+
+async def unreachable(url: str, headers: Mapping[str, str]) -> str:
+    """A fetch for tools whose tests read nothing from afar."""
+    raise AssertionError(f"nobody reads {url}")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Yield to others until it holds; the test's own timeout bounds it."""
+    while not condition():
+        await asyncio.to_thread(os.sched_yield)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there, and no zombie."""
+    try:
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[WarmPool]:
+    pool = WarmPool(size=2)
+    yield pool
+    await pool.close()
