@@ -6,6 +6,7 @@ It is rewritten at start with what still counts, so it does not grow for ever.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from noetl_stream.broker.entries import Entry, dump, load
 from noetl_stream.broker.fsync import GroupCommit, Mark
 from noetl_stream.errors import InfrastructureError
 
-_CHECKSUM_SIZE = 9
+_CHECKSUM_SIZE = 9  # with the space behind it
+_BEGINNING = re.compile(rb"[0-9a-f]{8} \{")
 
 
 class Journal:
@@ -58,12 +60,12 @@ def read_journal(path: Path) -> list[Entry]:
     Raises:
         InfrastructureError: a damaged line is followed by a sound one.
     """
+    content = path.read_bytes() if path.exists() else b""
     entries: list[Entry] = []
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     position = 0
-    for number, line in enumerate(lines):
+    for line in content.splitlines(keepends=True):
         if not _is_sound(line):
-            _require_torn_tail(path, position, lines[number + 1 :])
+            _require_torn_tail(path, content, position)
             break
         entries.append(_parse(path, position, line))
         position += len(line)
@@ -88,14 +90,16 @@ def _line(entry: Entry) -> bytes:
 
 def _is_sound(line: bytes) -> bool:
     text = line[_CHECKSUM_SIZE:-1]
-    return line.endswith(b"\n") and line[: _CHECKSUM_SIZE - 1] == b"%08x" % crc32c(text)
+    return line.endswith(b"\n") and line[:_CHECKSUM_SIZE] == b"%08x " % crc32c(text)
 
 
-def _require_torn_tail(path: Path, position: int, following: list[bytes]) -> None:
-    if any(map(_is_sound, following)):
-        raise InfrastructureError(
-            f"{path} is damaged at byte {position}, and sound entries follow; restore the file from a copy"
-        )
+def _require_torn_tail(path: Path, content: bytes, damaged: int) -> None:
+    """Look for a sound entry anywhere behind, since the damage may have hit the end of a line."""
+    for begin in _BEGINNING.finditer(content, damaged + 1):
+        if _is_sound(content[begin.start() : content.find(b"\n", begin.start()) + 1]):
+            raise InfrastructureError(
+                f"{path} is damaged at byte {damaged}, and sound entries follow; restore the file from a copy"
+            )
 
 
 def _parse(path: Path, position: int, line: bytes) -> Entry:

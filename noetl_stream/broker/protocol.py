@@ -77,7 +77,7 @@ def _decode_supported(api: Api, version: int, frame: bytes, connection: Connecti
     try:
         header, size = read_header(frame, 0)
         body, _ = read_body(frame, size)
-    except (SerialError, ValueError, IndexError, OverflowError) as error:
+    except (SerialError, ValueError, LookupError, ArithmeticError) as error:  # what kio raises on garbage
         raise ConnectionRefused(
             f"a {api.name} request of version {version} does not parse: {error}"
         ) from error

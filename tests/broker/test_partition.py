@@ -1,0 +1,138 @@
+"""One partition's log: what is readable when, and where things are found."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from noetl_stream.broker.batch import check_produced
+from noetl_stream.broker.fsync import GroupCommit
+from noetl_stream.broker.partition import Partition
+from noetl_stream.broker.recovery import open_partition
+from tests.broker.samples import BASE_TIME, batch, values
+
+
+@pytest.fixture
+async def commit() -> AsyncIterator[GroupCommit]:
+    commit = GroupCommit("commit", lambda error: None)
+    yield commit
+    await commit.close()
+
+
+@pytest.fixture
+def partition(tmp_path: Path, commit: GroupCommit) -> Partition:
+    return open_partition(tmp_path / "0.log", commit)
+
+
+def _append(partition: Partition, records: bytes) -> int:
+    return partition.append(check_produced(records, 1 << 24), records)
+
+
+def _read(partition: Partition, offset: int, *, committed_only: bool = False) -> list[tuple[int, bytes]]:
+    return values(partition.read(offset, 1 << 20, committed_only=committed_only, whole_first=True))
+
+
+async def test_readers_see_nothing_before_it_is_durable(partition: Partition) -> None:
+    _append(partition, batch(b"a"))
+    assert (_read(partition, 0), partition.high_watermark, partition.end_offset) == ([], 0, 1)
+
+    await partition.durable()
+
+    assert (_read(partition, 0), partition.high_watermark) == ([(0, b"a")], 1)
+
+
+async def test_who_waits_is_woken_by_the_sync(partition: Partition) -> None:
+    seen = list[int]()
+    partition.watch(lambda: seen.append(partition.high_watermark))
+
+    _append(partition, batch(b"a", b"b"))
+    assert seen == []
+    await partition.durable()
+
+    assert seen == [2]
+
+
+async def test_any_offset_is_found_among_many_batches(partition: Partition) -> None:
+    """Small and large batches, so that offsets lie between the sparse index's entries."""
+    for i in range(500):
+        _append(partition, batch(*[b"%d" % i] * (1 + i % 3)) if i % 7 else batch(b"x" * 9000))
+    await partition.durable()
+
+    for offset in range(partition.end_offset):
+        chunk = partition.read(offset, 100, committed_only=False, whole_first=True)
+        first, *_ = found = values(chunk)
+        assert first[0] <= offset <= found[-1][0]
+
+
+async def test_a_reader_with_a_small_buffer_still_gets_a_whole_batch(partition: Partition) -> None:
+    _append(partition, batch(b"x" * 10_000))
+    await partition.durable()
+
+    assert partition.read(0, 100, committed_only=False, whole_first=False) == b""
+    assert len(values(partition.read(0, 100, committed_only=False, whole_first=True))) == 1
+
+
+async def test_a_repeated_batch_answers_with_its_place(partition: Partition) -> None:
+    sent = batch(b"a", producer_id=1, epoch=0, sequence=0)
+    _append(partition, batch(b"other"))
+
+    assert [_append(partition, sent) for _ in range(3)] == [1, 1, 1]
+    assert partition.end_offset == 2
+
+
+async def test_a_time_is_found_inside_its_batch(partition: Partition) -> None:
+    for i in range(200):
+        _append(partition, batch(b"a", b"b", b"c", timestamp=BASE_TIME + 1000 * i))
+    await partition.durable()
+
+    def find(timestamp: int) -> tuple[int, int] | None:
+        return partition.offset_for_time(timestamp, committed_only=False)
+
+    assert find(BASE_TIME - 5) == (BASE_TIME, 0)
+    assert find(BASE_TIME + 100_001) == (BASE_TIME + 100_001, 301)
+    assert find(BASE_TIME + 100_003) == (BASE_TIME + 101_000, 303)
+    assert find(BASE_TIME + 10**9) is None
+    assert partition.latest_record() == (BASE_TIME + 199_002, 599)
+
+
+async def test_times_out_of_order_are_found_first_by_offset(partition: Partition) -> None:
+    """Producers' clocks differ: the answer is the first offset whose time is late enough."""
+    for seconds in (50, 10, 70, 20, 90):
+        _append(partition, batch(b"x" * 5000, timestamp=BASE_TIME + seconds * 1000))
+    await partition.durable()
+
+    assert partition.offset_for_time(BASE_TIME + 15_000, committed_only=False) == (BASE_TIME + 50_000, 0)
+    assert partition.offset_for_time(BASE_TIME + 60_000, committed_only=False) == (BASE_TIME + 70_000, 2)
+
+
+async def test_deleted_records_are_not_found_by_time(partition: Partition) -> None:
+    _append(partition, batch(b"a", b"b", b"c"))
+    await partition.durable()
+
+    partition.delete_before(2)
+
+    assert partition.offset_for_time(BASE_TIME, committed_only=False) == (BASE_TIME + 2, 2)
+
+
+async def test_an_open_transaction_holds_back_read_committed_alone(partition: Partition) -> None:
+    _append(partition, batch(b"before"))
+    _append(partition, batch(b"inside", producer_id=1, epoch=0, sequence=0, transactional=True))
+    _append(partition, batch(b"after"))
+    await partition.durable()
+
+    assert [value for _, value in _read(partition, 0)] == [b"before", b"inside", b"after"]
+    assert _read(partition, 0, committed_only=True) == [(0, b"before")]
+    assert (partition.last_stable_offset, partition.high_watermark) == (1, 3)
+
+
+async def test_an_aborted_transaction_is_named_to_read_committed(partition: Partition) -> None:
+    _append(partition, batch(b"inside", producer_id=1, epoch=0, sequence=0, transactional=True))
+    partition.end_transaction(producer_id=1, epoch=0, committed=False)
+    partition.end_transaction(producer_id=1, epoch=0, committed=False)
+    await partition.durable()
+
+    assert [(gone.producer_id, gone.first_offset) for gone in partition.aborted_from(0)] == [(1, 0)]
+    assert partition.last_stable_offset == partition.high_watermark == 3
+    assert partition.aborted_from(2) == []

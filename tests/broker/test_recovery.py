@@ -1,0 +1,163 @@
+"""After any stop: every acknowledged batch is there, a torn tail is cut, other damage is named."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from noetl_stream.broker.batch import check_produced, stamp
+from noetl_stream.broker.fsync import GroupCommit
+from noetl_stream.broker.partition import Partition
+from noetl_stream.broker.recovery import open_partition
+from noetl_stream.broker.refusal import Refused
+from noetl_stream.errors import InfrastructureError
+from tests.broker.samples import batch, values
+
+_SIZES = st.lists(st.integers(min_value=1, max_value=40), min_size=1, max_size=12)
+
+
+def _log(sizes: list[int]) -> list[bytes]:
+    """Batches of so many records, as they stand in a file."""
+    offset, batches = 0, []
+    for number, count in enumerate(sizes):
+        sent = batch(*[b"%d" % number * 10] * count, producer_id=1, epoch=0, sequence=offset)
+        batches.append(bytes(stamp(sent, offset)))
+        offset += count
+    return batches
+
+
+def _recover(content: bytes, *, synced_position: int = 0) -> tuple[int, bytes, Path]:
+    """(end offset, all readable bytes, path) after recovery of a file with this content."""
+
+    async def recover(path: Path) -> tuple[int, bytes, Path]:
+        commit = GroupCommit("commit", lambda error: None)
+        partition = open_partition(path, commit, synced_position=synced_position)
+        chunk = partition.read(0, 1 << 24, committed_only=False, whole_first=True)
+        partition.close()
+        await commit.close()
+        return partition.end_offset, chunk, path
+
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "0.log"
+        path.write_bytes(content)
+        return asyncio.run(recover(path))
+
+
+@given(sizes=_SIZES, cut=st.integers(min_value=0, max_value=10**6))
+@settings(max_examples=60, deadline=None)
+def test_any_cut_keeps_every_whole_batch_and_nothing_else(sizes: list[int], cut: int) -> None:
+    batches = _log(sizes)
+    content = b"".join(batches)[: cut % (sum(map(len, batches)) + 1)]
+    whole = [kept for i, kept in enumerate(batches) if sum(map(len, batches[: i + 1])) <= len(content)]
+
+    end_offset, chunk, _ = _recover(content)
+
+    assert chunk == b"".join(whole)
+    assert end_offset == sum(sizes[: len(whole)])
+
+
+@given(sizes=_SIZES, torn=st.binary(max_size=3000))
+@settings(max_examples=60, deadline=None)
+def test_any_garbage_at_the_end_is_cut(sizes: list[int], torn: bytes) -> None:
+    content = b"".join(_log(sizes))
+
+    _, chunk, _ = _recover(content + torn)
+
+    assert chunk == content
+
+
+@given(sizes=_SIZES.filter(lambda sizes: len(sizes) > 1), at=st.integers(min_value=0, max_value=10**6))
+@settings(max_examples=100, deadline=None)
+def test_damage_before_a_sound_batch_is_named(sizes: list[int], at: int) -> None:
+    """Whatever byte of whatever batch but the last is hit, even its length: nothing behind it is dropped."""
+    *earlier, last = _log(sizes)
+    content = bytearray(b"".join(earlier))
+    place = at % len(content)
+    if _is_leader_epoch(earlier, place):  # the only bytes that nothing checks, for they are always zero
+        return
+    content[place] ^= 0x41
+    damaged = next(
+        sum(map(len, earlier[:i])) for i in range(len(earlier)) if place < sum(map(len, earlier[: i + 1]))
+    )
+
+    with pytest.raises(
+        InfrastructureError, match=rf"0\.log is damaged at byte {damaged} .*cut it to {damaged} bytes"
+    ):
+        _recover(bytes(content) + last)
+
+
+def _is_leader_epoch(batches: list[bytes], place: int) -> bool:
+    for stored in batches:
+        if place < len(stored):
+            return 12 <= place < 16
+        place -= len(stored)
+    raise AssertionError("the place lies behind the batches")
+
+
+def test_damage_to_the_last_batch_is_named_if_it_was_durable() -> None:
+    content = bytearray(b"".join(_log([3, 3])))
+    content[-1] ^= 1
+
+    with pytest.raises(InfrastructureError, match="though it was durable up to byte"):
+        _recover(bytes(content), synced_position=len(content))
+
+
+def test_a_log_shorter_than_what_was_durable_is_named() -> None:
+    content = b"".join(_log([3, 3]))
+
+    with pytest.raises(InfrastructureError, match="restore the file from a copy"):
+        _recover(content[:-1], synced_position=len(content))
+
+
+def test_damage_is_found_across_the_windows_of_a_large_file() -> None:
+    """The sound batch lies further away than recovery reads at once."""
+    damaged = bytearray(stamp(batch(b"\x02" * 3_000_000), 0))
+    damaged[100] ^= 1
+    content = bytes(damaged) + bytes(stamp(batch(b"last"), 1))
+
+    with pytest.raises(InfrastructureError, match="damaged at byte 0"):
+        _recover(content)
+
+
+def test_batches_larger_than_the_window_are_recovered() -> None:
+    content = bytes(stamp(batch(b"x" * 3_000_000), 0)) + bytes(stamp(batch(b"y"), 1))
+
+    end_offset, chunk, _ = _recover(content)
+
+    assert (end_offset, chunk) == (2, content)
+
+
+async def test_producers_and_transactions_are_remembered(tmp_path: Path) -> None:
+    """After recovery a repeated batch is a duplicate, an older epoch is fenced, an open transaction still open."""
+    commit = GroupCommit("commit", lambda error: None)
+    first = batch(b"a", producer_id=1, epoch=1, sequence=0)
+    before = open_partition(tmp_path / "0.log", commit)
+    for sent in (
+        first,
+        batch(b"aborted", producer_id=2, epoch=0, sequence=0, transactional=True),
+    ):
+        _append(before, sent)
+    before.end_transaction(producer_id=2, epoch=0, committed=False)
+    _append(before, batch(b"open", producer_id=3, epoch=0, sequence=0, transactional=True))
+    await before.durable()
+    before.close()
+
+    after = open_partition(tmp_path / "0.log", commit)
+
+    assert _append(after, first) == 0
+    with pytest.raises(Refused):
+        _append(after, batch(b"old", producer_id=1, epoch=0, sequence=1))
+    assert [(gone.producer_id, gone.first_offset) for gone in after.aborted_from(0)] == [(2, 1)]
+    assert after.last_stable_offset == 3
+    assert values(after.read(3, 1 << 20, committed_only=False, whole_first=True)) == [(3, b"open")]
+    after.close()
+    await commit.close()
+
+
+def _append(partition: Partition, sent: bytes) -> int:
+    return partition.append(check_produced(sent, 1 << 24), sent)
