@@ -116,10 +116,11 @@ class Plan:
     @cached_property
     def upstream(self) -> Mapping[str, frozenset[str]]:
         """For each step, the distinct earlier steps with an arc to it; two or more make it a join."""
-        return {
-            name: frozenset(s.name for s in self.steps.values() if name in self._forward(s))
-            for name in self.steps
-        }
+        found: dict[str, set[str]] = {name: set() for name in self.steps}
+        for step in self.steps.values():
+            for target in self._forward(step):
+                found[target].add(step.name)
+        return {name: frozenset(sources) for name, sources in found.items()}
 
     def _forward(self, step: Step) -> frozenset[str]:
         return frozenset(a.target for a in step.arcs if self.steps[a.target].index > step.index)

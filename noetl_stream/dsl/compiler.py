@@ -1,0 +1,176 @@
+"""A playbook's text into a plan: read, normalise, check, compile; every problem found is reported at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from noetl_stream.core.plan import Plan, Step
+from noetl_stream.core.values import Value
+from noetl_stream.dsl.document import PLAYBOOK, SUBSCRIPTION
+from noetl_stream.dsl.expressions import as_number
+from noetl_stream.dsl.kinds import EXTRAS
+from noetl_stream.dsl.normalise import normalise
+from noetl_stream.dsl.parts import parts_of_steps
+from noetl_stream.dsl.report import Report, Site, suggest
+from noetl_stream.dsl.source import Node, load
+from noetl_stream.dsl.steps import compile_step
+from noetl_stream.dsl.workload import compile_workload
+from noetl_stream.dsl.world import World, step_name, world_of
+from noetl_stream.errors import Problem
+from noetl_stream.ports.tools import Kind
+
+KEPT = ("keychain", "policy", "executor", "spec")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """A plan, what its author should know, and the blocks that others act on, as written (`keychain`, `policy`, …)."""
+
+    plan: Plan
+    warnings: tuple[Problem, ...] = ()
+    kept: Mapping[str, Value] = field(default_factory=dict)
+
+
+def digest_of(text: str) -> str:
+    """What pins a playbook's text: SHA-256 of its bytes in UTF-8, with \\n line ends, in hex."""
+    return hashlib.sha256(text.replace("\r\n", "\n").encode()).hexdigest()
+
+
+def compile_playbook(
+    text: str,
+    *,
+    file: str,
+    kinds: Mapping[str, Kind],
+    version: int = 1,
+    digest: str | None = None,
+    catalog_offset: int = 0,
+) -> Compiled:
+    """Compile a document. Raises InvalidPlaybook with every error, each with file, line and column.
+
+    `kinds` are the tool kinds that can run here, by name; a known one that is missing is a warning.
+    """
+    report = Report()
+    document = normalise(load(text, file), report)
+    _check_document(document, report)
+    world = world_of(document, report, kinds)
+    workload = compile_workload(document.get("workload"), report)
+    steps = _with_parts(_steps(world), world)
+    entry = _entry(world, steps)
+    _warn_unreached(entry, steps, world)
+    deadline = _deadline(document, report)
+    report.raise_errors()
+    plan = Plan(
+        path=_path(document),
+        version=version,
+        digest=digest or digest_of(text),
+        catalog_offset=catalog_offset,
+        entry=entry,
+        steps=steps,
+        workload=workload,
+        deadline=deadline,
+        metadata=document.mapping["metadata"].plain(),
+    )
+    kept = {key: node.plain() for key in KEPT if (node := document.get(key))}
+    return Compiled(plan=plan, warnings=tuple(report.warnings), kept=kept)
+
+
+def _check_document(document: Node, report: Report) -> None:
+    kind = document.get("kind")
+    if kind is not None and kind.text == "Subscription":
+        SUBSCRIPTION.check(document, Site(report=report, subject="the subscription"))
+        report.error(
+            "subscriptions are not supported yet in this version", kind.place, "use `kind: Playbook`"
+        )
+        report.raise_errors()
+    PLAYBOOK.check(document, Site(report=report, subject="the playbook"))
+    _check_required(document, report)
+
+
+def _steps(world: World) -> dict[str, Step]:
+    workflow = world.document.get("workflow")
+    steps: dict[str, Step] = {}
+    if workflow is not None and not workflow.items:
+        world.report.error("`workflow` has no steps", workflow.place, "write `- step: start`")
+    for index, node in enumerate(workflow.items if workflow else ()):
+        name = step_name(node)
+        if name is None:
+            world.report.error("a step is a mapping with a key 'step'", node.place)
+        elif name in steps:
+            world.report.error(
+                f"there are two steps named '{name}'", node.mapping["step"].place, "rename one of them"
+            )
+        else:
+            steps[name] = compile_step(name, index, node, world)
+    return steps
+
+
+def _with_parts(steps: Mapping[str, Step], world: World) -> dict[str, Step]:
+    parts = parts_of_steps(world.decided, {name: step.arcs for name, step in steps.items()})
+    return {name: replace(step, parts=parts.get(name, frozenset())) for name, step in steps.items()}
+
+
+def _entry(world: World, steps: Mapping[str, Step]) -> str:
+    named = world.spec.get("entry_step") if world.spec else None
+    if named is None:
+        return "start" if "start" in steps else next(iter(steps), "")
+    if named.text not in steps:
+        hint = suggest(str(named.value), steps)
+        world.report.error(f"`entry_step` is '{named.value}', which is no step", named.place, hint)
+    return str(named.value)
+
+
+def _warn_unreached(entry: str, steps: Mapping[str, Step], world: World) -> None:
+    reached, ahead = {entry}, [entry]
+    while ahead:
+        step = steps.get(ahead.pop())
+        targets = {arc.target for arc in step.arcs} - reached if step else set()
+        reached |= targets
+        ahead += sorted(targets)
+    workflow = world.document.get("workflow")
+    for node in workflow.items if workflow else ():
+        name = step_name(node)
+        if name in steps and name not in reached:
+            world.report.warn(
+                f"step '{name}' is never reached", node.mapping["step"].place, "lead an arc to it"
+            )
+
+
+def _path(document: Node) -> str:
+    metadata = document.mapping["metadata"]
+    return str((metadata.get("path") or metadata.mapping["name"]).value)
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(value: Value) -> float | None:
+    """A duration in seconds: a number, or text like `90s`, `15m`, `2h`, `1d`; None if it is neither."""
+    number = as_number(value)
+    if number is None and isinstance(value, str) and value[-1:] in _UNITS:
+        number = as_number(value[:-1])
+        return None if number is None else float(number * _UNITS[value[-1]])
+    return None if number is None else float(number)
+
+
+def _deadline(document: Node, report: Report) -> float | None:
+    node = document.get("policy", "deadline")
+    if node is None:
+        return None
+    found = seconds(node.value)
+    if found is None:
+        report.error("`deadline` is a number of seconds or a text like '15m'", node.place)
+    return found
+
+
+def _check_required(document: Node, report: Report) -> None:
+    tools = document.get("executor", "requires", "tools")
+    for each in tools.items if tools else ():
+        if str(each.value) not in EXTRAS:
+            report.error(
+                f"the required tool '{each.value}' is unknown", each.place, suggest(str(each.value), EXTRAS)
+            )
+    features = document.get("executor", "requires", "features")
+    for each in features.items if features else ():
+        report.warn(f"the required feature '{each.value}' is not known here", each.place)

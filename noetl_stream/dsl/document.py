@@ -1,0 +1,130 @@
+"""The tables of the outer document: metadata, keychain, policy, executor, subscription."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from noetl_stream.dsl.schema import (
+    ANY,
+    ASSERT,
+    FLAG,
+    MAPPING,
+    NUMBER,
+    RETRY,
+    RULE,
+    SPEC,
+    TEXT,
+    TEXTS,
+    WORDS,
+)
+from noetl_stream.dsl.shapes import Choice, Either, Keys, Many, Shape
+
+METADATA: Final = Keys(
+    keys={
+        "name": TEXT,
+        "path": TEXT,
+        "version": TEXT,
+        "description": TEXT,
+        "labels": ANY,
+        "tags": ANY,
+        "capabilities": ANY,
+        "agent": ANY,
+        "exposes_as_mcp": ANY,
+    },
+    required=("name",),
+    open=True,
+)
+KEYCHAIN: Final = Many(Keys(keys={"name": TEXT, "kind": TEXT}, required=("name", "kind"), open=True))
+POLICY: Final = Keys(
+    keys={
+        "access": Keys(keys={"roles": WORDS, "tenants": WORDS}),
+        "audit": Keys(keys={"level": TEXT, "retain": ANY, "encrypt": TEXTS}),
+        "replay": Keys(keys={"record": ANY, "deterministic": FLAG}),
+        "retry": Either(scalar=NUMBER, mapping=RETRY, list=Many(RULE)),
+        "schema": Keys(
+            keys={"input": ANY, "output": ANY, "on_drift": Choice(("fail", "quarantine", "widen"))}
+        ),
+        "concurrency": Keys(
+            keys={
+                "key": TEXT,
+                "max": NUMBER,
+                "on_limit": Choice(("queue", "reject", "cancel_oldest")),
+            }
+        ),
+        "rate": ANY,
+        "retention": ANY,
+        "on_failure": Keys(keys={"step": TEXT, "playbook": TEXT}),
+        "schedule": Many(Keys(keys={"cron": TEXT, "timezone": TEXT, "catchup": ANY}, required=("cron",))),
+        "network": Keys(keys={"allow": WORDS}),
+        "deadline": ANY,
+    }
+)
+EXECUTOR: Final = Keys(
+    keys={
+        "profile": TEXT,
+        "version": TEXT,
+        "requires": Keys(keys={"tools": TEXTS, "features": TEXTS}),
+        "spec": SPEC,
+    }
+)
+WORKBOOK: Final = Many(
+    Keys(
+        keys={"name": TEXT, "tool": Either(mapping=ANY, list=ANY), "desc": TEXT, "assert": ASSERT},
+        required=("name", "tool"),
+    )
+)
+PLAYBOOK: Final = Keys(
+    keys={
+        "apiVersion": Choice(("noetl.io/v2",)),
+        "kind": Choice(("Playbook",)),
+        "metadata": METADATA,
+        "workload": MAPPING,
+        "spec": MAPPING,
+        "keychain": KEYCHAIN,
+        "workbook": WORKBOOK,
+        "executor": EXECUTOR,
+        "workflow": Many(ANY),
+        "policy": POLICY,
+    },
+    required=("apiVersion", "kind", "metadata", "workflow"),
+)
+
+_SUBSCRIPTION: Final[dict[str, Shape]] = {
+    "source": TEXT,
+    "mode": Choice(("pull", "push")),
+    "activation": TEXT,
+    "auth": ANY,
+    **dict.fromkeys(("topic", "subscription", "stream", "consumer", "group"), TEXT),
+    "format": Choice(("json", "avro", "arrow", "bytes")),
+    "runtime": Keys(keys={"target": TEXT, "pool": TEXT, "batch": NUMBER, "timeout_ms": NUMBER}),
+    "dispatch": Keys(
+        keys={
+            "playbook": TEXT,
+            "payload_from": ANY,
+            "execution_pool": TEXT,
+            "batch_dispatch": FLAG,
+            "batch_max": NUMBER,
+            "as": Choice(("messages", "frame")),
+            "ordering": Choice(("none", "per_partition", "per_key")),
+            "carry": ANY,
+        },
+        required=("playbook",),
+    ),
+    "dedup": Keys(keys={"enabled": FLAG, "window_secs": NUMBER}),
+    "limits": Keys(keys={"max_in_flight": NUMBER, "max_dispatch_per_sec": NUMBER}),
+    "headers": Keys(
+        keys={"normalize": FLAG, "directives": Many(MAPPING), "trace": MAPPING, "passthrough": ANY}
+    ),
+    "spool": MAPPING,
+    "ingress": Keys(keys={"gateway_path": TEXT, "verify": MAPPING}),
+}
+SUBSCRIPTION: Final = Keys(
+    keys={
+        "apiVersion": Choice(("noetl.io/v1", "noetl.io/v2")),
+        "kind": Choice(("Subscription",)),
+        "metadata": METADATA,
+        "keychain": KEYCHAIN,
+        "spec": Keys(keys=_SUBSCRIPTION, required=("source", "dispatch")),
+    },
+    required=("apiVersion", "kind", "metadata", "spec"),
+)

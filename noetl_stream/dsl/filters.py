@@ -1,0 +1,146 @@
+"""Filters of ours, and bounded ones in place of those of Jinja's that could make much of little."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import textwrap
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from jinja2 import filters as jinja
+from jinja2 import pass_context
+
+from noetl_stream.dsl import lookup
+from noetl_stream.dsl.limits import check_items, check_text
+from noetl_stream.dsl.native import native
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Plain JSON: dates as ISO text, decimals exact. Raises ValueError for what JSON cannot say."""
+    if indent is not None:
+        check_items(indent * 1000)
+    return json.dumps(native(value), indent=indent, ensure_ascii=False, allow_nan=False, default=_rows)
+
+
+def _rows(value: Any) -> Any:
+    """A frame is its rows; a reference cannot be written without its payload."""
+    return [native(row) for row in value] if lookup.is_frame(value) else lookup.plain(value)
+
+
+def from_json(value: str) -> Any:
+    return json.loads(check_text(value))
+
+
+def b64_encode(value: Any) -> str:
+    return base64.b64encode(str(value).encode()).decode("ascii")
+
+
+def b64_decode(value: str) -> str:
+    return base64.b64decode(value).decode()
+
+
+def get(value: Any, key: Any, default: Any = None) -> Any:
+    found = lookup.plain(lookup.follow(value, (key,)))
+    return default if isinstance(found, lookup.Nothing) else found
+
+
+def keys(value: Mapping[str, Any]) -> list[str]:
+    return list(_mapping(value))
+
+
+def values(value: Mapping[str, Any]) -> list[Any]:
+    return list(_mapping(value).values())
+
+
+def items(value: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return list(_mapping(value).items())
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, lookup.Nothing) or value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"it needs a mapping, not a {type(value).__name__}")
+    return value
+
+
+def sha256(value: Any) -> str:
+    return hashlib.sha256(str(value).encode()).hexdigest()
+
+
+def to_datetime(value: Any) -> datetime:
+    """ISO text, a date, or seconds since the epoch."""
+    match value:
+        case datetime():
+            return value
+        case date():
+            return datetime.combine(value, time())
+        case int() | float():
+            return datetime.fromtimestamp(value, tz=UTC)
+        case _:
+            return datetime.fromisoformat(str(value))
+
+
+def wordwrap(value: Any, width: int = 79, wrapstring: str = "\n") -> str:
+    """Lines of at most `width` characters."""
+    text = str(value)
+    check_items(len(text) * (1 + len(wrapstring)), text=True)
+    return wrapstring.join(line for each in text.splitlines() for line in textwrap.wrap(each, width))
+
+
+def center(value: Any, width: int = 80) -> str:
+    check_items(width, text=True)
+    return str(value).center(width)
+
+
+def indent(value: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
+    text = str(value)
+    margin = width if isinstance(width, str) else None
+    size = len(margin) if margin is not None else int(width)
+    check_items(len(text) + size * (text.count("\n") + 1), text=True)
+    return str(jinja.do_indent(text, width, first, blank))
+
+
+def replace(value: Any, old: Any, new: Any, count: int | None = None) -> str:
+    text, old, new = str(value), str(old), str(new)
+    check_items(len(text) + len(new) * text.count(old), text=True)
+    return text.replace(old, new, -1 if count is None else count)
+
+
+@pass_context
+def join(context: Any, value: Any, d: str = "", attribute: str | int | None = None) -> str:
+    """Text of the elements, with `d` between them."""
+    elements = list(value)
+    if attribute is not None:
+        elements = [lookup.plain(lookup.follow(each, _path(attribute))) for each in elements]
+    texts = [context.environment.finalize(context, each) for each in elements]
+    check_items(sum(map(len, texts)) + len(str(d)) * len(texts), text=True)
+    return str(d).join(texts)
+
+
+def _path(attribute: str | int) -> tuple[str | int, ...]:
+    if isinstance(attribute, int):
+        return (attribute,)
+    return tuple(int(part) if part.isdigit() else part for part in attribute.split("."))
+
+
+def total(value: Any, attribute: str | int | None = None, start: int | float = 0) -> Any:
+    """The sum of numbers; sums of lists would grow without bound."""
+    path = () if attribute is None else _path(attribute)
+    numbers = [lookup.plain(lookup.follow(each, path)) for each in value]
+    if any(isinstance(each, str | list | tuple) for each in (start, *numbers)):
+        raise TypeError("`sum` adds numbers")
+    return sum(numbers, start)
+
+
+def batch(value: Any, linecount: int, fill_with: Any = None) -> Any:
+    check_items(linecount)
+    return jinja.do_batch(value, linecount, fill_with)
+
+
+def slices(value: Any, slices: int, fill_with: Any = None) -> Any:
+    check_items(slices)
+    return jinja.sync_do_slice(value, slices, fill_with)

@@ -1,0 +1,215 @@
+"""How a template reads values: mapping keys and list indexes, never attributes; results and envelopes leniently.
+
+A reference answers only from its `parts`, whose keys are paths joined by dots, relative to the result; "" is the
+whole value, and a path followed by "?" says that nothing stands there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jinja2 import ChainableUndefined
+from jinja2.runtime import LoopContext
+from jinja2.utils import Namespace
+
+from noetl_stream.core.plan import Path
+from noetl_stream.core.values import Envelope, NeedsPayload, Ref, Result, Value
+
+LOOP_KEYS = frozenset(
+    {
+        "index",
+        "index0",
+        "revindex",
+        "revindex0",
+        "first",
+        "last",
+        "length",
+        "depth",
+        "depth0",
+        "previtem",
+        "nextitem",
+        "cycle",
+        "changed",
+    }
+)
+_MISSING = object()
+_RESULTS = frozenset({"data", "response", "result"})
+
+
+class Nothing(ChainableUndefined):
+    """Undefined: falsy, empty, and any look-up on it is undefined again."""
+
+    __slots__ = ()
+    __hash__ = ChainableUndefined.__hash__
+
+
+def is_frame(value: object) -> bool:
+    """Whether this is a `ports.frames.Frame`: rows by position, but no list."""
+    return hasattr(type(value), "arrow") and hasattr(type(value), "__getitem__")
+
+
+def follow(value: Any, keys: tuple[Any, ...]) -> Any:
+    """The value under `keys`, still marked if it is a result; `Nothing` if there is none.
+
+    Raises NeedsPayload if a reference stands in the way.
+    """
+    for position, key in enumerate(keys):
+        if type(value) is dict:
+            found = value.get(key, _MISSING)
+        else:
+            if (ref := _behind(value, key)) is not None:
+                return _of_ref(ref, keys[position:])
+            found = _step(value, key)
+        if found is _MISSING:
+            return Nothing(name=str(key))
+        value = found
+    return value
+
+
+def plain(value: Any) -> Any:
+    """The value without marks. Raises NeedsPayload for a reference, unless its parts hold the whole."""
+    value = whole(value)
+    if type(value) is Ref:
+        if "" not in value.parts:
+            raise NeedsPayload(value.uri)
+        return value.parts[""]
+    return value
+
+
+def whole(value: Any) -> Any:
+    """The value without marks; a reference stays one."""
+    match value:
+        case Result():
+            return value.value
+        case Envelope():
+            return {key: whole(each) for key, each in value.fields.items()}
+        case _:
+            return value
+
+
+def parts_of(value: Value, paths: Iterable[Path], limit: int) -> dict[str, Value]:
+    """What of a result goes into its reference's `parts`: the values at `paths`, as templates would read them.
+
+    `limit` bounds each value's JSON text, in bytes; what is larger, or itself behind a reference, is left out.
+    """
+    from noetl_stream.dsl.filters import json_text
+    from noetl_stream.dsl.native import native
+
+    parts: dict[str, Value] = {}
+    for path in sorted(paths):
+        try:
+            found = _at(value, path)
+            if isinstance(found, ChainableUndefined):
+                parts[".".join(path) + "?"] = False
+                continue
+            found = native(plain(found))
+            if len(json_text(found).encode()) <= limit:
+                parts[".".join(path)] = found
+        except NeedsPayload:
+            continue
+    return parts
+
+
+def _at(value: Value, path: Path) -> Any:
+    found: Any = Result(value)
+    for segment in path:
+        inner = follow(found, (segment,))
+        if isinstance(inner, ChainableUndefined) and segment.lstrip("-").isdigit():
+            inner = follow(found, (int(segment),))
+        found = inner
+    return found
+
+
+def _behind(value: Any, key: Any) -> Ref | None:
+    """The reference that must answer `key`, if one does."""
+    match value:
+        case Ref():
+            return value
+        case Result(value=Ref() as ref):
+            return ref
+        case Envelope(fields=fields) if key not in fields:
+            return _behind(fields.get("data"), key)
+        case _:
+            return None
+
+
+def _of_ref(ref: Ref, keys: tuple[Any, ...]) -> Any:
+    segments = [str(key) for key in keys]
+    for length in range(len(segments), -1, -1):
+        prefix = ".".join(segments[:length])
+        if f"{prefix}?" in ref.parts:
+            return Nothing(name=segments[-1])
+        if prefix in ref.parts:
+            part, rest = ref.parts[prefix], keys[length:]
+            found = follow(part if length else Result(part), rest)
+            # Behind `.data` a result may be lenient once more: only the payload can tell.
+            if isinstance(found, Nothing) and segments[0] in _RESULTS:
+                break
+            return found
+    raise NeedsPayload(f"{ref.uri}: {'.'.join(segments)}")
+
+
+def _step(value: Any, key: Any) -> Any:
+    match value:
+        case Result():
+            return _of_result(value.value, key)
+        case Envelope():
+            return _of_envelope(value.fields, key)
+        case Mapping():
+            return value.get(key, _MISSING)
+        case list() | tuple() | str():
+            return _of_sequence(value, key)
+        case LoopContext():
+            return getattr(value, key) if key in LOOP_KEYS else _MISSING
+        case Namespace():
+            # Its own __getattribute__ answers from the names assigned to it, never from the object.
+            return getattr(value, key, _MISSING) if _is_public(key) else _MISSING
+        case _:
+            return _of_sequence(value, key) if is_frame(value) else _MISSING
+
+
+def _is_public(key: object) -> bool:
+    return isinstance(key, str) and not key.startswith("_")
+
+
+def _of_result(value: Any, key: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return Result(value) if key == "data" else _step(value, key)
+    if isinstance(key, slice):
+        return _of_sequence(value["rows"], key) if _is_table(value) else _MISSING
+    if key in value:
+        return value[key]
+    if key == "data":
+        return Result(value)
+    inner = value.get("data")
+    if isinstance(inner, Ref):
+        return _of_ref(inner, (key,))
+    if isinstance(inner, Mapping) and key in inner:
+        return inner[key]
+    if type(key) is int and _is_table(value):
+        return follow(value["rows"], (key,))
+    return _MISSING
+
+
+def _is_table(value: Mapping[str, Any]) -> bool:
+    return "rows" in value and "row_count" in value
+
+
+def _of_envelope(fields: Mapping[str, Any], key: Any) -> Any:
+    if key in fields:
+        found = fields[key]
+        return Result(found) if key in _RESULTS and type(found) is not Result else found
+    inner = whole(fields.get("data"))
+    return inner[key] if isinstance(inner, Mapping) and key in inner else _MISSING
+
+
+def _of_sequence(value: Any, key: Any) -> Any:
+    if type(key) is int:
+        size = len(value)
+        return value[key if key >= 0 else size + key] if -size <= key < size else _MISSING
+    if isinstance(key, slice):
+        if is_frame(value):
+            return [value[index] for index in range(*key.indices(len(value)))]
+        return value[key]
+    return _MISSING

@@ -1,0 +1,218 @@
+"""A step's tool into a pipeline of compiled tasks, and what its block must be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import cast
+
+from noetl_stream.core.plan import Expression, Path
+from noetl_stream.dsl.configs import CODE, canonical, check_config, compile_config, config_of
+from noetl_stream.dsl.expressions import compile_number, compile_value, constant
+from noetl_stream.dsl.kinds import EXTRAS, missing_reason
+from noetl_stream.dsl.normalise import COMMON
+from noetl_stream.dsl.policy import compile_retry, compile_rule_list, compile_rules
+from noetl_stream.dsl.report import Site, suggest
+from noetl_stream.dsl.schema import TASK, TASK_SPEC
+from noetl_stream.dsl.shapes import Keys
+from noetl_stream.dsl.source import Node
+from noetl_stream.dsl.tasks import Effects, Fault, Pipeline, Rule, Task
+from noetl_stream.dsl.text import context_reads
+from noetl_stream.dsl.workbook import merged_nodes
+from noetl_stream.dsl.world import World
+from noetl_stream.dsl.writes import compile_writes, written_names
+from noetl_stream.ports.tools import Kind
+
+LOCAL = frozenset({"input", "output", "event", "keychain", "now", "token", "iter", "loop_index"})
+"""Names that a block makes for itself."""
+_OUTCOME = frozenset({"result", "response"})
+"""In rules and `set` these are the task's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Where a pipeline is compiled: its step, the outer layers of `spec`, the loop's names, a reason not to run."""
+
+    step: str
+    node: Node
+    tool: Node
+    layers: Node | None
+    names: tuple[str, ...] = ()
+    fault: Fault | None = None
+
+
+def compile_pipeline(setting: Setting, world: World) -> Pipeline:
+    """All tasks of a step's tool, workbook entries already replaced."""
+    listed = setting.tool.items if setting.tool.is_list else [setting.tool]
+    names = [_name(node, index, setting) for index, node in enumerate(listed)]
+    labels = frozenset(names)
+    site = world.site(setting.step, {*labels, *written_names(setting.tool, None), *setting.names})
+    _check_duplicates(listed, names, site)
+    tasks = tuple(
+        _task(name, node, labels, setting, world, site) for name, node in zip(names, listed, strict=True)
+    )
+    given = setting.node.get("input")
+    effects = setting.layers.get("effects") if setting.layers else None
+    return Pipeline(
+        step=setting.step,
+        tasks=tasks,
+        single=not setting.tool.is_list,
+        place=str(setting.tool.place),
+        input=compile_value(given, site.at("input"), strict=True) if given else None,
+        iterator=setting.names[0] if setting.names else None,
+        alias=setting.names[1] if len(setting.names) > 1 else None,
+        effects=cast(Effects, effects.text) if effects and effects.text else "at_least_once",
+        storage=_plain(setting.node.get("result")),
+        expect=_plain(setting.node.get("expect")),
+        labels={name: index for index, name in enumerate(names)},
+    )
+
+
+def _plain(node: Node | None) -> object:
+    return node.plain() if node else None
+
+
+def _name(node: Node, index: int, setting: Setting) -> str:
+    if (name := node.get("name")) is not None:
+        return str(name.value)
+    return f"task_{index}" if setting.tool.is_list else setting.step
+
+
+def _check_duplicates(nodes: list[Node], names: list[str], site: Site) -> None:
+    for index, (node, name) in enumerate(zip(nodes, names, strict=True)):
+        if name in names[:index]:
+            site.report.error(
+                f"{site.subject} has two tasks named '{name}'", node.place, "rename one of them"
+            )
+
+
+def _task(name: str, node: Node, labels: frozenset[str], setting: Setting, world: World, site: Site) -> Task:
+    subject = (
+        f"the tool of {site.subject}" if not setting.tool.is_list else f"task '{name}' of {site.subject}"
+    )
+    site = replace(site, subject=subject)
+    kind, fault = _kind(node, site, world)
+    config = _checked_config(node, kind, site)
+    spec = node.get("spec")
+    layers = merged_nodes(setting.layers, spec)
+    timeout = _timeout(node, layers)
+    given, auth, writes = node.get("input"), node.get("auth"), node.get("set")
+    return Task(
+        name=name,
+        kind=kind.name if kind else "unknown",
+        place=f"{subject} ({node.place})",
+        config=compile_config(config, site),
+        input=compile_value(given, site.at("input"), strict=True) if given else None,
+        auth=compile_value(auth, site.at("auth"), strict=True) if auth else None,
+        writes=compile_writes(writes, site.at("set")) if writes else None,
+        rules=_rules(node, layers, labels, world, site),
+        timeout=compile_number(timeout, site.at("timeout")) if timeout else None,
+        fault=setting.fault or fault,
+        storage=_plain(node.get("output")),
+        output_select=_plain(node.get("output_select")),
+        returns=_returns(node),
+    )
+
+
+def _kind(node: Node, site: Site, world: World) -> tuple[Kind | None, Fault | None]:
+    """The kind a task names, and why it cannot run here if so."""
+    named = node.get("kind")
+    if named is None:
+        if node.is_mapping:
+            site.report.error(
+                f"{site.subject} needs a key 'kind'", node.place, "write `kind: python`, `kind: http`, …"
+            )
+        return None, None
+    name = str(named.value)
+    if name not in EXTRAS and name not in world.kinds:
+        known = {*EXTRAS, *world.kinds}
+        site.report.error(f"unknown tool kind '{name}' in {site.subject}", named.place, suggest(name, known))
+        return None, None
+    kind = world.kinds.get(name, Kind(name=name, config=None, nature="write", installed=False))
+    reason = missing_reason(name, world.kinds)
+    if reason:
+        site.report.warn(f"{site.subject}: {reason}", named.place)
+    return kind, Fault(kind="not_installed", message=reason) if reason else None
+
+
+def _checked_config(node: Node, kind: Kind | None, site: Site) -> Node:
+    config = config_of(node)
+    common = Node({k: v for k, v in node.mapping.items() if k in COMMON}, node.place, node.keys)
+    if node.is_mapping:
+        Keys(keys={**TASK, "workbook": TASK["name"]}).check(common, site)
+    else:
+        site.report.error(f"{site.subject} is a mapping with a `kind`, not {node.word}", node.place)
+    if (spec := node.get("spec")) is not None:
+        known = Node({k: v for k, v in spec.mapping.items() if k in TASK_SPEC}, spec.place, spec.keys)
+        Keys(keys=TASK_SPEC).check(known, site.at("spec"))
+    if kind is not None:
+        config = canonical(config, kind, site)
+        check_config(config, kind, site)
+    return config
+
+
+def _timeout(node: Node, layers: Node | None) -> Node | None:
+    own = node.get("timeout")
+    if own is not None or layers is None:
+        return own
+    return layers.get("timeout") or layers.get("policy", "defaults", "timeout_s")
+
+
+def _rules(
+    node: Node, layers: Node | None, labels: frozenset[str], world: World, site: Site
+) -> tuple[Rule, ...]:
+    """`retry`, then the task's policy, then what the document says for every task."""
+    retry, default = node.get("retry"), world.document.get("policy", "retry")
+    policy = layers.get("policy") if layers else None
+    first = (compile_retry(retry, site),) if retry else ()
+    last: tuple[Rule, ...] = ()
+    if default is not None:
+        last = (
+            compile_rule_list(default, labels, site) if default.is_list else (compile_retry(default, site),)
+        )
+    return (*first, *compile_rules(policy, labels, site.at("spec.policy")), *last)
+
+
+def _returns(node: Node) -> tuple[str, ...]:
+    returns = node.get("assert", "returns")
+    if returns is None:
+        return ()
+    return tuple(str(each.value) for each in returns.items) or tuple(returns.mapping)
+
+
+def block_reads(pipeline: Pipeline, tool: Node) -> frozenset[Path]:
+    """The paths a step's block must be sent: what its expressions read, but for what the block itself makes."""
+    own = LOCAL | {*pipeline.labels} - {pipeline.step} | {*written_names(tool, None)}
+    own |= {name for name in (pipeline.iterator, pipeline.alias) if name}
+    found = _from_outside(_before(pipeline), own)
+    found |= _from_outside(_after(pipeline), own | _OUTCOME | {pipeline.step})
+    for task in tool.items or [tool]:
+        kind, code = task.get("kind"), config_of(task).get(CODE)
+        if kind is not None and kind.text == "python":
+            found |= context_reads(code.text) if code and code.text else {("*",)}
+    return frozenset(found)
+
+
+def _from_outside(expressions: Iterable[Expression | None], own: frozenset[str] | set[str]) -> set[Path]:
+    return {path for each in expressions if each for path in each.reads if path[0] not in own}
+
+
+def _before(pipeline: Pipeline) -> Iterable[Expression | None]:
+    yield pipeline.input
+    for task in pipeline.tasks:
+        yield from (task.config, task.input, task.auth, task.timeout)
+
+
+def _after(pipeline: Pipeline) -> Iterable[Expression | None]:
+    for task in pipeline.tasks:
+        yield task.writes
+        for rule in task.rules:
+            yield from (rule.when, rule.attempts, rule.delay, rule.writes)
+
+
+def unsupported(setting: Setting, fault: Fault) -> Pipeline:
+    """A pipeline that only fails, for a step this version cannot run."""
+    task = Task(
+        name=setting.step, kind="noop", config=constant({}), place=str(setting.node.place), fault=fault
+    )
+    return Pipeline(step=setting.step, tasks=(task,), single=True, place=task.place, labels={setting.step: 0})

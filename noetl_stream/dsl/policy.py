@@ -1,0 +1,110 @@
+"""Task policy: rules in the order they are asked, `retry` blocks as one rule before them, and their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from noetl_stream.core.plan import Expression, Scope
+from noetl_stream.core.values import Envelope
+from noetl_stream.dsl.expressions import compile_condition, compile_number, constant
+from noetl_stream.dsl.report import Site, suggest
+from noetl_stream.dsl.schema import ACTIONS
+from noetl_stream.dsl.source import Node
+from noetl_stream.dsl.tasks import Action, Backoff, Rule
+from noetl_stream.dsl.writes import compile_writes
+
+ATTEMPTS = 3
+"""Total tries where a rule does not say."""
+
+
+def compile_rules(policy: Node | None, labels: frozenset[str], site: Site) -> tuple[Rule, ...]:
+    """The rules of a policy block."""
+    rules = policy.get("rules") if policy else None
+    return compile_rule_list(rules, labels, site) if rules else ()
+
+
+def compile_rule_list(rules: Node, labels: frozenset[str], site: Site) -> tuple[Rule, ...]:
+    return tuple(
+        compile_rule(rule, labels, site.at(f"rules[{index}]")) for index, rule in enumerate(rules.items)
+    )
+
+
+def compile_rule(rule: Node, labels: frozenset[str], site: Site) -> Rule:
+    """`{when, then}`, or one of the ways to write `else`."""
+    when = rule.get("when")
+    if when is None and "else" not in rule.mapping:
+        site.report.error(f"{site.subject}: a rule has `when` or `else`", rule.place)
+    then = outcome_of(rule)
+    action = _action(then)
+    if action == "jump":
+        _check_jump(then, labels, site)
+    writes = then.get("set")
+    return Rule(
+        when=compile_condition(when, site.at("when")) if when else None,
+        do=action,
+        to=text.text if (text := then.get("to")) else None,
+        writes=compile_writes(writes, site.at("set")) if writes else None,
+        **_numbers(then, "attempts", site),
+    )
+
+
+def outcome_of(rule: Node) -> Node:
+    """The `then` of a rule, however its `else` is written."""
+    otherwise = rule.get("else")
+    return (
+        rule.get("then")
+        or (otherwise and (otherwise.get("then") or otherwise))
+        or rule.without(*rule.mapping)
+    )
+
+
+def _action(then: Node) -> Action:
+    word = str(node.value) if (node := then.get("do")) else "continue"
+    return cast(Action, word if word in ACTIONS else "fail")
+
+
+def _numbers(block: Node, attempts: str, site: Site) -> Mapping[str, Any]:
+    tries, backoff, delay = block.get(attempts), block.get("backoff"), block.get("delay")
+    kind = cast(Backoff, str(backoff.value) if backoff else "fixed")
+    return {
+        "attempts": compile_number(tries, site.at(attempts)) if tries else constant(ATTEMPTS),
+        "delay": compile_number(delay, site.at("delay")) if delay else constant(0 if kind == "fixed" else 1),
+        "backoff": kind,
+    }
+
+
+def _check_jump(then: Node, labels: frozenset[str], site: Site) -> None:
+    to = then.get("to")
+    if to is None:
+        site.report.error(f"{site.subject}: `jump` needs `to`, a task's name", then.place)
+    elif to.text not in labels:
+        hint = suggest(str(to.value), labels)
+        site.report.error(f"{site.subject}: `jump` to '{to.value}', which is no task here", to.place, hint)
+
+
+def compile_retry(retry: Node, site: Site) -> Rule:
+    """A `retry` block: one rule that holds for the error kinds or statuses it names, or for any error."""
+    block = retry if retry.is_mapping else retry.with_entries({"max_attempts": retry})
+    kinds = _listed(block.get("retry_on"))
+    statuses = {int(each) for each in _listed(block.get("retry_on_status")) if each.isdigit()}
+    return Rule(
+        when=_error_is(kinds, statuses), do="retry", **_numbers(block, "max_attempts", site.at("retry"))
+    )
+
+
+def _listed(node: Node | None) -> set[str]:
+    return {str(each.value) for each in (node.items or [node])} if node else set()
+
+
+def _error_is(kinds: set[str], statuses: set[int]) -> Expression:
+    def evaluate(scope: Scope) -> bool:
+        output = scope["output"]
+        fields = output.fields if isinstance(output, Envelope) else output
+        error = fields.get("error")
+        if fields.get("status") != "error" or error is None:
+            return False
+        return not (kinds or statuses) or error.get("kind") in kinds or error.get("status") in statuses
+
+    named = ", ".join([*sorted(kinds), *map(str, sorted(statuses))]) or "any error"
+    return Expression(evaluate=evaluate, reads=frozenset({("output", "error")}), text=f"retry on {named}")

@@ -1,0 +1,84 @@
+"""Problems collected while a document is read, so that an author sees all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+
+from noetl_stream.dsl.source import Place
+from noetl_stream.errors import InvalidPlaybook, Problem
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found so far, in the order it was found."""
+
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def error(self, message: str, place: Place, suggestion: str | None = None) -> None:
+        self._add(
+            self.errors,
+            Problem(
+                message=message, file=place.file, line=place.line, column=place.column, suggestion=suggestion
+            ),
+        )
+
+    def warn(self, message: str, place: Place, suggestion: str | None = None) -> None:
+        self._add(
+            self.warnings,
+            Problem(
+                message=message,
+                file=place.file,
+                line=place.line,
+                column=place.column,
+                severity="warning",
+                suggestion=suggestion,
+            ),
+        )
+
+    def raise_errors(self) -> None:
+        """Raises InvalidPlaybook, in document order, if there is any error."""
+        if self.errors:
+            raise InvalidPlaybook(tuple(sorted(self.errors, key=lambda p: (p.line, p.column))))
+
+    @staticmethod
+    def _add(problems: list[Problem], problem: Problem) -> None:
+        """A text compiled for two uses is reported once."""
+        if problem not in problems:
+            problems.append(problem)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where an expression stands and which names it may use. `subject` reads like "step 'load'"."""
+
+    report: Report
+    subject: str
+    known: frozenset[str] = frozenset()
+    key: str = ""
+
+    def at(self, key: str) -> Site:
+        return replace(self, key=f"{self.key}.{key}" if self.key else key)
+
+    def knowing(self, names: Iterable[str]) -> Site:
+        return replace(self, known=self.known | frozenset(names))
+
+    def item(self, index: int) -> Site:
+        return replace(self, key=f"{self.key}[{index}]")
+
+    @property
+    def what(self) -> str:
+        """`key 'next.arcs[2].on' of step 'start'`, or the subject alone."""
+        return f"key '{self.key}' of {self.subject}" if self.key else self.subject
+
+    def describe(self, place: Place) -> str:
+        key = f", key '{self.key}'" if self.key else ""
+        return f"{self.subject}{key} ({place})"
+
+
+def suggest(word: str, known: Iterable[str]) -> str | None:
+    """`did you mean 'input'?`, if some known word is close enough."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else None

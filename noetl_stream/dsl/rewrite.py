@@ -1,0 +1,63 @@
+"""Older ways of writing a template, put into today's, each with a sentence for the author."""
+
+from __future__ import annotations
+
+from jinja2 import nodes
+from jinja2.visitor import NodeTransformer
+
+from noetl_stream.core.names import EVENT_NAMES
+from noetl_stream.dsl.metering import EACH
+
+METHODS = {
+    "get": "get",
+    "items": "items",
+    "keys": "keys",
+    "values": "values",
+    "upper": "upper",
+    "lower": "lower",
+    "strip": "trim",
+    "replace": "replace",
+}
+"""Methods of values that authors call, and the filters that do the same."""
+
+
+class Rewrite(NodeTransformer):
+    """Calls of methods become filters, older event names today's, and every `for` is metered."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:
+        self.generic_visit(node)
+        callee = node.node
+        if not isinstance(callee, nodes.Getattr) or callee.attr not in METHODS:
+            return node
+        if isinstance(callee.node, nodes.Name) and callee.node.name == "loop":
+            return node
+        name = METHODS[callee.attr]
+        self.notes.append(f"values have no methods; write `| {name}` in place of `.{callee.attr}()`")
+        return nodes.Filter(
+            callee.node, name, node.args, node.kwargs, node.dyn_args, node.dyn_kwargs, lineno=node.lineno
+        )
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:
+        self.generic_visit(node)
+        if any(map(_is_event_name, node.find_all(nodes.Getattr))):
+            for constant in node.find_all(nodes.Const):
+                self._rename(constant)
+        return node
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:
+        self.generic_visit(node)
+        node.iter = nodes.Filter(node.iter, EACH, [], [], None, None, lineno=node.lineno)
+        return node
+
+    def _rename(self, constant: nodes.Const) -> None:
+        current = EVENT_NAMES.get(constant.value) if isinstance(constant.value, str) else None
+        if current:
+            self.notes.append(f"the event '{constant.value}' is now called '{current}'")
+            constant.value = current
+
+
+def _is_event_name(node: nodes.Getattr) -> bool:
+    return node.attr == "name" and isinstance(node.node, nodes.Name) and node.node.name == "event"

@@ -1,0 +1,144 @@
+"""One step of a document into one step of the plan."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from noetl_stream.core.plan import Expression, Scope, Step
+from noetl_stream.core.values import Value
+from noetl_stream.dsl.expressions import as_number, compile_condition
+from noetl_stream.dsl.loops import Repetition, compile_iterator, compile_loop
+from noetl_stream.dsl.normalise import COMMON
+from noetl_stream.dsl.pipelines import Setting, block_reads, compile_pipeline
+from noetl_stream.dsl.report import Site
+from noetl_stream.dsl.routes import compile_routes
+from noetl_stream.dsl.schema import STEP
+from noetl_stream.dsl.shapes import Keys
+from noetl_stream.dsl.source import Node
+from noetl_stream.dsl.tasks import Pipeline
+from noetl_stream.dsl.templates import has_template, truth
+from noetl_stream.dsl.workbook import expanded, merged_nodes
+from noetl_stream.dsl.world import World
+from noetl_stream.dsl.writes import compile_writes
+
+POOL = "default"
+
+
+def compile_step(name: str, index: int, node: Node, world: World) -> Step:
+    """Check and compile a step; problems go to the report."""
+    site = world.site(name)
+    _check_shape(name, node, world)
+    layers = merged_nodes(world.spec, node.get("spec"))
+    written = node.get("tool")
+    tool = expanded(written, world.book, site.subject, world.report) if written else None
+    repeat = _repetition(name, node, tool, layers, world)
+    pipeline = _pipeline(name, node, tool, merged_nodes(layers, repeat.spec), repeat, world)
+    if pipeline is None and not node.get("next") and "tool" not in node.mapping:
+        site.report.warn(
+            f"{site.subject} has neither `tool` nor `next`", node.place, "write `tool: {kind: noop}`"
+        )
+    writes = node.get("set")
+    admit = layers.get("policy", "admit") if layers else None
+    routes = compile_routes(name, node, world)
+    priority = layers.get("priority") if layers else None
+    return Step(
+        name=name,
+        index=index,
+        tool=pipeline,
+        loop=repeat.loop,
+        admit=world.decide(name, compile_admission(admit, site.at("spec.policy.admit")), before=True)
+        if admit
+        else None,
+        writes=world.decide(name, compile_writes(writes, site.at("set"), local=False)) if writes else None,
+        arcs=routes.arcs,
+        inclusive=routes.inclusive,
+        on_no_match=routes.on_no_match,
+        join=_join(layers),
+        pool=_pool(tool, layers, site),
+        priority=str(priority.value) if priority else None,
+        reads=block_reads(pipeline, tool) if pipeline and tool else frozenset(),
+    )
+
+
+def _check_shape(name: str, node: Node, world: World) -> None:
+    fields = {key for kind in world.kinds.values() if kind.config for key in kind.config.model_fields}
+    hint = f"move it under `tool` of step '{name}'"
+    elsewhere = dict.fromkeys(
+        (COMMON | fields | {"code", "url", "query", "command", "method"}) - STEP.keys(), hint
+    )
+    Keys(keys=STEP, required=("step",), elsewhere=elsewhere).check(node, world.site(name))
+
+
+def _repetition(name: str, node: Node, tool: Node | None, layers: Node | None, world: World) -> Repetition:
+    loop = node.get("loop")
+    if loop is not None:
+        return compile_loop(name, loop, layers, world)
+    iterator = tool.get("iterator") if tool else None
+    return compile_iterator(name, iterator, world) if iterator else Repetition()
+
+
+def _pipeline(
+    name: str, node: Node, tool: Node | None, layers: Node | None, repeat: Repetition, world: World
+) -> Pipeline | None:
+    if tool is None or (tool.is_list and not tool.items):
+        return None
+    setting = Setting(step=name, node=node, tool=tool, layers=layers, names=repeat.names, fault=repeat.fault)
+    return compile_pipeline(setting, world)
+
+
+def compile_admission(node: Node, site: Site) -> Expression:
+    """Yields whether a token may enter: the first rule that holds decides; none, and it may."""
+    rules = node.get("rules")
+    ways = [
+        _admission(rule, site.at(f"rules[{index}]"))
+        for index, rule in enumerate(rules.items if rules else ())
+    ]
+
+    def evaluate(scope: Scope) -> Value:
+        return next((allow for when, allow in ways if when is None or when.evaluate(scope)), True)
+
+    return Expression(
+        evaluate=evaluate,
+        reads=frozenset().union(*(when.reads for when, _ in ways if when)),
+        text=", ".join(when.text for when, _ in ways if when),
+    )
+
+
+def _admission(rule: Node, site: Site) -> tuple[Expression | None, bool]:
+    when, otherwise = rule.get("when"), rule.get("else")
+    then = rule.get("then") or (otherwise and (otherwise.get("then") or otherwise))
+    allow = then.get("allow") if then else None
+    if allow is not None and has_template(allow.text or ""):
+        site.report.error(
+            f"{site.subject}: `allow` is true or false", allow.place, "put the template into `when`"
+        )
+    return compile_condition(when, site.at("when")) if when else None, truth(allow.value) if allow else True
+
+
+def _join(layers: Node | None) -> Literal["all", "any"] | int:
+    join = layers.get("join") if layers else None
+    if join is None:
+        return "all"
+    quorum = join.get("quorum")
+    number = as_number(quorum.value) if quorum else None
+    if number is not None:
+        return int(number)
+    return "any" if join.text == "any" else "all"
+
+
+def _pool(tool: Node | None, layers: Node | None, site: Site) -> str:
+    """A worker pool named on the tool, else by the layers."""
+    tasks = (tool.items or [tool]) if tool else []
+    named = {text: pool for task in tasks if (pool := task.get("pool")) and (text := pool.text)}
+    if len(named) > 1:
+        site.report.error(
+            f"{site.subject}: a pipeline runs in one pool, not in {', '.join(sorted(named))}",
+            next(iter(named.values())).place,
+            "split it into steps",
+        )
+    chosen = next(iter(named.values()), layers.get("pool") if layers else None)
+    if chosen is None:
+        return POOL
+    if has_template(str(chosen.value)):
+        site.report.error(f"{site.subject}: a worker pool is named literally", chosen.place)
+    return str(chosen.value)

@@ -1,0 +1,82 @@
+"""What a worker needs of a step: its pipeline of tasks, with every template compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from noetl_stream.core.plan import Expression
+from noetl_stream.core.values import Value
+
+Action: TypeAlias = Literal["continue", "retry", "jump", "break", "fail"]
+Backoff: TypeAlias = Literal["fixed", "linear", "exponential"]
+Effects: TypeAlias = Literal["at_least_once", "at_most_once", "exactly_once"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What to do when `when` holds (always, if None).
+
+    `attempts` yields total tries, `delay` seconds; `to` is a task's name; `writes` yields {"ctx.x" | "iter.x" |
+    "step.x" | "name": value}.
+    """
+
+    do: Action
+    attempts: Expression
+    delay: Expression
+    when: Expression | None = None
+    backoff: Backoff = "fixed"
+    to: str | None = None
+    writes: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Why a task cannot run in this version: reaching it fails with this error kind."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One tool of a pipeline. `config` yields its configuration without the common keys; `auth` an alias or mapping.
+
+    `timeout` yields seconds. `storage` is the `output` block as written; `returns` are keys its result must have.
+    """
+
+    name: str
+    kind: str
+    config: Expression
+    place: str
+    input: Expression | None = None
+    auth: Expression | None = None
+    writes: Expression | None = None
+    rules: tuple[Rule, ...] = ()
+    timeout: Expression | None = None
+    fault: Fault | None = None
+    storage: Value = None
+    output_select: Value = None
+    returns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """A step's tasks, run in order as one block. `input` is the step's own, laid under each task's.
+
+    `single` tells a lone tool from a list of one: only the latter has `.results`. `iterator` is the loop's name
+    for its item, `alias` a second one. `storage` and `expect` are the step's blocks as written.
+    """
+
+    step: str
+    tasks: tuple[Task, ...]
+    single: bool
+    place: str
+    input: Expression | None = None
+    iterator: str | None = None
+    alias: str | None = None
+    effects: Effects = "at_least_once"
+    storage: Value = None
+    expect: Value = None
+    labels: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,77 @@
+"""What every part of a document is compiled against: its names, its kinds, its outer layers, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from noetl_stream.core.names import LAST, UNSHADOWABLE
+from noetl_stream.core.plan import Expression
+from noetl_stream.dsl.report import Report, Site
+from noetl_stream.dsl.source import Node
+from noetl_stream.dsl.workbook import entries_of
+from noetl_stream.dsl.writes import written_names
+from noetl_stream.ports.tools import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """An expression that `decide` evaluates, and where: `before` its step runs, or after."""
+
+    step: str
+    expression: Expression
+    before: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """One document being compiled. `decided` gathers what the orchestrator will evaluate."""
+
+    document: Node
+    report: Report
+    kinds: Mapping[str, Kind]
+    book: Mapping[str, Node]
+    steps: tuple[str, ...]
+    names: frozenset[str]
+    decided: list[Decided] = field(default_factory=list)
+
+    @property
+    def spec(self) -> Node | None:
+        """The outermost layer of every `spec`."""
+        return self.document.get("executor", "spec")
+
+    def site(self, step: str, names: Iterable[str] = ()) -> Site:
+        return Site(report=self.report, subject=f"step '{step}'", known=self.names | frozenset(names))
+
+    def decide(self, step: str, expression: Expression, *, before: bool = False) -> Expression:
+        """The expression, remembered as one that `decide` evaluates."""
+        self.decided.append(Decided(step=step, expression=expression, before=before))
+        return expression
+
+
+def world_of(document: Node, report: Report, kinds: Mapping[str, Kind]) -> World:
+    """Everything that can be known before a step is compiled."""
+    workflow = document.get("workflow")
+    steps = tuple(name for step in (workflow.items if workflow else []) if (name := step_name(step)))
+    workload = document.get("workload")
+    return World(
+        document=document,
+        report=report,
+        kinds=kinds,
+        book=entries_of(document),
+        steps=steps,
+        names=frozenset(
+            {
+                *UNSHADOWABLE,
+                *LAST,
+                *steps,
+                *(workload.mapping if workload else ()),
+                *written_names(document, "ctx"),
+            }
+        ),
+    )
+
+
+def step_name(step: Node) -> str | None:
+    name = step.get("step")
+    return str(name.value) if name is not None and not (name.is_mapping or name.is_list) else None
