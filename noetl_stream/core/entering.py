@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 from noetl_stream.core.events import ITEMS, BlockId, BlockOffered, Move, StepEntered, StepFinished
 from noetl_stream.core.execution import Execution, Token
+from noetl_stream.core.finishing import failing
 from noetl_stream.core.plan import Loop, Plan, Step
 from noetl_stream.core.run import INLINE_BYTES, json_size
 from noetl_stream.core.scope import evaluate
-from noetl_stream.core.sites import entering
+from noetl_stream.core.sites import Ending, entering, facts, led_here
 from noetl_stream.core.values import Error, NeedsPayload, Ref, Value
 from noetl_stream.errors import ExpressionError
 
@@ -28,9 +29,25 @@ def enter(
             )
         return _open(draft, step, tokens, scope)
     except ExpressionError as error:
-        failed = Error(kind="validation", message=str(error), step=step.name, place=error.place)
-        finished = StepFinished(step=step.name, epoch=_epoch(draft, step), status="failed", error=failed)
-        return _closed(draft, step, tokens, finished)
+        why = Error(kind="validation", message=str(error), step=step.name, place=error.place)
+    except NeedsPayload:
+        why = Error(kind="validation", message=_too_large(step.name), step=step.name)
+    return _closed(draft, step, tokens, _failed(plan, draft, step, last, why, now))
+
+
+def _too_large(step: str) -> str:
+    return (
+        f"the admission of step '{step}' reads a result that stands in the cache;"
+        " put the condition on the arc that leads to it"
+    )
+
+
+def _failed(plan: Plan, draft: Execution, step: Step, token: Token, why: Error, now: float) -> StepFinished:
+    """A step that could not be entered has failed: its arcs for failures may take it."""
+    end = StepFinished(step=step.name, epoch=_epoch(draft, step), status="failed", error=why)
+    site = f"{step.name}/{end.epoch}/out"
+    known = facts(plan, draft, site, now, via=token.via, error=led_here(draft, token.via))
+    return failing(step, end, known, Ending(step=step.name, result=None, error=why, args=token.args))
 
 
 def _epoch(draft: Execution, step: Step) -> int:

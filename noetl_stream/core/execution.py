@@ -34,7 +34,7 @@ from noetl_stream.core.events import (
 from noetl_stream.core.machine import Machine, MachineFact, Verdict
 from noetl_stream.core.messages import StoreChunk
 from noetl_stream.core.run import Finished, Run, is_iteration, loop_name, spill
-from noetl_stream.core.values import Error, Value
+from noetl_stream.core.values import Error, Ref, Value
 from noetl_stream.errors import IllegalTransition
 
 
@@ -202,7 +202,7 @@ def _record(execution: Execution, run: Run, event: BlockFact, after: Block) -> l
 def _completed(execution: Execution, run: Run, event: BlockCompleted, after: Block) -> list[StoreChunk]:
     run.open -= 1
     if event.block.iteration == ITEMS:
-        run.items, run.total = event.result["items"], event.result["total"]
+        _materialise(run, event)
         return []
     if event.block.iteration == ROUTE:
         run.routed = event.result
@@ -210,6 +210,16 @@ def _completed(execution: Execution, run: Run, event: BlockCompleted, after: Blo
     run.tries += after.tries
     run.http, run.duration_ms = event.http, run.duration_ms + event.duration_ms
     return _keep(execution, run, event.block, event.result)
+
+
+def _materialise(run: Run, event: BlockCompleted) -> None:
+    """Take over a loop's collection; a worker that brought none has failed."""
+    match event.result:
+        case {"items": list() | int() | Ref() as items, "total": int() as total}:
+            run.items, run.total = items, total
+        case _:
+            message = "the block that was to bring the loop's collection brought none"
+            run.error, run.total = Error(kind="validation", message=message, step=event.block.step), 0
 
 
 def _failed(execution: Execution, run: Run, event: BlockFailed, after: Block) -> list[StoreChunk]:
@@ -220,7 +230,7 @@ def _failed(execution: Execution, run: Run, event: BlockFailed, after: Block) ->
         return []
     run.tries += after.tries
     run.failed |= 1 << event.block.iteration
-    run.http = event.http
+    run.http, run.duration_ms = event.http, run.duration_ms + event.duration_ms
     if run.on_error == "fail" and run.error is None:
         run.error = error
     envelope = {
@@ -340,8 +350,9 @@ def _finish(execution: Execution, event: StepFinished, at: float) -> list[StoreC
 
 def _keep_result(execution: Execution, event: StepFinished, run: Run) -> list[StoreChunk]:
     name = loop_name(execution.id, event.step, run.epoch)
-    if event.status == "skipped":
+    if event.status == "skipped" or (run.total == 0 and not run.loop):
         execution.results.pop(event.step, None)
+        execution.weights.pop(event.step, None)
         return []
     broken = run.spilt and run.error is not None
     execution.results[event.step] = None if broken else run.result(name)

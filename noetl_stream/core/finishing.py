@@ -26,14 +26,11 @@ def finish(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
         return (_routed(end, run.routed),)
     known, ended = ending(plan, draft, name, run, now)
     try:
-        return (conclude(plan.steps[name], end, lambda writes: leaving(known, ended, writes)),)
+        return (concluded(plan.steps[name], end, known, ended),)
     except NeedsPayload:
         if run.error is not None:
             return (end,)
         return (BlockOffered(block=BlockId(name, run.epoch, ROUTE), attempt=0, segment=0),)
-    except ExpressionError as error:
-        failed = Error(kind="validation", message=str(error), step=name, place=error.place)
-        return (replace(end, status="failed", error=failed),)
 
 
 def ending(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tuple[Facts, Ending]:
@@ -67,6 +64,24 @@ def with_loop_writes(draft: Execution, run: Run) -> Execution:
     for index in sorted(run.writes):
         ctx |= {name.removeprefix("ctx."): value for name, value in run.writes[index].items()}
     return replace(draft, ctx=ctx)
+
+
+def concluded(step: Step, end: StepFinished, known: Facts, ended: Ending) -> StepFinished:
+    """A step's ending, whatever becomes of its expressions. Raises NeedsPayload where only a worker can tell."""
+    try:
+        return conclude(step, end, lambda writes: leaving(known, ended, writes))
+    except ExpressionError as error:
+        why = Error(kind="validation", message=str(error), step=step.name, place=error.place)
+        return failing(step, end, known, replace(ended, error=why))
+
+
+def failing(step: Step, end: StepFinished, known: Facts, ended: Ending) -> StepFinished:
+    """The ending of a step that an expression of its own has failed: its arcs for failures may still take it."""
+    failed = replace(end, status="failed", error=ended.error)
+    try:
+        return conclude(step, failed, lambda writes: leaving(known, ended, writes))
+    except (ExpressionError, NeedsPayload):
+        return failed
 
 
 def conclude(step: Step, end: StepFinished, view: View) -> StepFinished:
@@ -103,10 +118,11 @@ def _applies(arc: Arc, end: StepFinished) -> bool:
 def _routed(end: StepFinished, found: Mapping[str, Value]) -> StepFinished:
     """What a worker found out for us: the ending it concluded."""
     targets = tuple(Target(step=t["step"], args=t["args"]) for t in found["targets"])
-    if found["error"] is not None:
-        error = Error(kind="validation", message=found["error"], step=end.step)
-        return replace(end, status="failed", error=error, writes=found["writes"])
-    return replace(end, targets=targets, writes=found["writes"])
+    end = replace(end, targets=targets, writes=found["writes"])
+    if found["error"] is None:
+        return end
+    error = Error(kind="validation", message=found["error"], step=end.step)
+    return replace(end, status="failed", error=error)
 
 
 def routed(end: StepFinished) -> Mapping[str, Value]:
