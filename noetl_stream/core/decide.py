@@ -7,6 +7,7 @@ in the same way. It reads the log's state, the plan and `now`, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from noetl_stream.core.entering import enter
 from noetl_stream.core.events import (
@@ -20,7 +21,7 @@ from noetl_stream.core.events import (
 from noetl_stream.core.execution import Execution, apply
 from noetl_stream.core.finishing import finish
 from noetl_stream.core.plan import Plan
-from noetl_stream.core.routing import is_join, may_enter
+from noetl_stream.core.routing import is_join, may_enter, waiting
 from noetl_stream.core.run import Run
 from noetl_stream.core.scope import moment
 from noetl_stream.core.values import Error, Value
@@ -56,10 +57,10 @@ def _next(plan: Plan, draft: Execution, now: float) -> tuple[Move, ...]:
             ExecutionEnded(status="FAILED", error=Error(kind="timeout", message="the deadline has passed")),
         )
     return (
-        tuple(_wake(draft, now))
+        tuple(islice(_wake(draft, now), MOVES_PER_DECISION))
         or next((m for name, run in draft.runs.items() if (m := _go_on(plan, draft, name, run, now))), ())
         or next((m for name in draft.tokens if (m := _arrive(plan, draft, name, now))), ())
-        or _end(draft)
+        or _end(plan, draft)
     )
 
 
@@ -109,8 +110,8 @@ def _go_on(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
     if run.total is None or run.error is not None or draft.failure is not None:
         return ()
     loop = plan.steps[name].loop
-    free = (loop.limit if loop is not None else 1) - run.open
-    upto = min(run.total, run.next + free)
+    limit = loop.limit if loop is not None and loop.parallel else 1
+    upto = min(run.total, run.next + min(limit - run.open, MOVES_PER_DECISION))
     return tuple(_first_offer(BlockId(name, run.epoch, index)) for index in range(run.next, upto))
 
 
@@ -126,12 +127,12 @@ def _arrive(plan: Plan, draft: Execution, name: str, now: float) -> tuple[Move, 
     return enter(plan, draft, plan.steps[name], together, now)
 
 
-def _end(draft: Execution) -> tuple[Move, ...]:
+def _end(plan: Plan, draft: Execution) -> tuple[Move, ...]:
     """No token is left, or a step failed and its running siblings have finished."""
     if draft.failure is not None:
         busy = any(run.open for run in draft.runs.values())
         return () if busy else (ExecutionEnded(status="FAILED", error=draft.failure),)
-    if draft.runs or draft.tokens:
+    if draft.runs or waiting(plan, draft):
         return ()
     return (ExecutionEnded(status="COMPLETED", result=_result(draft)),)
 

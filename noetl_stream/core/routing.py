@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.plan import Plan, Step
 
@@ -12,29 +14,51 @@ def is_join(plan: Plan, step: str) -> bool:
 
 
 def may_enter(plan: Plan, execution: Execution, step: str) -> bool:
-    """Whether a waiting token may enter now: the step is free and, at a join, nobody else is still to come."""
+    """Whether a waiting token may enter now: the step is free and, at a join, enough of those to come are there."""
     if step in execution.runs:
         return False
     if not is_join(plan, step):
         return True
-    if plan.steps[step].join == "all":
-        return not any(_still_to_come(plan, execution, step, up) for up in plan.upstream[step])
-    return len({t.via for t in execution.tokens[step]}) >= _quorum(plan.steps[step])
+    came = _came(plan, execution, step)
+    if not came:
+        return False
+    if len(came) >= _quorum(plan.steps[step]):
+        return True
+    return not any(_still_to_come(plan, execution, step, up) for up in plan.upstream[step])
 
 
-def _quorum(step: Step) -> int:
-    return step.join if isinstance(step.join, int) else 1
+def waiting(plan: Plan, execution: Execution) -> set[str]:
+    """Steps that a waiting token may yet enter."""
+    return {step for step in execution.tokens if _came(plan, execution, step)}
+
+
+def _quorum(step: Step) -> float:
+    """How many arrivals open a join without waiting for the others."""
+    return {"all": inf, "any": 1}[step.join] if isinstance(step.join, str) else step.join
+
+
+def _came(plan: Plan, execution: Execution, step: str) -> set[str | None]:
+    """Who sent the tokens that wait at a step; those that came too late for a quorum do not count."""
+    tokens = execution.tokens[step]
+    if plan.steps[step].join == "all" or not is_join(plan, step):
+        return {token.via for token in tokens}
+    return {token.via for token in tokens if not _late(execution, step, token.via)}
+
+
+def _late(execution: Execution, join: str, via: str | None) -> bool:
+    """Whether a join has run for this token already: its way here leads past no later run of the join itself."""
+    ran = execution.entered.get(join)
+    while ran is not None and via is not None and via != join and execution.entered[via] > ran:
+        via = execution.finished[via].via
+    return ran is not None and via != join
 
 
 def _still_to_come(plan: Plan, execution: Execution, join: str, up: str) -> bool:
     """An upstream step that runs, waits for its turn, or has not finished since the join last ran but can be reached."""
-    if up in execution.runs or up in execution.tokens:
+    if up in execution.runs or up in waiting(plan, execution):
         return True
     finished = execution.finished.get(up)
     if finished is not None and finished.seq > execution.entered.get(join, -1):
         return False
-    return any(up in plan.ahead[live] for live in _live(execution) if live != join)
-
-
-def _live(execution: Execution) -> set[str]:
-    return {*execution.runs, *execution.tokens}
+    live = waiting(plan, execution).union(execution.runs)
+    return any(up in plan.ahead[step] for step in live if step != join)

@@ -182,6 +182,7 @@ class Finished:
     error: Error | None
     http: Value
     duration_ms: float
+    via: str | None
 
     @classmethod
     def of(cls, run: Run, event: StepFinished, *, seq: int, at: float) -> Finished:
@@ -196,4 +197,5 @@ class Finished:
             error=event.error,
             http=run.http,
             duration_ms=run.duration_ms,
+            via=run.via,
         )
