@@ -90,12 +90,16 @@ def move(block: Block, event: BlockFact | BlockOffered | ChildRequested, at: flo
 
 
 def _same_life(block: Block, event: BlockFact | BlockOffered | ChildRequested) -> bool:
-    """Facts are fenced on attempt and segment; a child answers the segment that parked, which is one behind."""
+    """Facts are fenced on attempt and segment; a child answers the segment that parked, which is one behind.
+
+    A claim counts only if its lease outlasts the claim, or the offer, that stands.
+    """
     segment = block.segment - 1 if isinstance(event, ChildEnded | ChildRequested) else block.segment
     if (event.attempt, event.segment) != (block.attempt, segment):
         return False
-    if isinstance(event, BlockClaimed) and block.status == "claimed":
-        return event.renew_by > (block.due or 0.0)
+    if isinstance(event, BlockClaimed) and block.due is not None:
+        since = block.due if block.status == "claimed" else block.due - OFFER_TIMEOUT
+        return event.renew_by > since
     return True
 
 

@@ -157,7 +157,7 @@ def _read(reads: frozenset[Path], machine: Execution, via: str | None) -> dict[s
     if everything:
         return {
             "workload": machine.workload,
-            "ctx": machine.ctx,
+            "ctx": dict(machine.ctx),
             "results": machine.results,
             "steps": wanted.steps,
         }

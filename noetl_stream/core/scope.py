@@ -79,6 +79,8 @@ class Facts:
     via: str | None = None
     error: Error | None = None
     spec: Value = None
+    draws: Iterator[int] = field(default_factory=count, compare=False, repr=False)
+    """Numbers the tokens drawn at this site."""
 
 
 def names(
@@ -111,7 +113,7 @@ def _fixed(facts: Facts) -> dict[str, Any]:
         "execution_id": text,
         "job": {"uuid": text, "execution_id": text},
         "now": moment(facts.at),
-        "token": token(facts.seed, facts.execution, facts.site),
+        "token": token(facts.seed, facts.execution, facts.site, facts.draws),
     }
 
 
@@ -141,10 +143,9 @@ def moment(at: float) -> Callable[[], datetime]:
     return lambda: datetime.fromtimestamp(at, tz=UTC)
 
 
-def token(seed: str, execution: int, site: str) -> Callable[[], str]:
+def token(seed: str, execution: int, site: str, draws: Iterator[int]) -> Callable[[], str]:
     """The language's `token()`: unpredictable from outside, the same on replay. Each call at a site differs."""
-    drawn = count()
-    return lambda: identity("token", seed, execution, site, next(drawn)).hex()
+    return lambda: identity("token", seed, execution, site, next(draws)).hex()
 
 
 def envelope(

@@ -68,7 +68,8 @@ def entering(
     plan: Plan, execution: Execution, step: str, via: str | None, args: Value, at: float
 ) -> Mapping[str, Any]:
     """Where a step's admission and its loop's collection are evaluated."""
-    known = facts(plan, execution, f"{step}/in", at, via=via, error=led_here(execution, via))
+    site = f"{step}/{execution.epochs.get(step, -1) + 1}/in"
+    known = facts(plan, execution, site, at, via=via, error=led_here(execution, via))
     return names(known, last={"input": args or {}})
 
 

@@ -13,6 +13,9 @@ from typing import Any
 
 from noetl_stream.core import block, done, events, execution, partition, run, values
 
+_LONG = 2**63
+"""Bitsets beyond this travel in hex: Python refuses to write very long integers in decimal."""
+
 _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
@@ -39,7 +42,7 @@ _CLASSES: dict[str, type[Any]] = {
 
 def dump(state: object) -> bytes:
     """A state as canonical JSON: equal states give equal bytes."""
-    return json.dumps(_plain(state), separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(_plain(state), separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
 
 
 def load(text: bytes) -> Any:
@@ -53,6 +56,8 @@ def state_hash(state: object) -> str:
 
 def _plain(value: object) -> Any:
     match value:
+        case int() if abs(value) > _LONG:
+            return {"@": "int", "of": hex(value)}
         case None | bool() | int() | float() | str():
             return value
         case events.BlockId():
@@ -91,6 +96,8 @@ def _thaw_tagged(tag: str, of: Any) -> Any:
     match tag:
         case "BlockId":
             return events.BlockId(*of)
+        case "int":
+            return int(of, 16)
         case "tuple":
             return tuple(_thaw(v) for v in of)
         case "array":

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from noetl_stream.core.decide import MOVES_PER_DECISION, decide
-from noetl_stream.core.events import Decision, Event, ExecutionQuarantined, ExecutionRequested, PartitionTaken
+from noetl_stream.core.events import (
+    BlockOffered,
+    Decision,
+    Event,
+    ExecutionQuarantined,
+    ExecutionRequested,
+    PartitionTaken,
+)
 from noetl_stream.core.messages import Message
 from noetl_stream.core.outbox import outbox
 from noetl_stream.core.partition import Folded, Partition, evolve
@@ -79,7 +86,9 @@ class Owner:
         return folded
 
     def _plan_of(self, folded: Folded) -> Plan | None:
-        return self._plans(folded.machine.request) if folded.machine is not None and folded.moves else None
+        """Only an offer needs the plan: an execution whose plan is the fault can still be answered."""
+        offers = any(isinstance(move, BlockOffered) for move in folded.moves)
+        return self._plans(folded.machine.request) if folded.machine is not None and offers else None
 
     def _hold(self, offset: int, messages: tuple[Message, ...]) -> None:
         for message in messages:
@@ -103,7 +112,7 @@ class Owner:
 
     def _answered(self, machine: int, event: Event) -> None:
         sent = self._in_flight.get(machine)
-        if sent is not None and sent.event == event:
+        if sent is not None and _is(sent.event, event):
             del self._in_flight[machine]
             self._repeat.pop(machine, None)
 
@@ -178,6 +187,13 @@ class Owner:
     def busy(self) -> bool:
         """Whether `appends` has something to say now, whatever the time."""
         return bool(self._repeat) or any(m not in self._in_flight for m in self._dirty)
+
+
+def _is(sent: Event, read: Event) -> bool:
+    """Whether a record of this fence is the one that is in flight. Its values may read back otherwise (a NaN does)."""
+    if isinstance(sent, Decision) and isinstance(read, Decision):
+        return sent.after == read.after
+    return type(sent) is type(read)
 
 
 def _moment(event: Event, at: float) -> float:
