@@ -131,6 +131,8 @@ async def test_after_a_refusal_by_the_broker_the_appender_goes_on(
     narrow = Narrow(name=f"narrow-{id(appender)}", partitions=1, replication=1)
     await ensure_topics(embedded_bootstrap, [narrow])
 
+    await appender.append(narrow.name, b"before", partition=0)
+
     large = appender.append_soon(narrow.name, bytes(5_000), partition=0)
     behind = appender.append_soon(narrow.name, b"behind", partition=0)
     outcomes = await asyncio.gather(large, behind, return_exceptions=True)
@@ -198,3 +200,26 @@ async def test_an_appender_closes_although_its_broker_is_gone(tmp_path: Path) ->
         await appender.append(topics.events.name, b"after", partition=0)
 
     await asyncio.wait_for(appender.close(), 20.0)
+
+
+async def test_a_broker_that_comes_back_is_found_again(tmp_path: Path) -> None:
+    """What was sent into its absence is delivered then, once, before what follows it."""
+    broker = start_broker(tmp_path)
+    port = int(broker.bootstrap.rpartition(":")[2])
+    topics = Topics(partitions=1)
+    await ensure_topics(broker.bootstrap, topics.all())
+    appender, reader = await KafkaAppender.open(broker.bootstrap), KafkaReader(broker.bootstrap)
+    await appender.append(topics.events.name, b"before", partition=0)
+    assert len(await read(reader, topics.events, 0, 1)) == 1
+
+    broker.kill()
+    meanwhile = appender.append_soon(topics.events.name, b"meanwhile", partition=0)
+    broker = start_broker(tmp_path, port=port)
+
+    assert await appender.append(topics.events.name, b"after", partition=0) == 2
+    assert meanwhile.result() == 1
+    found = await read(reader, topics.events, 0, 3)
+    assert [record.value for record in found] == [b"before", b"meanwhile", b"after"]
+    await appender.close()
+    await reader.close()
+    broker.stop()
