@@ -5,6 +5,7 @@ One `Acks` per assignment of a partition; what an earlier assignment delivered i
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import Protocol
 
@@ -15,10 +16,15 @@ class Delivered(Protocol):
     def ack(self) -> bool: ...
 
 
+MOST_BEHIND = 1_000
+"""Offsets that an unfinished record may hold back before no more are taken."""
+
+
 class Acks:
     """The contiguous finished prefix of what one partition's assignment delivered."""
 
     def __init__(self) -> None:
+        self._moved = asyncio.Event()
         self._waiting: deque[tuple[int, Delivered]] = deque()
         self._finished: set[int] = set()
 
@@ -32,11 +38,18 @@ class Acks:
             first, event = self._waiting.popleft()
             self._finished.discard(first)
             event.ack()
+            self._moved.set()
 
     def finish_below(self, offset: int) -> None:
         """All records below `offset` may be forgotten."""
         while self._waiting and self._waiting[0][0] < offset:
             self._waiting.popleft()[1].ack()
+
+    async def room(self) -> None:
+        """Wait while the oldest unfinished record is too far behind."""
+        while self.behind >= MOST_BEHIND:
+            self._moved.clear()
+            await self._moved.wait()
 
     @property
     def behind(self) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ os.environ.setdefault("F_DATADIR", tempfile.gettempdir())
 
 import faust  # faust reads F_DATADIR while it is imported
 
+from noetl_stream.ports.log import Record
+
+AGAIN_AFTER = 1.0
 SESSION = 6.0
 """Seconds after which a dead member's partitions move on."""
 
@@ -21,6 +26,7 @@ def new_app(app_id: str, bootstrap: str, *, data: Path) -> faust.App:
 
     Nobody is revoked for being slow (`broker_max_poll_interval`): heartbeats are the liveness.
     """
+    data.mkdir(parents=True, exist_ok=True)
     return faust.App(
         app_id,
         broker=[f"kafka://{address}" for address in bootstrap.split(",")],
@@ -48,3 +54,34 @@ def raw_topic(app: faust.App, name: str) -> Any:
 def partitions_of(app: faust.App, topic: str) -> Iterable[int]:
     """The partitions of `topic` that this member holds now."""
     return sorted(tp.partition for tp in app.consumer.assignment() if tp.topic == topic)
+
+
+def events_of(stream: Any) -> AsyncIterator[Any]:
+    """A stream's events, none of which is acknowledged but by us."""
+    return aiter(stream.noack().events())
+
+
+def record_of(event: Any) -> Record:
+    """A delivered event as the record it is."""
+    message = event.message
+    headers = message.headers or ()
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp=int(message.timestamp * 1000),
+        key=message.key,
+        value=message.value,
+        headers=tuple(pairs),
+    )
+
+
+async def until_done(work: Callable[[], Awaitable[None]], log: logging.Logger) -> None:
+    """Do it, however often it takes: an agent that raises would make Faust skip the record."""
+    while True:
+        try:
+            return await work()
+        except Exception:  # the agents' boundary
+            log.exception("a record could not be taken in; trying it again in %s s", AGAIN_AFTER)
+            await asyncio.sleep(AGAIN_AFTER)

@@ -39,6 +39,15 @@ async def ensure_topics(bootstrap: str, topics: Iterable[Topic], timeout: float 
         return tuple(topic.name for topic in missing)
 
 
+async def committed_offsets(
+    bootstrap: str, group: str, topic: str, timeout: float = 10.0
+) -> Mapping[int, int]:
+    """What a consumer group has committed of a topic, by partition; nothing where it never did."""
+    async with _admin(bootstrap, timeout) as admin:
+        found = await admin.list_consumer_group_offsets(group)
+    return {at.partition: meta.offset for at, meta in found.items() if at.topic == topic and meta.offset >= 0}
+
+
 @asynccontextmanager
 async def _admin(bootstrap: str, timeout: float) -> AsyncIterator[Any]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)

@@ -70,6 +70,7 @@ def _start(plan: Plan, draft: Execution, now: float) -> Move:
     scope = {
         "payload": draft.request.payload,
         "input": draft.request.payload,
+        "env": plan.environment,
         "execution_id": text,
         "job": {"uuid": text, "execution_id": text},
         "now": moment(now),

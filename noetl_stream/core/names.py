@@ -33,6 +33,8 @@ LAST = (
     "version",
     "__frame_max_rows",
 )
+VARIABLES = ("ctx", "iter", "step")
+"""Where a `set` writes with a scope, and where templates read it again; nothing shadows these either."""
 DRAWN = frozenset({"now", "token"})
 """Names that are called: the only values of a scope that templates may call."""
 
@@ -46,7 +48,9 @@ ENVELOPE = frozenset(
         "ref",
         "meta",
         "attempts",
-        "timing",
+        "started_at",
+        "finished_at",
+        "duration_ms",
     }
 )
 """The keys of an envelope; anything else looked up on one is answered by its data."""

@@ -6,6 +6,7 @@ A fence orders owners, `after` orders a machine's decisions, identity tells a re
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from noetl_stream.core.done import WINDOW, DoneSet, Ended, tail_of
 from noetl_stream.core.events import (
@@ -49,6 +50,11 @@ class Folded:
     again: ReplyAgain | None = None
 
 
+_HEX = frozenset("0123456789abcdef")
+
+_NEVER = 253_402_300_800.0
+"""The end of the year 9999, in seconds since the epoch."""
+
 STALE = Folded(verdict="stale")
 
 
@@ -77,7 +83,9 @@ def evolve(partition: Partition, machine: int, event: Event, offset: int) -> Fol
 
 
 def _tick(partition: Partition, time: float) -> None:
-    partition.log_time = max(partition.log_time, time)
+    """Log time never runs back; a moment that no clock shows moves nothing."""
+    if partition.log_time < time < _NEVER:
+        partition.log_time = time
 
 
 def fenced(partition: Partition, fence: int) -> bool:
@@ -92,6 +100,8 @@ def repeated(machine: Machine, decision: Decision) -> bool:
 
 def _request(partition: Partition, machine: int, event: ExecutionRequested, offset: int) -> Folded:
     known, ended = partition.machines.get(machine), partition.done.find(machine)
+    if not _is_identity(machine, event.identity):
+        return Folded(verdict="rejected")
     if known is None and ended is None:
         born = partition.machines[machine] = request(machine, event, offset)
         early = partition.precancelled.pop(machine, None)
@@ -106,6 +116,11 @@ def _request(partition: Partition, machine: int, event: ExecutionRequested, offs
     if not same:
         return Folded(verdict="rejected")
     return Folded(verdict="duplicate", machine=known, again=_again(machine, event, ended))
+
+
+def _is_identity(machine: int, identity: str) -> bool:
+    """Whether a done-set could keep these: a positive 63-bit id, and a hash of 128 bits in hex."""
+    return 0 < machine < 2**63 and len(identity) == 32 and set(identity) <= _HEX
 
 
 def _again(machine: int, event: ExecutionRequested, ended: Ended | None) -> ReplyAgain | None:
@@ -136,7 +151,7 @@ def _precancel(partition: Partition, machine: int, event: CancelRequested) -> Ve
     if machine in partition.precancelled:
         return "duplicate"
     oldest = partition.log_time - WINDOW
-    for gone in [m for m, c in partition.precancelled.items() if c.time < oldest]:
+    for gone in list(takewhile(lambda m: partition.precancelled[m].time < oldest, partition.precancelled)):
         del partition.precancelled[gone]
     partition.precancelled[machine] = event
     return "accepted"

@@ -92,7 +92,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A whole playbook, pinned: (path, version, digest) name it for ever; `workload` yields an execution's inputs."""
+    """A whole playbook, pinned: (path, version, digest) name it for ever; `workload` yields an execution's inputs.
+
+    `environment` are the variables that templates may read as `env`.
+    """
 
     path: str
     version: int
@@ -103,6 +106,7 @@ class Plan:
     workload: Expression
     deadline: float | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def ahead(self) -> Mapping[str, frozenset[str]]:

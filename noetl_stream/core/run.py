@@ -117,6 +117,7 @@ class Run:
         """Forget a chunk that is on its way to the cache."""
         for index in self._indices(number):
             del self.results[index]
+        self.filled.pop(number, None)
 
     def _indices(self, number: int) -> range:
         return range(number * CHUNK, number * CHUNK + self._chunk_length(number))

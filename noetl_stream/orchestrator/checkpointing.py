@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from noetl_stream.core.snapshot import dump
 from noetl_stream.orchestrator.owner import Owner
-from noetl_stream.ports.checkpoints import Checkpoints
+from noetl_stream.wire.records import Checkpoint, PartitionMarker
 
 RECORDS = 10_000
 """Records folded between two rounds: they bound what a restore reads."""
+
+
+class Saved(Protocol):
+    """What a restore begins from: the furthest marker, and the furthest checkpoint of each machine."""
+
+    @property
+    def marker(self) -> PartitionMarker | None: ...
+    @property
+    def checkpoints(self) -> Mapping[int, Checkpoint]: ...
+
+
+class Checkpoints(Protocol):
+    """Keyed by (machine or partition, fence), so that an owner who lost the partition overwrites nothing newer.
+
+    They bound a restore; nothing else rests on them.
+    """
+
+    async def write(self, partition: int, checkpoint: Checkpoint) -> None: ...
+    async def mark(self, marker: PartitionMarker) -> None:
+        """Written last: it makes the round count."""
+        ...
+
+    async def forget(self, partition: int, machine: int, fence: int) -> None:
+        """The machine has ended: its checkpoint under this fence may be compacted away."""
+        ...
+
+    async def read(self, partition: int) -> Saved: ...
 
 
 class Rounds:
@@ -52,10 +80,13 @@ class Rounds:
         open_ones: dict[int, Any] = dict.fromkeys(machines)
         marker = dump(replace(owner.state, machines=open_ones))
         for machine, body in changed.items():
-            await self._store.save_machine(self._partition, machine, owner.fence, folded_to, body)
+            checkpoint = Checkpoint(machine=machine, offset=folded_to, fence=owner.fence, body=body)
+            await self._store.write(self._partition, checkpoint)
             self._saved[machine] = folded_to
-        await self._store.save_marker(self._partition, owner.fence, folded_to, marker)
+        await self._store.mark(
+            PartitionMarker(partition=self._partition, folded_to=folded_to, fence=owner.fence, body=marker)
+        )
         for machine in gone:
-            await self._store.drop_machine(self._partition, machine, owner.fence)
+            await self._store.forget(self._partition, machine, owner.fence)
             del self._saved[machine]
         self._folded_to = folded_to

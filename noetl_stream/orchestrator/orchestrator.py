@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 from noetl_stream.core.events import Event, PartitionTaken, RecordRejected
 from noetl_stream.core.messages import Offer
-from noetl_stream.errors import NoetlError, UnknownSchema
+from noetl_stream.errors import InvalidRequest, NoetlError, UnknownSchema
 from noetl_stream.orchestrator.checkpointing import Rounds
 from noetl_stream.orchestrator.delivery import Delivery
 from noetl_stream.orchestrator.owner import Append, Owner, Sending
@@ -42,8 +42,8 @@ class Seat:
 class Group:
     """What the consumer group tells and is told."""
 
-    committed: Callable[[int], Awaitable[int]]
-    """The group's committed offset of a partition (0 if none)."""
+    committed: Callable[[], Awaitable[Mapping[int, int]]]
+    """The group's committed offset by partition; none if it never committed there."""
     still_mine: Callable[[int], bool]
     """Whether this member holds the partition at its present generation."""
     commit: Callable[[int, int], None]
@@ -68,13 +68,20 @@ class Orchestrator:
         self._seats: dict[int, Seat] = {}
         self._events = delivery.topics.events.name
 
-    async def take(self, partitions: Iterable[int]) -> None:
-        """Restore the partitions gained, all at once; those held already stay as they are."""
-        gained = [p for p in partitions if p not in self._seats]
-        await asyncio.gather(*(self._take(p) for p in gained))
+    async def keep_only(self, partitions: Iterable[int]) -> None:
+        """A rebalance: leave what was lost, restore what was gained, keep what was kept (a fence tells if that is so)."""
+        mine = set(partitions)
+        self.drop([p for p in self._seats if p not in mine])
+        await self.take(p for p in mine if p not in self._seats)
 
-    async def _take(self, partition: int) -> None:
-        committed = await self._group.committed(partition)
+    async def take(self, partitions: Iterable[int]) -> None:
+        """Restore partitions, all at once."""
+        gained = sorted(partitions)
+        if gained:
+            committed = await self._group.committed()
+            await asyncio.gather(*(self._take(p, committed.get(p, 0)) for p in gained))
+
+    async def _take(self, partition: int, committed: int) -> None:
         owner = await self._restorer.restore(partition, committed, self._clock())
         rounds = Rounds(partition, owner, self._restorer.checkpoints)
         self._seats[partition] = Seat(partition, owner, rounds)
@@ -105,7 +112,7 @@ class Orchestrator:
         event = await self._read(seat, record)
         if event is None:
             return
-        await self._restorer.prepare(event)
+        await self._prepare(event)
         if seat.rounds.overdue():
             await seat.calm.wait()
         if seat.lost:
@@ -115,6 +122,13 @@ class Orchestrator:
             await self._superseded(seat)
             return
         self._drive(seat)
+
+    async def _prepare(self, event: Event) -> None:
+        """A playbook that cannot be had costs its execution, which the owner then sets aside."""
+        try:
+            await self._restorer.prepare(event)
+        except InvalidRequest as error:
+            log.warning("%s", error)
 
     async def _read(self, seat: Seat, record: Record) -> Event | None:
         """The record's event, or None once it is rejected: an unknown schema first holds the partition."""

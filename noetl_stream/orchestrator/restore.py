@@ -9,9 +9,9 @@ from noetl_stream.core.partition import Partition
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.snapshot import load
 from noetl_stream.errors import HistoryError, UndecodableRecord, UnknownSchema
+from noetl_stream.orchestrator.checkpointing import Checkpoints, Saved
 from noetl_stream.orchestrator.owner import Owner
 from noetl_stream.ports.catalog import PinnedPlans
-from noetl_stream.ports.checkpoints import Checkpoints, Saved
 from noetl_stream.ports.log import Appender, Reader, Record
 from noetl_stream.wire.codec import decode_event, encode
 
@@ -34,24 +34,24 @@ class Restorer:
         """Take the partition: after this nobody's older decision counts. `committed` is the group's offset."""
         taken = PartitionTaken(owner=self.name, time=now)
         fence = await self.log.append(self.topic, encode(taken), partition=partition)
-        saved = await self.checkpoints.load(partition)
-        owner, base = await self._begin(fence, saved)
+        owner, base = await self._begin(fence, await self.checkpoints.read(partition))
         async for record in self.reader.read(self.topic, partition, owner.position, fence + 1):
             await self._fold(owner, record, base, committed)
         owner.position = fence + 1
         owner.decide_all()
         return owner
 
-    async def _begin(self, fence: int, saved: Saved | None) -> tuple[Owner, dict[int, int]]:
+    async def _begin(self, fence: int, saved: Saved) -> tuple[Owner, dict[int, int]]:
         """The owner as of the marker, and for each machine the offset up to which its checkpoint reaches."""
-        if saved is None:
+        if saved.marker is None:
             return Owner(fence=fence, state=Partition(), position=0, plans=self._plan), {}
-        state: Partition = load(saved.body)
-        base = {machine: saved.machines[machine][0] for machine in state.machines}
-        state.machines = {machine: load(saved.machines[machine][1]) for machine in state.machines}
+        state: Partition = load(saved.marker.body)
+        found = {machine: saved.checkpoints[machine] for machine in state.machines}
+        state.machines = {machine: load(checkpoint.body) for machine, checkpoint in found.items()}
         for execution in state.machines.values():
             await self._have_plan(execution.request)
-        return Owner(fence=fence, state=state, position=saved.folded_to + 1, plans=self._plan), base
+        owner = Owner(fence=fence, state=state, position=saved.marker.folded_to + 1, plans=self._plan)
+        return owner, {machine: checkpoint.offset for machine, checkpoint in found.items()}
 
     async def _fold(self, owner: Owner, record: Record, base: dict[int, int], committed: int) -> None:
         """A record that cannot be read counts for nobody: whoever owned the partition then has rejected it."""
@@ -74,7 +74,7 @@ class Restorer:
         await self.plans.await_plan(request.path, request.version, request.digest, request.catalog_offset)
 
     def _plan(self, request: ExecutionRequested) -> Plan:
-        plan = self.plans.known_plan(request.digest)
+        plan = self.plans.known_plan(request.path, request.version, request.digest)
         if plan is None:
             raise HistoryError(
                 f"playbook {request.path} version {request.version} was never read from the catalog"

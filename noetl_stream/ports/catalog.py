@@ -14,10 +14,11 @@ class PinnedPlans(Protocol):
         """The plan, once the catalog was read to `catalog_offset`; bounded. Raises InvalidRequest if it is not there."""
         ...
 
-    def known_plan(self, digest: str) -> Plan | None:
+    def known_plan(self, path: str, version: int, digest: str) -> Plan | None:
         """A plan that was awaited before."""
         ...
 
     def newest(self, path: str, version: int | None) -> Plan | None:
-        """What a request for this path runs now; None if nothing is registered there."""
+        """What a request for this path runs now; None if nothing is registered there. Raises InvalidRequest if it does
+        not compile."""
         ...

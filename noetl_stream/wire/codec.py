@@ -18,12 +18,12 @@ _EVENTS = frozenset(get_args(Event))
 
 def encode(record: Record) -> bytes:
     """A record as it stands in a topic. Raises TypeError or ValueError for what its schema cannot hold."""
-    return _released().encode(record)
+    return registry().encode(record)
 
 
 def decode(encoded: bytes) -> Record:
     """The record in these bytes. Raises UnknownSchema or UndecodableRecord."""
-    return _released().decode(encoded)
+    return registry().decode(encoded)
 
 
 def encode_offer(offer: Offer) -> bytes:
@@ -56,5 +56,6 @@ def expect(kind: type[R], record: Record) -> R:
 
 
 @cache
-def _released() -> Registry:
+def registry() -> Registry:
+    """The process's registry: this release's schemas, and what the schema topic taught it."""
     return Registry()

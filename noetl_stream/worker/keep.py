@@ -117,3 +117,8 @@ def as_table(value: Any) -> pa.Table | None:
 
 def _is_frame(value: Any) -> bool:
     return hasattr(type(value), "arrow") and hasattr(value, "ref")
+
+
+def as_rows(value: Any) -> Value:
+    """A frame as its rows; anything else as it is."""
+    return plain_rows(value.arrow()) if _is_frame(value) else value

@@ -1,0 +1,67 @@
+"""Starting roles in this process: each is a Faust app of its own in a consumer group of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import faust
+
+from noetl_stream import wiring
+from noetl_stream.agents import intake, orchestrator, worker
+from noetl_stream.agents.app import new_app
+from noetl_stream.orchestrator.orchestrator import Group
+from noetl_stream.ports.tools import Tool
+from noetl_stream.wiring import Platform
+
+
+@asynccontextmanager
+async def running(platform: Platform, roles: Iterable[str]) -> AsyncIterator[None]:
+    """Run `intake`, `orchestrator` and `worker:<pool>` roles until the block ends, all at once."""
+    async with AsyncExitStack() as stack:
+        tools: Mapping[str, Tool] = {}
+        if any(role.startswith("worker:") for role in roles):
+            tools = await stack.enter_async_context(wiring.open_tools(platform))
+        apps = [_app(platform, role, tools, stack) for role in roles]
+        await asyncio.gather(*(_start(app, stack) for app in apps))
+        yield
+
+
+async def _start(app: faust.App, stack: AsyncExitStack) -> None:
+    app.finalize()
+    await app.start()
+    stack.push_async_callback(app.stop)
+
+
+def _app(platform: Platform, role: str, tools: Mapping[str, Tool], stack: AsyncExitStack) -> faust.App:
+    settings = platform.settings
+    kind, _, pool = role.partition(":")
+    group = settings.group(f"{kind}.{pool}" if pool else kind)
+    app = new_app(group, settings.bootstrap, data=settings.data / "faust")
+    match kind:
+        case "intake":
+            intake.register(app, requests=platform.topics.requests.name, intake=wiring.new_intake(platform))
+        case "orchestrator":
+            _orchestrator(app, platform)
+        case "worker":
+            slots = wiring.new_worker(platform, pool, tools)
+            stack.push_async_callback(slots.close)
+            blocks = platform.topics.blocks(pool).name
+            worker.register(app, blocks=blocks, worker=slots, read=partial(wiring.read_offer, platform))
+        case _:
+            raise ValueError(f"there is no role '{role}'; use intake, orchestrator or worker:<pool>")
+    return app
+
+
+def _orchestrator(app: faust.App, platform: Platform) -> None:
+    events = platform.topics.events.name
+    seats = orchestrator.Seats(app, events)
+    group = Group(
+        committed=partial(wiring.orchestrator_offsets, platform),
+        still_mine=seats.still_mine,
+        commit=seats.commit,
+    )
+    shell = wiring.new_orchestrator(platform, group)
+    orchestrator.register(app, events=events, seats=seats, orchestrator=shell)

@@ -1,0 +1,133 @@
+"""Intake: what services ask for becomes a request fact in the event log, or a dead letter with a reason."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from noetl_stream.core.events import ExecutionRequested
+from noetl_stream.core.plan import Plan
+from noetl_stream.errors import InvalidRequest, NoetlError
+from noetl_stream.ids import execution_id, keyed_request, partition_of, positioned_request
+from noetl_stream.ports.catalog import PinnedPlans
+from noetl_stream.ports.log import Appender, Record
+from noetl_stream.wire.codec import decode, encode, expect
+from noetl_stream.wire.records import Request
+from noetl_stream.wire.topics import Topics
+
+_AVRO = b"\xc3\x01"
+
+
+class JsonRequest(BaseModel):
+    """A request as a service writes it in JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    playbook: str
+    version: int | None = None
+    payload: dict[str, Any] = Field(default_factory=dict)
+    idempotency_key: str | None = None
+    reply_to: str | None = None
+    correlation: str | None = None
+    deadline: float | None = None
+    priority: str | None = None
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """Takes requests. `refuse` puts a record to dead letters; `refresh` reads the catalog to its present end."""
+
+    log: Appender
+    plans: PinnedPlans
+    topics: Topics
+    refuse: Callable[[Record, str], Awaitable[None]]
+    refresh: Callable[[], Awaitable[None]]
+    reply_allowed: Callable[[str], bool]
+    clock: Callable[[], float] = time.time
+    tenant: str = "default"
+
+    async def take(self, record: Record) -> None:
+        """Returns once the request is in the event log, or refused. Raises only if the platform failed."""
+        try:
+            request = parse(record.value or b"")
+            plan = await self._plan(request)
+            self._check(request)
+        except InvalidRequest as error:
+            await self.refuse(record, str(error))
+            return
+        hashed = self._identity(request, record)
+        await self._append(execution_id(hashed), self._fact(request, plan, hashed))
+
+    async def _plan(self, request: Request) -> Plan:
+        found = self.plans.newest(request.playbook, request.version)
+        if found is None:
+            await self.refresh()
+            found = self.plans.newest(request.playbook, request.version)
+        if found is None:
+            raise InvalidRequest(
+                f"no playbook '{request.playbook}' is in the catalog; register it with `noetl-stream register FILE`"
+            )
+        return found
+
+    def _check(self, request: Request) -> None:
+        """Answers go where the deployment lets them, never into our own topics."""
+        if request.reply_to is not None and not self.reply_allowed(request.reply_to):
+            raise InvalidRequest(f"replies to '{request.reply_to}' are not allowed; use a topic that is")
+
+    def _identity(self, request: Request, record: Record) -> bytes:
+        if request.idempotency_key is not None:
+            return keyed_request(self.tenant, request.playbook, request.idempotency_key)
+        return positioned_request(record.topic, 0, record.partition, record.offset)
+
+    def _fact(self, request: Request, plan: Plan, hashed: bytes) -> ExecutionRequested:
+        return ExecutionRequested(
+            identity=hashed.hex(),
+            path=plan.path,
+            version=plan.version,
+            digest=plan.digest,
+            catalog_offset=plan.catalog_offset,
+            payload=request.payload,
+            seed=secrets.token_hex(16),
+            time=self.clock(),
+            tenant=self.tenant,
+            reply_to=request.reply_to,
+            correlation=request.correlation,
+            deadline=request.deadline,
+            priority=request.priority,
+            trace=request.trace,
+        )
+
+    async def _append(self, execution: int, fact: ExecutionRequested) -> None:
+        events = self.topics.events
+        await self.log.append(
+            events.name,
+            encode(fact),
+            key=str(execution).encode(),
+            partition=partition_of(execution, events.partitions),
+            headers={"noetl-execution": str(execution), "noetl-type": "ExecutionRequested"},
+        )
+
+
+def parse(value: bytes) -> Request:
+    """A request from its bytes, Avro or JSON. Raises InvalidRequest with what is wrong and where."""
+    if value.startswith(_AVRO):
+        try:
+            return expect(Request, decode(value))
+        except NoetlError as error:
+            raise InvalidRequest(str(error)) from error
+    try:
+        found = JsonRequest.model_validate(orjson.loads(value))
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"a request is JSON or Avro, and this is neither: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "request"
+        raise InvalidRequest(f"request key '{key}': {first['msg']}; see docs/requests.md") from error
+    return Request(**found.model_dump())

@@ -1,0 +1,210 @@
+"""Putting the parts together: one place where adapters meet the services that know only ports."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from noetl_stream.adapters.admin import committed_offsets, ensure_topics
+from noetl_stream.adapters.catalog import KafkaCatalog
+from noetl_stream.adapters.checkpoints import KafkaCheckpoints
+from noetl_stream.adapters.dead_letters import DeadLetters
+from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
+from noetl_stream.adapters.plans import CatalogPlans
+from noetl_stream.adapters.schema_topic import SchemaTopic
+from noetl_stream.adapters.versions import Entry
+from noetl_stream.cache.open import open_cache
+from noetl_stream.core.events import BlockFact
+from noetl_stream.core.messages import Offer
+from noetl_stream.core.plan import Plan
+from noetl_stream.dsl.compiler import compile_playbook
+from noetl_stream.errors import NoetlError
+from noetl_stream.ids import identity, partition_of
+from noetl_stream.intake import Intake
+from noetl_stream.orchestrator.delivery import Delivery
+from noetl_stream.orchestrator.orchestrator import Group, Orchestrator
+from noetl_stream.orchestrator.restore import Restorer
+from noetl_stream.ports.frames import Cache
+from noetl_stream.ports.log import Record
+from noetl_stream.ports.tools import Tool
+from noetl_stream.settings import Settings, this_host
+from noetl_stream.tools.builtin import Means, builtin_tools, kinds
+from noetl_stream.tools.http.client import GuardedClient
+from noetl_stream.tools.warm.pool import WarmPool
+from noetl_stream.wire.codec import decode_offer, encode, registry
+from noetl_stream.wire.topics import Topics
+from noetl_stream.worker.worker import Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """Open connections to one installation, shared by all roles in this process."""
+
+    settings: Settings
+    topics: Topics
+    log: KafkaAppender
+    reader: KafkaReader
+    schemas: SchemaTopic
+    catalog: KafkaCatalog
+    plans: CatalogPlans
+    cache: Cache
+    dead_letters: DeadLetters
+
+    async def refuse(self, record: Record, reason: str) -> None:
+        """Set a record aside."""
+        await self.dead_letters.put(record, reason)
+
+    async def report(self, execution: int, fact: BlockFact) -> None:
+        """Append a worker's fact to the event log."""
+        await self.log.append(
+            self.topics.events.name,
+            encode(fact),
+            key=str(execution).encode(),
+            partition=partition_of(execution, self.topics.events.partitions),
+            headers={"noetl-execution": str(execution), "noetl-type": type(fact).__name__},
+        )
+
+
+@asynccontextmanager
+async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
+    """Create the topics that are missing, register our schemas, read the catalog. `settings.bootstrap` must be set.
+
+    Raises InfrastructureError if no broker answers within `settings.timeout`.
+    """
+    topics = settings.topics
+    await ensure_topics(settings.bootstrap, topics.all(settings.pools), settings.timeout)
+    async with AsyncExitStack() as stack:
+        log = await KafkaAppender.open(settings.bootstrap)
+        stack.push_async_callback(log.close)
+        reader = KafkaReader(settings.bootstrap)
+        stack.push_async_callback(reader.close)
+        schemas = SchemaTopic(log, reader, topics.schemas.name, registry())
+        await schemas.publish()
+        catalog = await KafkaCatalog.open(log, reader, topics.catalog.name, compiler(settings))
+        stack.push_async_callback(catalog.close)
+        cache = open_cache(
+            settings.cache_place, tier=settings.data / "tier", tier_bytes=settings.cache_tier_bytes
+        )
+        stack.push_async_callback(cache.close)
+        yield Platform(
+            settings=settings,
+            topics=topics,
+            log=log,
+            reader=reader,
+            schemas=schemas,
+            catalog=catalog,
+            plans=CatalogPlans(catalog),
+            cache=cache,
+            dead_letters=DeadLetters(log, topics.dead_letters.name),
+        )
+
+
+def compiler(settings: Settings) -> Callable[[Entry], Plan]:
+    """Compiles catalog entries with the tools that are installed here."""
+    known, environment = kinds(), settings.visible_environment()
+
+    def compile_entry(entry: Entry) -> Plan:
+        compiled = compile_playbook(
+            entry.text,
+            file=entry.path,
+            kinds=known,
+            version=entry.version,
+            digest=entry.digest,
+            catalog_offset=entry.offset,
+        )
+        metadata = {**compiled.plan.metadata, "spec": compiled.kept.get("spec")}
+        return replace(compiled.plan, metadata=metadata, environment=environment)
+
+    return compile_entry
+
+
+def new_intake(platform: Platform) -> Intake:
+    return Intake(
+        log=platform.log,
+        plans=platform.plans,
+        topics=platform.topics,
+        refuse=platform.refuse,
+        refresh=platform.catalog.catch_up,
+        reply_allowed=platform.settings.reply_allowed,
+    )
+
+
+def new_orchestrator(platform: Platform, group: Group) -> Orchestrator:
+    restorer = Restorer(
+        log=platform.log,
+        reader=platform.reader,
+        checkpoints=KafkaCheckpoints(platform.log, platform.reader, platform.topics.checkpoints.name),
+        plans=platform.plans,
+        topic=platform.topics.events.name,
+        name=process_name("orchestrator"),
+    )
+    delivery = Delivery(
+        log=platform.log,
+        reader=platform.reader,
+        plans=platform.plans,
+        cache=platform.cache,
+        topics=platform.topics,
+    )
+    return Orchestrator(
+        restorer=restorer,
+        delivery=delivery,
+        group=group,
+        learn_schemas=platform.schemas.catch_up,
+        dead_letter=platform.refuse,
+    )
+
+
+async def orchestrator_offsets(platform: Platform) -> Mapping[int, int]:
+    """The orchestrators' committed offsets in the event log."""
+    group, topic = platform.settings.group("orchestrator"), platform.topics.events.name
+    return await committed_offsets(platform.settings.bootstrap, group, topic)
+
+
+def new_worker(platform: Platform, pool: str, tools: Mapping[str, Tool]) -> Worker:
+    return Worker(
+        name=process_name(f"worker.{pool}"),
+        slots=platform.settings.slots,
+        plans=platform.plans,
+        tools=tools,
+        cache=platform.cache,
+        facts=platform,
+    )
+
+
+@asynccontextmanager
+async def open_tools(platform: Platform) -> AsyncIterator[Mapping[str, Tool]]:
+    """The tools that are installed here, closed at the end."""
+    settings = platform.settings
+    scratch = settings.data / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    pool = WarmPool(size=settings.processes, scratch=scratch)
+    client = GuardedClient(allow_private=settings.allow_private)
+    tools = builtin_tools(Means(pool=pool, client=client, cache=platform.cache))
+    try:
+        yield tools
+    finally:
+        for tool in tools.values():
+            await tool.close()
+        await client.close()
+        await pool.close()
+
+
+async def read_offer(platform: Platform, record: Record) -> Offer | None:
+    """A record of a block topic as an offer; None once it was set aside as unreadable."""
+    try:
+        return decode_offer(record.value or b"")
+    except NoetlError:
+        await platform.schemas.catch_up()
+    try:
+        return decode_offer(record.value or b"")
+    except NoetlError as error:
+        await platform.refuse(record, str(error))
+        return None
+
+
+def process_name(role: str) -> str:
+    """A name that no other process has, nor an earlier one of this number."""
+    return identity(role, this_host(), os.getpid(), secrets.token_hex(8)).hex()[:12]
