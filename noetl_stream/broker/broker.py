@@ -35,6 +35,7 @@ from noetl_stream.broker.produce import Produce
 from noetl_stream.broker.protocol import Fields, Request, api_versions
 from noetl_stream.broker.server import Answer, Server
 from noetl_stream.broker.settings import BrokerSettings
+from noetl_stream.broker.topic_files import TopicFiles
 from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transaction_requests import TransactionRequests
 from noetl_stream.broker.transactions import Transactions
@@ -86,7 +87,7 @@ class EmbeddedBroker:
         _require_journal(logs, journal)
         logs.mkdir(exist_ok=True)
         self._commit = GroupCommit(self._settings.fsync, self.failed.set_result)
-        self._topics = Topics(logs, self._commit, self._settings.default_partitions)
+        self._topics = Topics(TopicFiles(logs, self._commit), self._settings.default_partitions)
         self._offsets = Offsets()
         self._transactions = Transactions(self._topics, self._offsets)
         opened.push_async_callback(self._close_files)
@@ -103,7 +104,7 @@ class EmbeddedBroker:
     async def _note_what_is_durable(self, journal: Journal) -> None:
         """An orderly stop: from now on damage anywhere in the logs is no unfinished write."""
         await self._commit.flush()
-        if not self.failed.done():
+        if self._settings.fsync == "commit" and not self.failed.done():
             for entry in self._topics.synced():
                 journal.append(entry)
 

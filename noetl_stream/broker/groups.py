@@ -266,5 +266,5 @@ def _members(group: Group) -> list[Fields]:
             "member_metadata": member.request.protocols.get(group.protocol, b""),
             "member_assignment": member.assignment,
         }
-        for member in group.members.values()
+        for member in group.members
     ]

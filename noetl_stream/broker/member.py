@@ -34,6 +34,10 @@ class JoinRequest:
     may_skip_assignment: bool
     """A returning static leader can be told that it need not assign again (KIP-814)."""
 
+    def wants_the_same_as(self, other: JoinRequest) -> bool:
+        """Whether the assignment need not change for the one to take the other's place."""
+        return dict(self.protocols) == dict(other.protocols)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joined:

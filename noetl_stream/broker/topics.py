@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.append_file import sync_directory
 from noetl_stream.broker.entries import (
     Entry,
     LogSynced,
@@ -21,16 +17,13 @@ from noetl_stream.broker.entries import (
     TopicCreated,
     TopicDeleted,
 )
-from noetl_stream.broker.fsync import GroupCommit
 from noetl_stream.broker.journal import Journal
 from noetl_stream.broker.partition import Partition
-from noetl_stream.broker.recovery import open_partition
 from noetl_stream.broker.refusal import Refused
 from noetl_stream.broker.topic_config import DEFAULTS, MAX_MESSAGE_BYTES, check_configs
-from noetl_stream.errors import InfrastructureError
+from noetl_stream.broker.topic_files import TopicFiles
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
-_FIRST_SEGMENT = f"{0:020}.log"
 MAX_PARTITIONS = 1000
 
 
@@ -54,8 +47,8 @@ class Topic:
 class Topics:
     """Every topic by name. Changes are in the journal before they are answered."""
 
-    def __init__(self, logs: Path, commit: GroupCommit, default_partitions: int) -> None:
-        self._logs, self._commit, self._default_partitions = logs, commit, default_partitions
+    def __init__(self, files: TopicFiles, default_partitions: int) -> None:
+        self._files, self._default_partitions = files, default_partitions
         self._topics: dict[str, Topic] = {}
         self._changing = asyncio.Lock()
         self._journal: Journal
@@ -97,8 +90,7 @@ class Topics:
                 self._topics[name].partition_count, self._topics[name].configs = count, configs
             case TopicDeleted(name=name, directory=directory):
                 del self._topics[name]
-                if (self._logs / directory).exists():
-                    shutil.rmtree(self._logs / directory)
+                self._files.remove(directory)
             case RecordsDeleted(topic=name, partition=index, offset=offset):
                 self._topics[name].start_offsets[index] = offset
             case LogSynced(topic=name, partition=index, position=position):
@@ -110,14 +102,17 @@ class Topics:
         Raises:
             InfrastructureError: a log is damaged, or not where the journal says.
         """
-        self._remove_unfinished()
+        self._files.remove_unfinished({topic.directory for topic in self})
         for topic in self:
-            directory = self._logs / topic.directory
-            if not directory.is_dir():
-                raise InfrastructureError(
-                    f"{directory} is missing; restore it from a copy of the data directory"
+            topic.partitions = [
+                self._files.open(
+                    topic.directory,
+                    index,
+                    start_offset=topic.start_offsets.get(index),
+                    synced_position=topic.synced_positions.get(index),
                 )
-            topic.partitions = [self._open_partition(topic, i) for i in range(topic.partition_count)]
+                for index in range(topic.partition_count)
+            ]
 
     def entries(self) -> Iterator[Entry]:
         """All that the journal must say about topics."""
@@ -156,11 +151,11 @@ class Topics:
         """
         async with self._changing:
             count = self.check_new(name, partitions, configs)
-            directory = f"{name[:200]}-{uuid.uuid4().hex[:12]}"
+            directory = self._files.new_directory(name)
             topic = Topic(
                 name=name, directory=directory, partition_count=count, configs=check_configs(configs)
             )
-            topic.partitions = await asyncio.to_thread(self._make_partitions, topic, range(count))
+            topic.partitions = await asyncio.to_thread(self._files.create, directory, range(count))
             await self._journal.write(
                 TopicCreated(name=name, directory=directory, partitions=count, configs=topic.configs)
             )
@@ -215,7 +210,7 @@ class Topics:
             for partition in topic.partitions:
                 await partition.durable()
                 partition.close()
-            await asyncio.to_thread(shutil.rmtree, self._logs / topic.directory)
+            await asyncio.to_thread(self._files.remove, topic.directory)
 
     async def expand(self, name: str, partitions: int, *, validate_only: bool) -> None:
         """Give a topic more partitions.
@@ -233,7 +228,7 @@ class Topics:
             if validate_only:
                 return
             indexes = range(topic.partition_count, partitions)
-            added = await asyncio.to_thread(self._make_partitions, topic, indexes)
+            added = await asyncio.to_thread(self._files.create, topic.directory, indexes)
             await self._journal.write(TopicChanged(name=name, partitions=partitions, configs=topic.configs))
             topic.partition_count = partitions
             topic.partitions.extend(added)
@@ -268,38 +263,3 @@ class Topics:
             self.topic(name).start_offsets[index] = offset
             partition.delete_before(offset)
             return offset
-
-    # Files.
-
-    def _remove_unfinished(self) -> None:
-        """A creation cut short left empty files that nobody knows. Records that nobody knows are another matter."""
-        known = {topic.directory for topic in self}
-        for directory in self._logs.iterdir():
-            if directory.name in known:
-                continue
-            if any(file.stat().st_size for file in directory.rglob("*.log")):
-                raise InfrastructureError(
-                    f"{directory} holds records of a topic that the journal does not know; "
-                    "restore the journal from a copy, or move the directory away to give them up"
-                )
-            shutil.rmtree(directory)
-
-    def _make_partitions(self, topic: Topic, indexes: range) -> list[Partition]:
-        directory = self._logs / topic.directory
-        made = []
-        for index in indexes:
-            (directory / str(index)).mkdir(parents=True, exist_ok=True)
-            made.append(self._open_partition(topic, index))
-            sync_directory(directory / str(index))
-        sync_directory(directory)
-        sync_directory(self._logs)
-        return made
-
-    def _open_partition(self, topic: Topic, index: int) -> Partition:
-        path = self._logs / topic.directory / str(index) / _FIRST_SEGMENT
-        return open_partition(
-            path,
-            self._commit,
-            start_offset=topic.start_offsets.get(index, 0),
-            synced_position=topic.synced_positions.get(index, 0),
-        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,27 @@ async def test_an_aborted_transaction_is_named_to_read_committed(partition: Part
     assert [(gone.producer_id, gone.first_offset) for gone in partition.aborted_from(0)] == [(1, 0)]
     assert partition.last_stable_offset == partition.high_watermark == 3
     assert partition.aborted_from(2) == []
+
+
+@contextmanager
+def _disk_full_at(size: int) -> Iterator[None]:
+    """The kernel lets no file of this process grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_full_disk_takes_nothing_of_a_batch(partition: Partition) -> None:
+    """Half of it was written and is taken back, so the next one stands where it should."""
+    first = batch(b"first")
+    _append(partition, first)
+
+    with _disk_full_at(len(first) + 40), pytest.raises(OSError, match="File too large"):
+        _append(partition, batch(b"second", producer_id=1, epoch=0, sequence=0))
+    assert _append(partition, batch(b"second", producer_id=1, epoch=0, sequence=0)) == 1
+    await partition.durable()
+
+    assert _read(partition, 0) == [(0, b"first"), (1, b"second")]

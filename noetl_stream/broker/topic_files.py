@@ -1,0 +1,79 @@
+"""Where a topic's logs lie on disk: `logs/<topic>-<id>/<partition>/<base offset>.log`."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterable, Set
+from pathlib import Path
+
+from noetl_stream.broker.append_file import sync_directory
+from noetl_stream.broker.fsync import GroupCommit
+from noetl_stream.broker.partition import Partition
+from noetl_stream.broker.recovery import open_partition
+from noetl_stream.errors import InfrastructureError
+
+_FIRST_SEGMENT = f"{0:020}.log"
+_NAME_KEPT = 200  # a file system takes 255 bytes, a topic's name may have 249
+
+
+class TopicFiles:
+    """The folder of all logs. Directories are named so that a topic created again never meets its old files."""
+
+    def __init__(self, logs: Path, commit: GroupCommit) -> None:
+        self._logs, self._commit = logs, commit
+
+    def new_directory(self, topic: str) -> str:
+        return f"{topic[:_NAME_KEPT]}-{uuid.uuid4().hex[:12]}"
+
+    def create(self, directory: str, indexes: Iterable[int]) -> list[Partition]:
+        """Make empty logs, their names durable."""
+        made = []
+        for index in indexes:
+            path = self._logs / directory / str(index)
+            path.mkdir(parents=True, exist_ok=True)
+            made.append(open_partition(path / _FIRST_SEGMENT, self._commit))
+            sync_directory(path)
+        sync_directory(self._logs / directory)
+        sync_directory(self._logs)
+        return made
+
+    def open(
+        self, directory: str, index: int, *, start_offset: int | None, synced_position: int | None
+    ) -> Partition:
+        """Recover one log.
+
+        Raises:
+            InfrastructureError: it is damaged, or not there.
+        """
+        path = self._logs / directory / str(index)
+        if not path.is_dir():
+            raise InfrastructureError(f"{path} is missing; restore it from a copy of the data directory")
+        return open_partition(
+            path / _FIRST_SEGMENT,
+            self._commit,
+            start_offset=start_offset or 0,
+            synced_position=synced_position or 0,
+        )
+
+    def remove(self, directory: str) -> None:
+        """Delete a topic's logs, if they are there."""
+        path = self._logs / directory
+        if path.exists():
+            shutil.rmtree(path)
+
+    def remove_unfinished(self, known: Set[str]) -> None:
+        """A creation cut short left empty files that nobody knows.
+
+        Raises:
+            InfrastructureError: there are records that nobody knows.
+        """
+        for directory in self._logs.iterdir():
+            if directory.name in known:
+                continue
+            if any(file.stat().st_size for file in directory.rglob("*.log")):
+                raise InfrastructureError(
+                    f"{directory} holds records of a topic that the journal does not know; "
+                    "restore the journal from a copy, or move the directory away to give them up"
+                )
+            shutil.rmtree(directory)
