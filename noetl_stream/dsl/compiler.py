@@ -70,7 +70,7 @@ def compile_playbook(
         steps=steps,
         workload=workload,
         deadline=deadline,
-        metadata=document.mapping["metadata"].plain(),
+        metadata=_metadata(document),
     )
     kept = {key: node.plain() for key in KEPT if (node := document.get(key))}
     return Compiled(plan=plan, warnings=tuple(report.warnings), kept=kept)
@@ -140,6 +140,13 @@ def _warn_unreached(entry: str, steps: Mapping[str, Step], world: World) -> None
 def _path(document: Node) -> str:
     metadata = document.mapping["metadata"]
     return str((metadata.get("path") or metadata.mapping["name"]).value)
+
+
+def _metadata(document: Node) -> Mapping[str, Value]:
+    """The document's `metadata`, and beside it its free `spec`, which templates read."""
+    spec = document.get("spec")
+    metadata: dict[str, Value] = document.mapping["metadata"].plain()
+    return {**metadata, "spec": spec.plain()} if spec else metadata
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -14,24 +14,26 @@ from jinja2 import filters as jinja
 from jinja2 import pass_context
 
 from noetl_stream.dsl import lookup
-from noetl_stream.dsl.limits import check_items, check_text
-from noetl_stream.dsl.native import native
+from noetl_stream.dsl.limits import LimitExceeded, check_items, check_text
+from noetl_stream.dsl.native import native, solid
+
+MAX_INDENT = 16
+MAX_PRECISION = 300
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
     """Plain JSON: dates as ISO text, decimals exact. Raises ValueError for what JSON cannot say."""
-    if indent is not None:
-        check_items(indent * 1000)
-    return json.dumps(native(value), indent=indent, ensure_ascii=False, allow_nan=False, default=_rows)
-
-
-def _rows(value: Any) -> Any:
-    """A frame is its rows; a reference cannot be written without its payload."""
-    return [native(row) for row in value] if lookup.is_frame(value) else lookup.plain(value)
+    if indent is not None and indent > MAX_INDENT:
+        raise LimitExceeded(f"it indents by more than {MAX_INDENT}")
+    return json.dumps(solid(native(value)), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def from_json(value: str) -> Any:
-    return json.loads(check_text(value))
+    return json.loads(check_text(value), parse_constant=_no_number)
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON number")
 
 
 def b64_encode(value: Any) -> str:
@@ -134,6 +136,12 @@ def total(value: Any, attribute: str | int | None = None, start: int | float = 0
     if any(isinstance(each, str | list | tuple) for each in (start, *numbers)):
         raise TypeError("`sum` adds numbers")
     return sum(numbers, start)
+
+
+def rounded(value: Any, precision: int = 0, method: str = "common") -> float:
+    if abs(precision) > MAX_PRECISION:
+        raise LimitExceeded(f"it rounds to more than {MAX_PRECISION} digits")
+    return float(jinja.do_round(value, precision, method))  # type: ignore[arg-type] # checked there
 
 
 def batch(value: Any, linecount: int, fill_with: Any = None) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jinja2 import ChainableUndefined
+from jinja2.filters import _GroupTuple
 from jinja2.runtime import LoopContext
 from jinja2.utils import Namespace
 
@@ -158,7 +159,9 @@ def _step(value: Any, key: Any) -> Any:
             return _of_envelope(value.fields, key)
         case Mapping():
             return value.get(key, _MISSING)
-        case list() | tuple() | str():
+        case _GroupTuple() if key in ("grouper", "list"):
+            return getattr(value, key)
+        case list() | tuple() | str() | range():
             return _of_sequence(value, key)
         case LoopContext():
             return getattr(value, key) if key in LOOP_KEYS else _MISSING

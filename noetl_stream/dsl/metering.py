@@ -38,6 +38,7 @@ _OURS: Mapping[str, Filter] = {
     "regex_replace": regex.replace,
     "regex_search": regex.search,
     "replace": filters.replace,
+    "round": filters.rounded,
     "sha256": filters.sha256,
     "slice": filters.slices,
     "sum": filters.total,

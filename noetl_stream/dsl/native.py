@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Undefined
 
 from noetl_stream.core.values import Envelope, Ref, Result, Value
-from noetl_stream.dsl.lookup import is_frame, whole
+from noetl_stream.dsl.lookup import is_frame, plain, whole
 
 
 def native(value: Any) -> Value:
@@ -25,6 +25,19 @@ def native(value: Any) -> Value:
     if isinstance(value, Result | Envelope):
         return native(whole(value))
     return value if is_frame(value) else _converted(value)
+
+
+def solid(value: Value) -> Value:
+    """The value with the rows of frames in place of frames. Raises NeedsPayload for a reference."""
+    match value:
+        case dict():
+            return {key: solid(each) for key, each in value.items()}
+        case list():
+            return [solid(each) for each in value]
+        case Ref():
+            return plain(value)
+        case _:
+            return [native(row) for row in value] if is_frame(value) else value
 
 
 def _converted(value: Any) -> Value:

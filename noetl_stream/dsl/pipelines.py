@@ -23,7 +23,7 @@ from noetl_stream.dsl.world import World
 from noetl_stream.dsl.writes import compile_writes, written_names
 from noetl_stream.ports.tools import Kind
 
-LOCAL = frozenset({"input", "output", "event", "keychain", "now", "token", "iter", "loop_index"})
+LOCAL = frozenset({"input", "output", "event", "keychain", "now", "token", "iter", "step", "loop_index"})
 """Names that a block makes for itself."""
 _OUTCOME = frozenset({"result", "response"})
 """In rules and `set` these are the task's own."""

@@ -21,7 +21,7 @@ from noetl_stream.dsl import lookup
 from noetl_stream.dsl.generator import Generator
 from noetl_stream.dsl.limits import LIMITS, LimitExceeded, check_items, check_text
 from noetl_stream.dsl.metering import FILTERS
-from noetl_stream.dsl.native import native
+from noetl_stream.dsl.native import native, solid
 
 
 class Evaluation(Context):
@@ -55,13 +55,13 @@ class Evaluation(Context):
 
 
 @pass_context
-def written(_context: Evaluation, value: Any) -> str:
+def written(context: Evaluation, value: Any) -> str:
     """How a value stands in text: undefined is empty, everything else as `str` writes it."""
-    if type(value) is str:
-        return value
     if isinstance(value, Undefined):
         return ""
-    return str(native(value))
+    text = value if type(value) is str else str(solid(native(value)))
+    context.charge(len(text) // 64)
+    return text
 
 
 def bounded_range(*bounds: int) -> range:
@@ -114,8 +114,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return check_text(result) if isinstance(obj, Macro) else result
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        assert isinstance(context, Evaluation)
         match operator:
             case "+" if _is_sized(left) and _is_sized(right):
+                context.charge((len(left) + len(right)) // 64)
                 check_items(len(left) + len(right), text=isinstance(left, str))
             case "*":
                 _check_product(left, right)

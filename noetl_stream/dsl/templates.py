@@ -19,6 +19,8 @@ from noetl_stream.dsl.report import suggest
 from noetl_stream.dsl.rewrite import Rewrite
 from noetl_stream.dsl.sandbox import Evaluation, bounded_join, sandbox
 
+_TOO_DEEP = (RecursionError, MemoryError, SyntaxError)
+"""What Python's own compiler says to code that nests too deeply."""
 _FALSE = frozenset({"", "false", "0", "no", "none", "null", "off", "{}", "[]"})
 
 
@@ -81,6 +83,8 @@ def _parsed(text: str) -> tuple[nodes.Template, tuple[str, ...]]:
         tree = sandbox().parse(text)
     except TemplateSyntaxError as error:
         raise BadTemplate(error.message or "it is no template", parses=False) from None
+    except RecursionError:
+        raise BadTemplate("it nests too deeply", parses=True) from None
     rewrite = Rewrite()
     rewrite.visit(tree)
     return tree, tuple(dict.fromkeys(rewrite.notes))
@@ -132,6 +136,8 @@ def _rooted(tree: nodes.Template) -> Root:
         return engine.template_class.from_code(engine, engine.compile(tree), {}).root_render_func
     except TemplateSyntaxError as error:
         raise BadTemplate(error.message or "it does not compile", parses=False) from None
+    except _TOO_DEEP:
+        raise BadTemplate("it nests too deeply", parses=True) from None
 
 
 def _text_of(root: Root) -> Callable[[Scope], Value]:

@@ -11,7 +11,7 @@ from noetl_stream.core.values import Value
 from noetl_stream.dsl.expressions import compile_value, merged
 from noetl_stream.dsl.report import Report, Site
 from noetl_stream.dsl.source import Node
-from noetl_stream.errors import InvalidRequest
+from noetl_stream.errors import ExpressionError
 
 
 class _Earlier(Mapping[str, Any]):
@@ -36,8 +36,8 @@ class _Earlier(Mapping[str, Any]):
 
 
 def compile_workload(node: Node | None, report: Report) -> Expression:
-    """Yields the merged inputs from `{payload, env, job, execution_id, now, …}`. Raises InvalidRequest for a payload
-    that is no mapping."""
+    """Yields the merged inputs from `{payload, env, job, execution_id, now, …}`. Raises ExpressionError, also for a
+    payload that is no mapping."""
     entries = node.mapping if node else {}
     site = Site(report=report, subject="workload", known=frozenset({*UNSHADOWABLE, *LAST, *entries}))
     defaults = {key: compile_value(each, site.at(key)) for key, each in entries.items()}
@@ -47,7 +47,7 @@ def compile_workload(node: Node | None, report: Report) -> Expression:
         if payload is None:
             payload = {}
         if not isinstance(payload, Mapping):
-            raise InvalidRequest("a request's payload is a mapping; name its values")
+            raise ExpressionError("a payload is a mapping; name its values", text="payload", place="workload")
         settled = {key: each for key, each in payload.items() if key not in defaults}
         for key, default in defaults.items():
             settled[key] = _settle(key, default, payload, _Earlier(given, payload, settled))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from noetl_stream.core.names import LAST, UNSHADOWABLE
+from noetl_stream.core.names import LAST, UNSHADOWABLE, VARIABLES
 from noetl_stream.core.plan import Expression
 from noetl_stream.dsl.report import Report, Site
 from noetl_stream.dsl.source import Node
@@ -64,6 +64,7 @@ def world_of(document: Node, report: Report, kinds: Mapping[str, Kind]) -> World
             {
                 *UNSHADOWABLE,
                 *LAST,
+                *VARIABLES,
                 *steps,
                 *(workload.mapping if workload else ()),
                 *written_names(document, "ctx"),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from noetl_stream.core.names import VARIABLES
 from noetl_stream.core.plan import Expression
 from noetl_stream.dsl.expressions import compile_value
 from noetl_stream.dsl.report import Site
 from noetl_stream.dsl.source import Node, walk
 
-SCOPES = ("ctx", "iter", "step")
-_NAME = re.compile(r"(?:(?:ctx|iter|step)\.)?[A-Za-z_][A-Za-z0-9_]*")
+_NAME = re.compile(rf"(?:(?:{'|'.join(VARIABLES)})\.)?[A-Za-z_][A-Za-z0-9_]*")
 
 
 def compile_writes(node: Node, site: Site, *, local: bool = True) -> Expression:
