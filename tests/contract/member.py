@@ -1,12 +1,12 @@
 """A member of a consumer group in a process of its own, to be killed: `member.py BOOTSTRAP TOPIC GROUP OFFSET`.
-It commits OFFSET for partition 0, says so on its output, and stays."""
+It commits OFFSET for what it is given, prints those partitions, and stays."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 
 async def stay(bootstrap: str, topic: str, group: str, offset: int) -> None:
@@ -20,8 +20,8 @@ async def stay(bootstrap: str, topic: str, group: str, offset: int) -> None:
         heartbeat_interval_ms=500,
     ) as consumer:
         await consumer.getone()
-        await consumer.commit({TopicPartition(topic, 0): offset})
-        print("committed", flush=True)
+        await consumer.commit(dict.fromkeys(consumer.assignment(), offset))
+        print(*(held.partition for held in consumer.assignment()), flush=True)
         await asyncio.Event().wait()
 
 

@@ -28,25 +28,34 @@ async def test_a_group_shares_its_partitions_as_members_join_and_leave(kafka: Ka
         await group.shares([6], first)
 
 
-async def test_a_group_resumes_at_its_committed_offset_after_its_member_was_killed(kafka: Kafka) -> None:
+async def test_a_killed_members_partition_moves_on_and_resumes_at_its_committed_offset(kafka: Kafka) -> None:
     """The killed member never leaves: its session runs out, and the survivor is given what it held."""
-    topic = await kafka.topic()
-    group = Group(kafka=kafka, topic=topic)
+    group = Group(kafka=kafka, topic=await kafka.topic(2))
     async with kafka.producer() as producer:
-        await send_all(producer, topic, [b"%d" % i for i in range(20)])
+        for partition in range(2):
+            await send_all(producer, group.topic, [b"x"] * 20, partition=partition)
 
-    command = [sys.executable, str(MEMBER), kafka.bootstrap, topic, group.name, "12"]
+    async with group.member() as survivor:
+        await group.shares([2], survivor)
+        moved = await committed_by_a_killed_member(group, 12)
+        await group.shares([2], survivor)
+        records = await read(survivor.consumer, 28)
+
+    assert [record.offset for record in records if record.partition == moved] == list(range(12, 20))
+    assert [record.offset for record in records if record.partition != moved] == list(range(20))
+
+
+async def committed_by_a_killed_member(group: Group, offset: int) -> int:
+    """The partition for which a second member committed `offset`; it was killed at once thereafter."""
+    command = [sys.executable, str(MEMBER), group.kafka.bootstrap, group.topic, group.name, str(offset)]
     doomed = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
     try:
         assert doomed.stdout
-        assert await asyncio.wait_for(doomed.stdout.readline(), LIMIT) == b"committed\n"
+        [partition] = (await asyncio.wait_for(doomed.stdout.readline(), LIMIT)).split()
     finally:
         doomed.kill()
         await doomed.communicate()
-
-    async with group.member() as survivor:
-        await group.shares([1], survivor)
-        assert [record.offset for record in await read(survivor.consumer, 8)] == list(range(12, 20))
+    return int(partition)
 
 
 async def test_a_member_with_a_static_id_gets_its_partitions_back(kafka: Kafka) -> None:

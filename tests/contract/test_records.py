@@ -143,11 +143,10 @@ async def test_a_waiting_reader_gets_a_record_at_once(kafka: Kafka) -> None:
             waiting = asyncio.create_task(consumer.getone())
             started = time.perf_counter()
             await producer.send_and_wait(topic, b"x")
-            await waiting
+            await asyncio.wait_for(waiting, 2)
             seconds.append(time.perf_counter() - started)
 
     assert statistics.median(seconds) < 0.1
-    assert max(seconds) < 2
 
 
 async def test_an_idempotent_producer_stores_every_record_once(kafka: Kafka) -> None:
