@@ -1,0 +1,66 @@
+"""The artifact tool: from a reference to the result itself."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field
+
+from noetl_stream.core.values import Ref, Value
+from noetl_stream.errors import ToolError
+from noetl_stream.ports.frames import Cache
+from noetl_stream.ports.tools import Call, Done, Nature
+from noetl_stream.tools.config import Config
+
+
+class ArtifactConfig(Config):
+    action: Literal["get"] = Field("get", description="`get` returns the result; its input is `result_ref`")
+
+
+class Artifact:
+    """`kind: artifact`. What a step still knows of an externalised result is its `_ref`: this turns it back."""
+
+    kind: ClassVar[str] = "artifact"
+    nature: ClassVar[Nature] = "read"
+    config: ClassVar[type[BaseModel]] = ArtifactConfig
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    async def run(self, call: Call) -> Done:
+        if "result_ref" not in call.input:
+            raise ToolError(
+                "artifact needs an input `result_ref`; pass the `_ref` of a result", kind="validation"
+            )
+        given = call.input["result_ref"]
+        reference = _reference(given)
+        return Done(value=await self._read(reference) if reference else _hydrated(given))
+
+    async def close(self) -> None:
+        """The cache belongs to whoever made it."""
+
+    async def _read(self, reference: Ref) -> Value:
+        if reference.format == "json":
+            return await self._cache.json(reference)
+        return (await self._cache.frame(reference)).arrow()
+
+
+def _reference(given: Value) -> Ref | None:
+    match given:
+        case Ref():
+            return given
+        case str():
+            return _of_uri(given)
+        case {"uri": str(uri)}:
+            return _of_uri(uri)
+        case _:
+            return None
+
+
+def _of_uri(uri: str) -> Ref:
+    return Ref(uri=uri, bytes=0, sha256="", format="arrow" if uri.endswith(".arrow") else "json")
+
+
+def _hydrated(given: Any) -> Value:
+    """The worker has followed the reference already."""
+    return given.arrow() if hasattr(given, "arrow") else given

@@ -1,0 +1,109 @@
+"""The table of tool kinds. Ours stand in it like a plugin's: what the language must know, and how one is made.
+
+A plugin is a `Plugin` named by an entry point of the group `noetl_stream.tools`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+
+from noetl_stream.ports.frames import Cache
+from noetl_stream.ports.tools import Kind, Tool
+from noetl_stream.tools.artifact import Artifact
+from noetl_stream.tools.duckdb import Duckdb
+from noetl_stream.tools.http.client import GuardedClient
+from noetl_stream.tools.http.tool import Http
+from noetl_stream.tools.noop import Noop
+from noetl_stream.tools.playbook import Playbook
+from noetl_stream.tools.polars import Polars
+from noetl_stream.tools.python import Python
+from noetl_stream.tools.warm.pool import WarmPool
+
+GROUP = "noetl_stream.tools"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What tools are made from. Whoever makes these closes them, after the tools."""
+
+    pool: WarmPool
+    client: GuardedClient
+    cache: Cache
+    duckdb_settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """One kind: its class tells name, config and nature; `make` builds it."""
+
+    tool: type[Tool]
+    make: Callable[[Means], Tool]
+    templated_text: frozenset[str] = frozenset()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> Kind:
+        return Kind(
+            name=self.tool.kind,
+            config=self.tool.config,
+            nature=self.tool.nature,
+            templated_text=self.templated_text,
+            aliases=self.aliases,
+        )
+
+
+python = Plugin(
+    tool=Python, make=lambda means: Python(means.pool, means.client.text), templated_text=frozenset({"code"})
+)
+polars = Plugin(tool=Polars, make=lambda means: Polars(means.pool), templated_text=frozenset({"code", "sql"}))
+duckdb = Plugin(
+    tool=Duckdb,
+    make=lambda means: Duckdb(means.client.text, settings=means.duckdb_settings),
+    templated_text=frozenset({"query", "command", "commands", "script"}),
+)
+http = Plugin(
+    tool=Http,
+    make=lambda means: Http(means.client),
+    aliases={"endpoint": "url", "json": "body", "data": "body", "payload": "body"},
+)
+playbook = Plugin(tool=Playbook, make=lambda _: Playbook(), aliases={"result_step": "return_step"})
+noop = Plugin(tool=Noop, make=lambda _: Noop())
+artifact = Plugin(tool=Artifact, make=lambda means: Artifact(means.cache))
+
+BUILTIN = {plugin.tool.kind: plugin for plugin in (python, polars, duckdb, http, playbook, noop, artifact)}
+
+
+def plugins() -> Mapping[str, Plugin]:
+    """Ours, and those of installed distributions. A plugin may not take the name of one of ours; a broken one is left out."""
+    found = {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in BUILTIN}
+    loaded = {name: _loaded(entry) for name, entry in found.items()}
+    return BUILTIN | {name: plugin for name, plugin in loaded.items() if plugin is not None}
+
+
+def kinds() -> Mapping[str, Kind]:
+    """What the language must know of every kind that can run here."""
+    return {name: plugin.kind for name, plugin in plugins().items()}
+
+
+def builtin_tools(means: Means) -> Mapping[str, Tool]:
+    """Every tool, by kind, ready to run."""
+    return {name: plugin.make(means) for name, plugin in plugins().items()}
+
+
+def _loaded(entry: EntryPoint) -> Plugin | None:
+    try:
+        plugin = entry.load()
+    except Exception:
+        log.exception(
+            "the tool plugin '%s' (%s) cannot be loaded; mend or remove it", entry.name, entry.value
+        )
+        return None
+    if not isinstance(plugin, Plugin):
+        log.error("the tool plugin '%s' (%s) is no Plugin; mend or remove it", entry.name, entry.value)
+        return None
+    return plugin

@@ -1,0 +1,145 @@
+"""The http tool: one request, its answer in one shape, and errors by status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, ClassVar
+
+from pydantic import AliasChoices, BaseModel, Field, field_validator, model_validator
+
+from noetl_stream.core.values import Value
+from noetl_stream.errors import ToolError
+from noetl_stream.ports.tools import Call, Done, Nature
+from noetl_stream.tools.config import Config
+from noetl_stream.tools.http.body import content, pairs, parsed, texts
+from noetl_stream.tools.http.client import Answer, GuardedClient, Request
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_RETRYABLE = frozenset({408, 425, 429})
+_KINDS = {401: "auth", 403: "auth", 429: "rate_limit"}
+
+
+class HttpConfig(Config):
+    url: str = Field(
+        validation_alias=AliasChoices("url", "endpoint"), description="where to (also `endpoint`)"
+    )
+    method: str = Field("GET", description="GET by default")
+    headers: dict[str, Any] = Field(default_factory=dict, description="nulls are dropped")
+    params: dict[str, Any] = Field(
+        default_factory=dict,
+        description="the query: empty text is sent, nulls are dropped, lists repeat the name",
+    )
+    body: Any = Field(
+        None,
+        validation_alias=AliasChoices("body", "json", "data", "payload"),
+        description="text, or JSON for a mapping or list (also `json`, `data`, `payload`); "
+        "a mapping is a form if the content type says so",
+    )
+    form: dict[str, Any] | None = Field(None, description="a form-urlencoded body")
+    verify_ssl: bool = Field(True, description="check certificates")
+    follow_redirects: bool = Field(True, description="follow redirects; each is checked like the first url")
+
+    @field_validator("method")
+    @classmethod
+    def _capitals(cls, method: str) -> str:
+        if not method.isalpha():
+            raise ValueError(f"'{method}' is no http method")
+        return method.upper()
+
+    @model_validator(mode="after")
+    def _one_body(self) -> HttpConfig:
+        if self.form is not None and self.body is not None:
+            raise ValueError("http takes `form` or a body, not both")
+        return self
+
+
+class Http:
+    """`kind: http`. A write: a retry of it carries the same `Idempotency-Key`."""
+
+    kind: ClassVar[str] = "http"
+    nature: ClassVar[Nature] = "write"
+    config: ClassVar[type[BaseModel]] = HttpConfig
+
+    def __init__(self, client: GuardedClient, *, timeout: float = 300.0) -> None:
+        """`timeout`, in seconds, holds where a task has none."""
+        self._client, self._timeout = client, timeout
+
+    async def run(self, call: Call) -> Done:
+        timeout = self._timeout if call.timeout is None else call.timeout
+        request = request_of(call.config, call.effect_key)
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await self._client.send(request)
+        except TimeoutError:
+            raise ToolError(
+                f"{request} took longer than {timeout:g} s; raise its `timeout` or ask for less",
+                kind="timeout",
+                retryable=True,
+            ) from None
+        value = shape(answer)
+        if answer.status >= 400:
+            raise _refused(request, answer, value)
+        return Done(value=value, http={"status": answer.status, "headers": value["headers"]})
+
+    async def close(self) -> None:
+        """The client belongs to whoever made it."""
+
+
+def request_of(config: HttpConfig, effect_key: str) -> Request:
+    """The request a config describes."""
+    headers = texts(config.headers)
+    names = {name.lower(): name for name in headers}
+    body, content_type = content(config.body, config.form, headers.get(names.get("content-type", "")))
+    if content_type is not None:
+        headers.setdefault(names.get("content-type", "Content-Type"), content_type)
+    if config.method not in _SAFE and "idempotency-key" not in names:
+        headers["Idempotency-Key"] = effect_key
+    return Request(
+        method=config.method,
+        url=config.url,
+        headers=headers,
+        params=pairs(config.params),
+        content=body,
+        verify=config.verify_ssl,
+        follow_redirects=config.follow_redirects,
+    )
+
+
+def shape(answer: Answer) -> dict[str, Value]:
+    """`{status_code, headers, url, elapsed, data, body}`; header names are in lower case."""
+    body = parsed(answer.body, answer.headers.get("content-type", ""), answer.encoding)
+    return {
+        "status_code": answer.status,
+        "headers": dict(answer.headers),
+        "url": answer.url,
+        "elapsed": answer.elapsed,
+        "data": body,
+        "body": body,
+    }
+
+
+def _refused(request: Request, answer: Answer, value: Value) -> ToolError:
+    status = answer.status
+    return ToolError(
+        f"{request} answered {status} {answer.reason}".rstrip(),
+        kind=_KINDS.get(status, "server_error" if status >= 500 else "client_error"),
+        retryable=status >= 500 or status in _RETRYABLE,
+        status=status,
+        retry_after=retry_after(answer.headers, datetime.now(UTC)),
+        value=value,
+    )
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds to wait as the server asks, from a number or a date; None if it does not, or not readably."""
+    text = headers.get("retry-after", "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (at.astimezone(UTC) - now).total_seconds())
