@@ -54,11 +54,6 @@ def _late(execution: Execution, join: str, via: str | None) -> bool:
 
 
 def _still_to_come(plan: Plan, execution: Execution, join: str, up: str) -> bool:
-    """An upstream step that runs, waits for its turn, or has not finished since the join last ran but can be reached."""
-    if up in execution.runs or up in waiting(plan, execution):
-        return True
-    finished = execution.finished.get(up)
-    if finished is not None and finished.seq > execution.entered.get(join, -1):
-        return False
+    """An upstream step that runs, waits for its turn, or can be reached, also again: an arm may hold a cycle."""
     live = waiting(plan, execution).union(execution.runs)
-    return any(up in plan.ahead[step] for step in live if step != join)
+    return up in live or any(up in plan.ahead[step] for step in live if step != join)
