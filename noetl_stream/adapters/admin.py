@@ -29,14 +29,14 @@ async def ensure_topics(bootstrap: str, topics: Iterable[Topic], timeout: float 
     Raises InfrastructureError if no broker answers, if one refuses to create a topic, or if a topic whose partition
     count is fixed exists with another.
     """
-    wanted = {topic.name: topic for topic in topics}
+    wanted = tuple(topics)
     async with _admin(bootstrap, timeout) as admin:
         counts = await _partition_counts(admin)
-        _check(wanted.values(), counts)
-        missing = [topic for name, topic in wanted.items() if name not in counts]
-        if missing:
-            await _create(admin, missing)
-        return tuple(topic.name for topic in missing)
+        _check(wanted, counts)
+        missing = [topic for topic in wanted if topic.name not in counts]
+        created = await _create(admin, missing) if missing else ()
+        _check(wanted, await _visible(admin, wanted, timeout))
+        return created
 
 
 async def committed_offsets(
@@ -78,6 +78,19 @@ async def _partition_counts(admin: Any) -> Mapping[str, int]:
     return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
 
 
+async def _visible(admin: Any, wanted: Iterable[Topic], timeout: float) -> Mapping[str, int]:
+    """The partition counts once every topic shows: a broker learns of a new topic a little after it is created."""
+    names = {topic.name for topic in wanted}
+    counts: Mapping[str, int] = {}
+    for _ in range(1 + int(timeout / _RETRY_SECONDS)):
+        counts = await _partition_counts(admin)
+        if names <= counts.keys():
+            return counts
+        await asyncio.sleep(_RETRY_SECONDS)
+    hidden = ", ".join(sorted(names - counts.keys()))
+    raise InfrastructureError(f"the broker does not show {hidden} within {timeout:g} s; is it well?")
+
+
 def _check(wanted: Iterable[Topic], counts: Mapping[str, int]) -> None:
     for topic in wanted:
         found = counts.get(topic.name, topic.partitions)
@@ -88,13 +101,14 @@ def _check(wanted: Iterable[Topic], counts: Mapping[str, int]) -> None:
             )
 
 
-async def _create(admin: Any, topics: Iterable[Topic]) -> None:
+async def _create(admin: Any, topics: Iterable[Topic]) -> tuple[str, ...]:
     response = await admin.create_topics([_new_topic(topic) for topic in topics])
-    for name, code, *message in response.topic_errors:
-        error = for_code(code)
-        # Another process may have been quicker: it created the same from the same definitions.
+    outcomes = {name: (for_code(code), message) for name, code, *message in response.topic_errors}
+    for name, (error, message) in outcomes.items():
+        # Another process may have been quicker, or the list of topics was old: their counts are checked all the same.
         if error not in (NoError, TopicAlreadyExistsError):
             raise InfrastructureError(f"the broker did not create {name}: {error.__name__} {message}")
+    return tuple(name for name, (error, _) in outcomes.items() if error is NoError)
 
 
 def _new_topic(topic: Topic) -> NewTopic:

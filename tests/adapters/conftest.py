@@ -1,4 +1,4 @@
-"""Topics of a test's own on the session's broker, and an appender and a reader over it."""
+"""Topics of a test's own on either broker, embedded or Apache Kafka, and an appender and a reader over it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,38 @@ from noetl_stream.adapters.admin import ensure_topics
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.wire.topics import Topics
 
+BROKERS = [
+    pytest.param("embedded", marks=pytest.mark.slow),
+    pytest.param("apache", marks=[pytest.mark.slow, pytest.mark.kafka]),
+]
+
 _tests = count()
 
 
+@pytest.fixture(scope="session", params=BROKERS)
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    """The address of the broker under test."""
+    address: str = request.getfixturevalue(f"{request.param}_bootstrap")
+    return address
+
+
 @pytest.fixture
-async def topics(embedded_bootstrap: str) -> Topics:
+async def topics(bootstrap: str) -> Topics:
     """Topics under a prefix that no other test uses; the event log has two partitions."""
     topics = Topics(prefix=f"t{next(_tests)}.", partitions=2)
-    await ensure_topics(embedded_bootstrap, topics.all())
+    await ensure_topics(bootstrap, topics.all())
     return topics
 
 
 @pytest.fixture
-async def appender(embedded_bootstrap: str) -> AsyncIterator[KafkaAppender]:
-    appender = await KafkaAppender.open(embedded_bootstrap)
+async def appender(bootstrap: str) -> AsyncIterator[KafkaAppender]:
+    appender = await KafkaAppender.open(bootstrap)
     yield appender
     await appender.close()
 
 
 @pytest.fixture
-async def reader(embedded_bootstrap: str) -> AsyncIterator[KafkaReader]:
-    reader = KafkaReader(embedded_bootstrap)
+async def reader(bootstrap: str) -> AsyncIterator[KafkaReader]:
+    reader = KafkaReader(bootstrap)
     yield reader
     await reader.close()

@@ -13,37 +13,37 @@ from noetl_stream.wire.topics import Topics
 pytestmark = pytest.mark.slow
 
 
-async def test_what_is_missing_is_created_and_then_left_alone(embedded_bootstrap: str) -> None:
+async def test_what_is_missing_is_created_and_then_left_alone(bootstrap: str) -> None:
     topics = Topics(prefix="admin.", partitions=3).all()
 
-    assert await ensure_topics(embedded_bootstrap, topics) == tuple(topic.name for topic in topics)
-    assert await ensure_topics(embedded_bootstrap, topics) == ()
+    assert await ensure_topics(bootstrap, topics) == tuple(topic.name for topic in topics)
+    assert await ensure_topics(bootstrap, topics) == ()
 
 
-async def test_an_event_log_with_another_partition_count_is_refused(embedded_bootstrap: str) -> None:
+async def test_an_event_log_with_another_partition_count_is_refused(bootstrap: str) -> None:
     topics = Topics(prefix="count.", partitions=3)
-    await ensure_topics(embedded_bootstrap, topics.all())
+    await ensure_topics(bootstrap, topics.all())
 
     with pytest.raises(InfrastructureError, match=r"count\.events has 3 partitions, not 4"):
-        await ensure_topics(embedded_bootstrap, replace(topics, partitions=4).all())
+        await ensure_topics(bootstrap, replace(topics, partitions=4).all())
 
 
-async def test_a_block_topic_may_have_been_given_more_partitions(embedded_bootstrap: str) -> None:
+async def test_a_block_topic_may_have_been_given_more_partitions(bootstrap: str) -> None:
     topics = Topics(prefix="more.", partitions=3)
-    await ensure_topics(embedded_bootstrap, [replace(topics.blocks("default"), partitions=9)])
+    await ensure_topics(bootstrap, [replace(topics.blocks("default"), partitions=9)])
 
-    assert await ensure_topics(embedded_bootstrap, [topics.blocks("default")]) == ()
+    assert await ensure_topics(bootstrap, [topics.blocks("default")]) == ()
 
 
-async def test_a_broker_that_refuses_a_topic_is_quoted(embedded_bootstrap: str) -> None:
+async def test_a_broker_that_refuses_a_topic_is_quoted(bootstrap: str) -> None:
     narrow = replace(Topics(prefix="bad/name ").catalog)
 
     with pytest.raises(InfrastructureError, match="did not create bad/name catalog: InvalidTopic"):
-        await ensure_topics(embedded_bootstrap, [narrow])
+        await ensure_topics(bootstrap, [narrow])
 
 
-async def test_a_running_broker_is_not_waited_for(embedded_bootstrap: str) -> None:
-    await wait_for_broker(embedded_bootstrap, timeout=5.0)
+async def test_a_running_broker_is_not_waited_for(bootstrap: str) -> None:
+    await wait_for_broker(bootstrap, timeout=5.0)
 
 
 async def test_a_missing_broker_is_one_sentence_with_the_next_step() -> None:

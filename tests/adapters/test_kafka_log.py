@@ -74,10 +74,10 @@ async def test_a_tail_sees_what_comes_later(topics: Topics, appender: Appender, 
 
 
 async def test_a_read_passes_gaps_and_ends_where_nothing_is_left(
-    embedded_bootstrap: str, topics: Topics, reader: Reader
+    bootstrap: str, topics: Topics, reader: Reader
 ) -> None:
     """Transaction markers take offsets that no reader is given, as compaction does: here 1 and 3."""
-    async with AIOKafkaProducer(bootstrap_servers=embedded_bootstrap, transactional_id="gaps") as producer:
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id="gaps") as producer:
         for value in (b"a", b"b"):
             async with producer.transaction():
                 await producer.send_and_wait(topics.events.name, value, partition=0)
@@ -125,11 +125,11 @@ async def test_a_record_that_is_too_large_certainly_does_not_stand_in_the_log(
 
 
 async def test_after_a_refusal_by_the_broker_the_appender_goes_on(
-    embedded_bootstrap: str, appender: KafkaAppender, reader: Reader
+    bootstrap: str, appender: KafkaAppender, reader: Reader
 ) -> None:
     """What was refused takes its sequence number with it: what follows it in flight is not lost in silence."""
     narrow = Narrow(name=f"narrow-{id(appender)}", partitions=1, replication=1)
-    await ensure_topics(embedded_bootstrap, [narrow])
+    await ensure_topics(bootstrap, [narrow])
 
     await appender.append(narrow.name, b"before", partition=0)
 
@@ -150,8 +150,8 @@ async def test_a_partition_that_does_not_exist_is_refused(topics: Topics, append
         await appender.append(topics.events.name, b"v", partition=7)
 
 
-async def test_a_closed_appender_takes_nothing_more(embedded_bootstrap: str, topics: Topics) -> None:
-    appender = await KafkaAppender.open(embedded_bootstrap)
+async def test_a_closed_appender_takes_nothing_more(bootstrap: str, topics: Topics) -> None:
+    appender = await KafkaAppender.open(bootstrap)
     last = appender.append_soon(topics.events.name, b"v", partition=0)
     await appender.close()
 
