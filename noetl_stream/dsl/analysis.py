@@ -87,7 +87,8 @@ class Reads:
 
     def _if(self, node: nodes.If, local: set[str]) -> None:
         self.visit(node.test, local)
-        parts: list[list[nodes.Node]] = [node.body, [*node.elif_], node.else_]
+        self._all([each.test for each in node.elif_], local)
+        parts = [node.body, *(each.body for each in node.elif_), node.else_]
         branches = [set(local) for _ in parts]
         for part, names in zip(parts, branches, strict=True):
             self._all(part, names)

@@ -130,9 +130,18 @@ def _behind(value: Any, key: Any) -> Ref | None:
         case Result(value=Ref() as ref):
             return ref
         case Envelope(fields=fields) if key not in fields:
-            return _behind(fields.get("data"), key)
+            return _as_ref(fields.get("data"))
+        case Result(value=Mapping() as own) if isinstance(key, str) and key != "data" and key not in own:
+            return _as_ref(own.get("data"))
+        case Result(value=Mapping() as own) if type(key) is int and _is_table(own):
+            return _as_ref(own["rows"])
         case _:
             return None
+
+
+def _as_ref(value: Any) -> Ref | None:
+    value = whole(value)
+    return value if isinstance(value, Ref) else None
 
 
 def _of_ref(ref: Ref, keys: tuple[Any, ...]) -> Any:
@@ -186,8 +195,6 @@ def _of_result(value: Any, key: Any) -> Any:
     if key == "data":
         return Result(value)
     inner = value.get("data")
-    if isinstance(inner, Ref):
-        return _of_ref(inner, (key,))
     if isinstance(inner, Mapping) and key in inner:
         return inner[key]
     if type(key) is int and _is_table(value):

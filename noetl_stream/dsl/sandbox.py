@@ -12,10 +12,11 @@ from typing import Any
 from jinja2 import Undefined, pass_context
 from jinja2.exceptions import SecurityError
 from jinja2.nodes import EvalContext
-from jinja2.runtime import Context, Macro
+from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, missing
 
+from noetl_stream.core.names import DRAWN
 from noetl_stream.core.plan import Scope
 from noetl_stream.dsl import lookup
 from noetl_stream.dsl.generator import Generator
@@ -46,6 +47,10 @@ class Evaluation(Context):
             return self._scope[key]
         except KeyError:
             return self.environment.globals.get(key, missing)
+
+    def is_drawn(self, value: Any) -> bool:
+        """Whether this is one of the scope's functions."""
+        return any(value is self._scope.get(name, missing) for name in DRAWN)
 
     def charge(self, operations: int) -> None:
         """Raises LimitExceeded once the budget is used up."""
@@ -108,10 +113,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Call a macro, a built-in or a drawn name; which ones may stand there was checked when compiled."""
         assert isinstance(context, Evaluation)
         context.charge(1)
-        if isinstance(obj, Undefined) or not callable(obj):
+        if not self._may_call(context, obj):
             raise SecurityError("a value cannot be called; use a filter")
         result = context.call(obj, *args, **kwargs)
         return check_text(result) if isinstance(obj, Macro) else result
+
+    def _may_call(self, context: Evaluation, obj: Any) -> bool:
+        return (
+            isinstance(obj, Macro)
+            or any(obj is each for each in self.globals.values())
+            or isinstance(getattr(obj, "__self__", None), LoopContext)
+            or context.is_drawn(obj)
+        )
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         assert isinstance(context, Evaluation)

@@ -1,0 +1,186 @@
+"""Known ways out of a Jinja sandbox, and ways to make one evaluation endless or enormous."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from noetl_stream.dsl import expressions
+from noetl_stream.dsl.expressions import compile_value
+from noetl_stream.dsl.report import Report, Site
+from noetl_stream.dsl.source import Node, Place
+from noetl_stream.dsl.templates import BadTemplate, template
+from noetl_stream.errors import ExpressionError
+
+SCOPE: dict[str, Any] = {"x": "text", "d": {"a": 1}, "xs": [1, 2], "f": print, "now": lambda: "then"}
+
+
+def outcome(text: str) -> Any:
+    """What a template yields through the public door: its value, or why not."""
+    site = Site(report=Report(), subject="step 's'", known=frozenset(SCOPE))
+    expression = compile_value(Node(text, Place("f.yaml", 1, 1)), site.at("k"))
+    if site.report.errors:
+        return "refused: " + site.report.errors[0].message
+    return expression.evaluate(SCOPE)
+
+
+ESCAPES = [
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ x.__class__.__base__.__subclasses__()[40]('/etc/passwd').read() }}",
+    "{{ x['__class__']['__mro__'] }}",
+    "{{ x|attr('__class__') }}",
+    "{{ x|attr('\\x5f\\x5fclass\\x5f\\x5f') }}",
+    "{{ xs|map('attr', '__class__')|list }}",
+    "{{ xs|map(attribute='__class__')|list }}",
+    "{{ xs|map(attribute='__class__.__mro__')|list }}",
+    "{{ xs|groupby('__class__') }}",
+    "{{ xs|sort(attribute='__class__') }}",
+    "{{ '{0.__class__}'.format(x) }}",
+    "{{ '{0.__class__.__init__.__globals__}'.format_map(d) }}",
+    "{{ ('{0.__class__}'|escape).format(x) }}",
+    "{{ '%(a)s'|format(a=x) }}",
+    "{{ '%1000000000d' % 1 }}",
+    "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+    "{{ joiner.__init__.__globals__ }}",
+    "{{ lipsum.__globals__['os'].popen('id').read() }}",
+    "{{ namespace.__init__.__globals__ }}",
+    "{{ namespace(a=1).__class__ }}",
+    "{{ namespace(a=1)['_Namespace__attrs'] }}",
+    "{{ range.__class__ }}",
+    "{{ dict.__base__ }}",
+    "{{ self._TemplateReference__context.cycler.__init__.__globals__ }}",
+    "{{ self.__init__.__globals__ }}",
+    "{{ self }}",
+    "{{ config.__class__ }}",
+    "{{ request.application.__globals__ }}",
+    "{{ now.__globals__ }}",
+    "{{ now.__closure__ }}",
+    "{{ f('hi') }}",
+    "{{ f.__self__ }}",
+    "{{ f }}",
+    "{{ d.update({'b': 2}) }}",
+    "{{ d.clear() }}",
+    "{{ xs.append(3) }}",
+    "{{ xs.pop() }}",
+    "{% include '/etc/passwd' %}",
+    "{% import 'os' as os %}",
+    "{% from 'os' import system %}",
+    "{% extends 'base' %}",
+    "{% block b %}{% endblock %}",
+    "{{ super() }}",
+    "{% for i in xs recursive %}{{ loop(xs) }}{% endfor %}",
+    "{% for i in xs %}{{ loop.__init__.__globals__ }}{{ loop._iterator }}{{ loop._undefined }}{% endfor %}",
+    "{% macro m() %}{% endmacro %}{{ m.__init__.__globals__ }}{{ m._environment }}{{ m._func.__code__ }}",
+    "{% set ns = namespace(f=f) %}{{ ns.f('hi') }}",
+    "{% with g = f %}{{ g('hi') }}{% endwith %}",
+    "{{ xs|map('f')|list }}",
+    "{{ xs|random }}",
+    "{{ [f]|list }}",
+    "{{ caller() }}",
+    "{{ x.__getattribute__('upper')() }}",
+    "{{ [].__class__.__base__ }}",
+    "{{ ().__class__.__bases__[0] }}",
+    "{{ d.__init__ }}",
+    "{{ (x|string).__class__ }}",
+    "{{ x|map(attribute='format')|list }}",
+    "{{ (x|e).__html_format__ }}",
+    "{{ d|xmlattr|attr('x') }}",
+    "{{ environment }}{{ context }}{{ _value }}{{ missing }}{{ undefined }}",
+]
+
+NOTHING = (None, [], "", "text", [None, None], "NoneNoneNoneNoneNone")
+
+
+@pytest.mark.parametrize("text", ESCAPES)
+def test_a_known_escape_reaches_nothing(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        found = outcome(text)
+    except ExpressionError:
+        found = None
+    shown = repr(found)
+
+    assert "refused" in shown or not any(
+        sign in shown for sign in ("<", "class", "root:", "uid=", "object at", "builtin", "globals")
+    )
+    assert SCOPE["xs"] == [1, 2]
+    assert SCOPE["d"] == {"a": 1}
+    assert capsys.readouterr().out == ""
+
+
+ENDLESS = [
+    "{{ range(10**9) }}",
+    "{{ 'a' * 10**9 }}",
+    "{{ 10**9 * 'a' }}",
+    "{{ [1] * 10**9 }}",
+    "{{ 2 ** 1000000000 }}",
+    "{{ (2 ** 9000) * (2 ** 9000) }}",
+    "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+    "{% for i in range(99999) %}{{ 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' }}{% endfor %}",
+    "{% set n = namespace(s='a') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
+    "{% set n = namespace(s='a') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}",
+    "{% set n = namespace(s='a') %}{% for i in range(60) %}{% set n.s %}{{ n.s }}{{ n.s }}{% endset %}{% endfor %}",
+    "{% set n = namespace(s=[1]) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}",
+    "{% set n = namespace(s=[]) %}{% for i in range(99999) %}{% set n.s = n.s + [i] %}{% endfor %}",
+    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "{% macro m(x) %}{{ x }}{{ x }}{% endmacro %}"
+    "{% set n = namespace(s='a') %}{% for i in range(60) %}{% set n.s = m(n.s) %}{% endfor %}",
+    "{{ 'a' | center(10**9) }}",
+    "{{ 'a' | indent(10**9, true) }}",
+    "{{ ('a\n' * 1000) | indent('b' * 10000) }}",
+    "{{ ('a' * 10000) | replace('a', 'b' * 10000) }}",
+    "{{ ('a' * 10000) | replace('', 'b' * 10000) }}",
+    "{{ ('a' * 10000) | regex_replace('', 'b' * 10000) }}",
+    "{{ range(50000) | join('b' * 10000) }}",
+    "{{ ('a' * 10000) | wordwrap(1, 'b' * 10000) }}",
+    "{{ [1] | slice(10**9) | list }}",
+    "{{ [1] | batch(10**9, 0) | list }}",
+    "{{ [1] | tojson(indent=10**9) }}",
+    "{{ 1.5 | round(10**9, 'ceil') }}",
+    "{{ range(99999) | map('string') | map('center', 1000) | map('center', 10000) | list | map('list') | list }}",
+]
+
+
+@pytest.mark.parametrize("text", ENDLESS)
+def test_what_would_be_endless_or_enormous_ends_with_a_reason(text: str) -> None:
+    with pytest.raises(ExpressionError, match=r"it (makes|takes|computes|indents|rounds|calls)"):
+        outcome(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "{% for i in xs %}" * 40 + "{% endfor %}" * 40]
+)
+def test_what_nests_too_deeply_is_refused(text: str) -> None:
+    with pytest.raises(BadTemplate, match="nests too deeply"):
+        template(text)
+
+
+def test_a_slow_pattern_is_matched_in_linear_time() -> None:
+    assert outcome("{{ ('a' * 50000 ~ 'b') | regex_match('(a+)+$') }}") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{{ nowhere + 1 }}", "'nowhere' is undefined"),
+        ("{{ d.nowhere.deep + 1 }}", "'nowhere' is undefined"),
+        ("{{ x + 1 }}", 'can only concatenate str (not "int") to str'),
+        ("{{ 1 / 0 }}", "division by zero"),
+        ("{{ x | todatetime }}", "a value is not what it expects (ValueError)"),
+        ("{{ xs() }}", "a value cannot be called; use a filter"),
+    ],
+)
+def test_a_fault_names_its_reason_but_no_value(text: str, reason: str) -> None:
+    found: str
+    try:
+        found = str(outcome(text))
+    except ExpressionError as error:
+        found = error.reason
+        assert error.place == "step 's', key 'k' (f.yaml:1:1)"
+        assert error.text == text
+    assert reason in found
+
+
+def test_faults_listed_are_those_that_are_caught() -> None:
+    """An escape from this list would leave `decide` with an exception it does not know."""
+    assert ExpressionError not in expressions._FAULTS
