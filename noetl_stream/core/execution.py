@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
+from noetl_stream.core import events
 from noetl_stream.core.block import Block, move
 from noetl_stream.core.events import (
-    ITEMS,
-    ROUTE,
     BlockClaimed,
     BlockCompleted,
     BlockFact,
@@ -201,25 +200,25 @@ def _record(execution: Execution, run: Run, event: BlockFact, after: Block) -> l
 
 def _completed(execution: Execution, run: Run, event: BlockCompleted, after: Block) -> list[StoreChunk]:
     run.open -= 1
-    if event.block.iteration == ITEMS:
-        _materialise(run, event)
-        return []
-    if event.block.iteration == ROUTE:
-        run.routed = event.result
+    if not is_iteration(event.block.iteration):
+        _find_out(run, event)
         return []
     run.tries += after.tries
     run.http, run.duration_ms = event.http, run.duration_ms + event.duration_ms
     return _keep(execution, run, event.block, event.result)
 
 
-def _materialise(run: Run, event: BlockCompleted) -> None:
-    """Take over a loop's collection; a worker that brought none has failed."""
-    match event.result:
-        case {"items": list() | int() | Ref() as items, "total": int() as total}:
+def _find_out(run: Run, event: BlockCompleted) -> None:
+    """Take over what only a worker could tell: a loop's collection, a step's ending. One that tells neither has failed."""
+    match event.block.iteration, event.result:
+        case events.ITEMS, {"items": list() | int() | Ref() as items, "total": int() as total}:
             run.items, run.total = items, total
+        case events.ROUTE, {"targets": list(), "writes": dict(), "error": str() | None}:
+            run.routed = event.result
         case _:
-            message = "the block that was to bring the loop's collection brought none"
-            run.error, run.total = Error(kind="validation", message=message, step=event.block.step), 0
+            message = f"the block {event.block} did not bring what it was asked for"
+            run.error = Error(kind="validation", message=message, step=event.block.step)
+            run.total = run.total or 0
 
 
 def _failed(execution: Execution, run: Run, event: BlockFailed, after: Block) -> list[StoreChunk]:

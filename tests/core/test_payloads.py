@@ -168,6 +168,13 @@ def test_a_block_that_brings_no_collection_fails_the_step(brought: Value) -> Non
     assert (log.status, log.error and log.error.step) == ("FAILED", "each")
 
 
+@pytest.mark.parametrize("concluded", [None, {}, {"targets": "many", "writes": {}, "error": None}])
+def test_a_routing_block_that_concludes_nothing_fails_the_step(concluded: Value) -> None:
+    log = history(routing()).requested().completed("load", BIG)
+
+    assert log.completed("load", concluded, iteration=ROUTE).running() == ["mend"]
+
+
 def test_a_collection_that_cannot_be_brought_fails_the_step() -> None:
     blueprint = plan(step("each", arc("mend", on="error"), loop=loop(payload)), step("mend"))
 

@@ -219,7 +219,7 @@ class History:
 
     def each(self, step: str, result: Callable[[int], Value] = lambda index: index) -> Self:
         """Complete a loop's iterations one by one, the oldest in flight first, until none is left."""
-        while mine := [key for key in self.settled().execution.blocks if key.step == step]:
+        while mine := [k for k in self.settled().execution.blocks if k.step == step and k.iteration >= 0]:
             self.completed(step, result(mine[0].iteration), iteration=mine[0].iteration)
         return self
 
