@@ -76,6 +76,8 @@ class NodeConfig:
             "transaction.state.log.num.partitions": "1",
             "transaction.state.log.replication.factor": copies,
             "transaction.state.log.min.isr": "1",
+            # How late a transaction's timeout may be noticed; 10 s by default.
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
         }
 
 

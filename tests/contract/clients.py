@@ -35,32 +35,31 @@ class Kafka:
     async def consumer(self, *topics: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
         """Reads from the beginning and commits nothing by itself, unless told otherwise."""
         defaults = {"auto_offset_reset": "earliest", "enable_auto_commit": False}
-        options = {"bootstrap_servers": self.bootstrap, **defaults, **options}
-        async with AIOKafkaConsumer(*topics, **options) as consumer:
+        consumer = AIOKafkaConsumer(*topics, bootstrap_servers=self.bootstrap, **{**defaults, **options})
+        async with _running(consumer, consumer.stop):
             yield consumer
 
     @asynccontextmanager
     async def admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        client = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
-        await client.start()
-        try:
-            yield client
-        finally:
-            await client.close()
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        async with _running(admin, admin.close):
+            yield admin
 
     async def topic(self, partitions: int = 1, **settings: str) -> str:
-        """Create a topic under a fresh name; `retention_ms="-1"` sets `retention.ms`."""
+        """Create a topic under a fresh name, each partition with its leader; `retention_ms="1"` is `retention.ms`."""
         topic = fresh("topic")
         await self.create(
             topic, partitions, {name.replace("_", "."): value for name, value in settings.items()}
         )
+        async with self.consumer() as consumer:
+            await consumer.end_offsets([TopicPartition(topic, partition) for partition in range(partitions)])
         return topic
 
     async def create(
-        self, topic: str, partitions: int = 1, settings: Mapping[str, str] | None = None
+        self, topic: str, partitions: int = 1, settings: Mapping[str, str] | None = None, *, copies: int = 1
     ) -> None:
-        """Create `topic`, or raise the broker's error."""
-        wanted = NewTopic(topic, partitions, 1, topic_configs=dict(settings or {}))
+        """Ask for `topic`, or raise the broker's error."""
+        wanted = NewTopic(topic, partitions, copies, topic_configs=dict(settings or {}))
         async with self.admin() as admin:
             raise_first(row[1] for row in (await admin.create_topics([wanted])).topic_errors)
 
@@ -73,6 +72,16 @@ class Kafka:
         async with self.admin() as admin:
             [described] = await admin.describe_topics([topic])
         return {partition["partition"] for partition in described["partitions"]}
+
+
+@asynccontextmanager
+async def _running(client: Any, stop: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """aiokafka's own `async with` leaves open the connections of a client whose start is refused."""
+    try:
+        await client.start()
+        yield
+    finally:
+        await stop()
 
 
 def fresh(kind: str) -> str:

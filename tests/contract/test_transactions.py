@@ -77,3 +77,21 @@ async def test_a_second_producer_of_a_transactional_id_fences_the_first(kafka: K
 
     async with kafka.consumer(topic, isolation_level="read_committed") as consumer:
         assert [record.value for record in await read_to_end(consumer)] == [b"of the successor"]
+
+
+async def test_a_transaction_that_outlives_its_timeout_is_aborted(kafka: Kafka) -> None:
+    """A producer that died in a transaction must not hold back the readers of committed records for ever."""
+    topic = await kafka.topic()
+    identity = fresh("transaction")
+    async with (
+        kafka.producer(transactional_id=identity, transaction_timeout_ms=1000) as forgotten,
+        kafka.producer() as producer,
+        kafka.consumer(topic, isolation_level="read_committed") as consumer,
+    ):
+        await forgotten.begin_transaction()
+        await forgotten.send_and_wait(topic, b"never committed")
+        await producer.send_and_wait(topic, b"behind it")
+
+        assert [record.value for record in await read(consumer, 1)] == [b"behind it"]
+        with pytest.raises(ProducerFenced):
+            await forgotten.commit_transaction()
