@@ -35,7 +35,7 @@ class Playbook:
 
     async def run(self, call: Call) -> Done | Park:
         if call.answered:
-            return Done(value=_outcome(call.config.path, call.answer))
+            return Done(value=_outcome(_child(call), call.answer))
         return Park(wait=_child(call))
 
     async def close(self) -> None:
@@ -73,15 +73,22 @@ def _by_reference(value: Any) -> Value:
             )
 
 
-def _outcome(path: str, answer: Mapping[str, Value]) -> Value:
+def _outcome(child: Child, answer: Mapping[str, Value]) -> Value:
     match answer["status"]:
         case "COMPLETED":
             return answer["result"]
         case "STARTED":
             return {"execution_id": str(answer["execution_id"]), "status": "STARTED"}
+        case "TIMED_OUT":
+            raise ToolError(
+                f"the playbook '{child.path}' did not end within {child.timeout:g} s and is being cancelled; "
+                "raise `timeout`, or start it with `wait: false`",
+                kind="timeout",
+                retryable=True,
+            )
         case status:
             raise ToolError(
-                f"the playbook '{path}' (execution {answer['execution_id']}) {status.lower()}"
+                f"the playbook '{child.path}' (execution {answer['execution_id']}) {status.lower()}"
                 f"{_reason(answer.get('error'))}; see that execution's events",
                 kind="playbook",
                 code=status,

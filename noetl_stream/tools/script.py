@@ -73,17 +73,21 @@ async def _object_text(uri: str) -> str:
     from obstore.exceptions import BaseError
     from obstore.store import from_url
 
-    bucket, _, path = uri.partition("://")[2].partition("/")
+    folder, _, name = uri.rpartition("/")
     try:
-        store = from_url(f"{uri.partition('://')[0]}://{bucket}")
-        answer = await obstore.get_async(store, path)
+        answer = await obstore.get_async(from_url(folder), name)
         return bytes(await answer.bytes_async()).decode()
-    except FileNotFoundError as error:
-        raise ToolError(f"there is no script '{uri}'; check its uri", kind="client_error") from error
-    except (BaseError, ValueError) as error:
-        summary = str(error).partition("\n")[0]
+    except (FileNotFoundError, ValueError) as error:
         raise ToolError(
-            f"the script '{uri}' cannot be read ({summary}); check its uri and the store",
+            f"the script '{uri}' cannot be read ({_first_line(error)}); check its uri", kind="client_error"
+        ) from error
+    except BaseError as error:
+        raise ToolError(
+            f"the script '{uri}' cannot be read ({_first_line(error)}); check its uri and the store",
             kind="connection",
             retryable=True,
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -124,10 +124,10 @@ async def test_a_store_out_of_reach_is_the_platforms_to_mend(tmp_path: Path) -> 
 def test_a_path_is_mapped_and_a_url_goes_through_the_store(tmp_path: Path) -> None:
     opened = [
         type(open_cache(place, tier=tmp_path / "tier", tier_bytes=1))
-        for place in (str(tmp_path / "c"), tmp_path / "c", f"file://{tmp_path}/c", "memory:///")
+        for place in (str(tmp_path / "c"), tmp_path / "c", f"file://{tmp_path}/c", "memory:///", "s3://b/c")
     ]
 
-    assert opened == [LocalCache, LocalCache, ObjectCache, ObjectCache]
+    assert opened == [LocalCache, LocalCache, ObjectCache, ObjectCache, ObjectCache]
 
 
 def test_an_unknown_scheme_is_told_with_those_there_are(tmp_path: Path) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from noetl_stream.cache.local import LocalCache
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.http.tool import Http, HttpConfig, retry_after
-from tests.contract.cache import flights
+from tests.contract.cache import KEY, flights
 from tests.tools.conftest import Run, call, runner
 from tests.tools.http_server import Site, serving
 
@@ -78,6 +81,7 @@ async def test_the_head_of_the_answer_goes_to_the_envelope(tool: Http, site: Sit
             b'{"a":1}',
             "application/vnd.x+json",
         ),
+        ({"body": [1, {"price": Decimal("1.50")}]}, b'[1,{"price":"1.50"}]', "application/json"),
         ({"body": {"t": flights().slice(0, 1)}}, b'{"t":[{"carrier":"AA","delay":3}]}', "application/json"),
     ],
 )
@@ -90,6 +94,21 @@ async def test_a_body_is_sent_as_its_form_says(
     headers = seen["headers"]
     assert isinstance(headers, dict)
     assert (seen["method"], seen["body"], headers.get("content-type")) == ("POST", body, content_type)
+
+
+async def test_a_frame_is_sent_as_its_rows(run: Run, site: Site, tmp_path: Path) -> None:
+    cache = LocalCache(tmp_path)
+    frame = await cache.frame(await cache.put_table(KEY, flights().slice(1, 1)))
+
+    await run({"url": site.url, "method": "POST", "json": {"rows": frame}})
+
+    assert site.seen[0]["body"] == b'{"rows":[{"carrier":"UA","delay":null}]}'
+
+
+async def test_a_body_that_is_not_json_is_told(run: Run, site: Site) -> None:
+    with pytest.raises(ToolError, match=r"the body is not JSON .*it holds a set") as refused:
+        await run({"url": site.url, "method": "POST", "json": {"x": {1}}})
+    assert (refused.value.kind, site.seen) == ("validation", [])
 
 
 async def test_empty_parameters_are_sent_and_nulls_dropped(run: Run, site: Site) -> None:

@@ -71,6 +71,16 @@ async def test_without_waiting_the_result_is_the_childs_id() -> None:
     assert await answered("STARTED") == Done(value={"execution_id": "99", "status": "STARTED"})
 
 
+async def test_a_wait_beyond_its_bound_is_a_timeout() -> None:
+    waiting = call(TOOL, {"path": "sales/load", "timeout": 2}, answer={"status": "TIMED_OUT"}, answered=True)
+
+    with pytest.raises(
+        ToolError, match=r"'sales/load' did not end within 2 s and is being cancelled"
+    ) as late:
+        await TOOL.run(waiting)
+    assert (late.value.kind, late.value.retryable) == ("timeout", True)
+
+
 @pytest.mark.parametrize(
     ("status", "error", "sentence"),
     [

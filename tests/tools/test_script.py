@@ -60,3 +60,27 @@ async def test_a_script_over_http_comes_through_the_guard() -> None:
             await script_text(missing, client.text)
     await client.close()
     assert (refused.value.kind, refused.value.status) == ("client_error", 404)
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
+async def test_an_object_is_read_through_its_store(tmp_path: Path, kind: str) -> None:
+    """The store is chosen by the uri: on this disk it needs no cloud."""
+    (tmp_path / "task.py").write_text("result = 1")
+    source = {"source": {"type": kind}}
+
+    found = Script.model_validate({"uri": f"file://{tmp_path}/task.py", **source})
+    assert await script_text(found, unreachable) == "result = 1"
+
+    missing = Script.model_validate({"uri": f"file://{tmp_path}/nope.py", **source})
+    with pytest.raises(
+        ToolError, match=r"the script 'file://.*/nope.py' cannot be read \(.*\); check its uri$"
+    ) as gone:
+        await script_text(missing, unreachable)
+    assert (gone.value.kind, gone.value.retryable) == ("client_error", False)
+
+
+async def test_a_store_that_nobody_knows_is_told() -> None:
+    script = Script.model_validate({"uri": "nope://bucket/task.py", "source": {"type": "s3"}})
+
+    with pytest.raises(ToolError, match=r"script 'nope://bucket/task.py' .*; check its uri"):
+        await script_text(script, unreachable)

@@ -1,0 +1,53 @@
+"""Which inputs are tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from noetl_stream.cache.local import LocalCache
+from noetl_stream.tools.tables import table_of
+from tests.contract.cache import KEY, flights
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        flights(),
+        flights().to_pylist(),
+        flights().to_pydict(),
+        pl.from_arrow(flights()),
+        {"rows": flights().to_pylist(), "columns": [], "row_count": 3, "command_0": {}},
+    ],
+    ids=["arrow", "rows", "columns", "polars", "sql"],
+)
+def test_every_spelling_of_a_table_is_the_same_table(value: Any) -> None:
+    table = table_of("t", value)
+
+    assert table is not None
+    assert table.to_pylist() == flights().to_pylist()
+
+
+async def test_a_frame_is_taken_as_it_is_mapped(tmp_path: Path) -> None:
+    cache = LocalCache(tmp_path)
+    frame = await cache.frame(await cache.put_table(KEY, flights()))
+
+    assert table_of("t", frame) is frame.arrow()
+
+
+@pytest.mark.parametrize(
+    "value", [None, 5, "text", [], [1, 2], [{}], [{"a": 1}, 2], {}, {"a": [1], "b": [1, 2]}, {"a": 1}]
+)
+def test_anything_else_is_no_table(value: Any) -> None:
+    assert table_of("t", value) is None
+
+
+def test_rows_take_the_union_of_their_keys() -> None:
+    table = table_of("t", [{"a": 1}, {"b": "x"}, {"a": 2.5}])
+
+    assert table is not None
+    assert table.schema == pa.schema({"a": pa.float64(), "b": pa.string()})
