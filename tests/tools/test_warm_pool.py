@@ -127,7 +127,10 @@ def test_children_end_with_their_parent(tmp_path: Path) -> None:
         "    code = {'code': 'while True: pass', 'libs': {}}\n"
         "    await pool.run(Work(operation='python', input={}, context={}, more=code), None)\nasyncio.run(main())"
     )
-    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment
+    )
     assert parent.stdout is not None
     with parent.stdout as said:
         child = int(said.readline())
