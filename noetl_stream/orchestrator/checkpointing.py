@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
+from noetl_stream.core.machine import Machine
 from noetl_stream.core.snapshot import dump
 from noetl_stream.orchestrator.owner import Owner
 from noetl_stream.wire.records import Checkpoint, PartitionMarker
@@ -41,13 +42,21 @@ class Checkpoints(Protocol):
     async def read(self, partition: int) -> Saved: ...
 
 
+Stamp: TypeAlias = tuple[int, int]
+
+
+def stamp(machine: Machine) -> Stamp:
+    """What differs after every accepted record. A decision moves `decided` to its `after`, which may lie before a round."""
+    return machine.latest, machine.decided
+
+
 class Rounds:
     """The checkpoints of one partition under one fence."""
 
     def __init__(self, partition: int, owner: Owner, store: Checkpoints) -> None:
         self._partition, self._owner, self._store = partition, owner, store
         self._folded_to = owner.position
-        self._saved: dict[int, int] = {}
+        self._saved: dict[int, Stamp] = {}
         self._running = False
 
     def due(self) -> bool:
@@ -73,16 +82,14 @@ class Rounds:
     async def _round(self) -> None:
         owner, folded_to = self._owner, self._owner.position - 1
         machines = owner.state.machines
-        changed = {
-            m: dump(e) for m, e in machines.items() if max(e.latest, e.decided) > self._saved.get(m, -1)
-        }
+        changed = {m: (stamp(e), dump(e)) for m, e in machines.items() if stamp(e) != self._saved.get(m)}
         gone = [m for m in self._saved if m not in machines]
         open_ones: dict[int, Any] = dict.fromkeys(machines)
         marker = dump(replace(owner.state, machines=open_ones))
-        for machine, body in changed.items():
+        for machine, (stamped, body) in changed.items():
             checkpoint = Checkpoint(machine=machine, offset=folded_to, fence=owner.fence, body=body)
             await self._store.write(self._partition, checkpoint)
-            self._saved[machine] = folded_to
+            self._saved[machine] = stamped
         await self._store.mark(
             PartitionMarker(partition=self._partition, folded_to=folded_to, fence=owner.fence, body=marker)
         )

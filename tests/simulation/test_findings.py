@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from tests.histories.blueprints import arc, plan, step
+from noetl_stream.core.partition import Partition
+from noetl_stream.core.snapshot import state_hash
+from noetl_stream.orchestrator.checkpointing import Rounds
+from noetl_stream.orchestrator.owner import Owner
+from tests.histories.blueprints import arc, chain, plan, step
 from tests.histories.builder import history
+from tests.simulation.checkpoints import Base, Shelf
 
 
 def test_a_join_waits_for_an_arm_that_holds_a_cycle() -> None:
@@ -29,3 +34,22 @@ def test_a_join_waits_for_an_arm_that_holds_a_cycle() -> None:
     log.completed("back").completed("end").settled()
 
     assert (log.status, log.entered().count("end")) == ("COMPLETED", 1)
+
+
+async def test_a_decision_that_was_in_flight_during_a_round_is_in_the_next() -> None:
+    """Its `after` lies before the first round: by offsets alone the machine would look unchanged."""
+    log, blueprint = history(chain("extract", "load")).requested(), chain("extract", "load")
+    owner, shelf = Owner(fence=-1, state=Partition(), position=0, plans=lambda _: blueprint), Shelf()
+    rounds = Rounds(0, owner, shelf)
+    for offset, logged in enumerate(log.log):
+        owner.fold(offset, logged.machine, logged.event, log.now)
+    (append,) = owner.appends(log.now)
+
+    await rounds.run()
+    owner.landed(append, owner.position, log.now)
+    await rounds.run()
+
+    (machine,) = owner.state.machines
+    assert state_hash(Base.of(shelf.saved()).state.machines[machine]) == state_hash(
+        owner.state.machines[machine]
+    )

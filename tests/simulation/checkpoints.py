@@ -1,0 +1,87 @@
+"""The compacted checkpoint topic, and what a restore makes of it (architecture: checkpoints, restore)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+
+from noetl_stream.core.events import Event
+from noetl_stream.core.partition import Partition
+from noetl_stream.core.snapshot import load
+from noetl_stream.wire.records import Checkpoint, PartitionMarker
+
+
+class Await:
+    """What a port waits for here: its caller's next turn."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The furthest marker, and the furthest checkpoint of each machine, under whatever fence."""
+
+    marker: PartitionMarker | None
+    checkpoints: Mapping[int, Checkpoint]
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Keyed by (machine or partition, fence). Each write is an await: a process may stop between any two."""
+
+    machines: dict[tuple[int, int], Checkpoint] = field(default_factory=dict)
+    markers: dict[int, PartitionMarker] = field(default_factory=dict)
+
+    def key(self, fence: int) -> int:
+        return fence
+
+    async def write(self, partition: int, checkpoint: Checkpoint) -> None:
+        await Await()
+        self.machines[checkpoint.machine, self.key(checkpoint.fence)] = checkpoint
+
+    async def mark(self, marker: PartitionMarker) -> None:
+        await Await()
+        self.markers[self.key(marker.fence)] = marker
+
+    async def forget(self, partition: int, machine: int, fence: int) -> None:
+        await Await()
+        self.machines.pop((machine, self.key(fence)), None)
+
+    async def read(self, partition: int) -> Saved:
+        return self.saved()
+
+    def saved(self) -> Saved:
+        marker = max(self.markers.values(), key=lambda m: m.folded_to, default=None)
+        furthest: dict[int, Checkpoint] = {}
+        for (machine, _), kept in self.machines.items():
+            if machine not in furthest or kept.offset > furthest[machine].offset:
+                furthest[machine] = kept
+        return Saved(marker, furthest)
+
+
+@dataclass(slots=True)
+class Base:
+    """What a restore begins with: the state, the first offset to fold, and how far each machine is ahead of that."""
+
+    state: Partition = field(default_factory=Partition)
+    start: int = 0
+    ahead: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, saved: Saved) -> Base:
+        if saved.marker is None:
+            return cls()
+        base = cls(load(saved.marker.body), saved.marker.folded_to + 1)
+        for machine in base.state.machines:
+            kept = saved.checkpoints[machine]
+            base.ahead[machine], base.state.machines[machine] = kept.offset, load(kept.body)
+        return base
+
+    def skips(self, offset: int, machine: int) -> bool:
+        return offset <= self.ahead.get(machine, -1)
+
+    def skip(self, event: Event) -> None:
+        """A record that its machine's checkpoint contains still moves the log's time."""
+        time = getattr(event, "time", None) or getattr(event, "at", 0.0)
+        self.state.log_time = max(self.state.log_time, time)
