@@ -13,12 +13,23 @@ from typing import Any
 os.environ.setdefault("F_DATADIR", tempfile.gettempdir())
 
 import faust  # faust reads F_DATADIR while it is imported
+from faust.tables.manager import TableManager
 
 from noetl_stream.ports.log import Record
 
 AGAIN_AFTER = 1.0
 SESSION = 6.0
 """Seconds after which a dead member's partitions move on."""
+
+
+class NoTables(TableManager):
+    """Faust waits a second before it subscribes, in case somebody still declares a table; we never do.
+
+    Agents have started by then all the same: the conductor waits for them first.
+    """
+
+    async def sleep(self, n: Any, *, loop: Any = None) -> None:
+        """What `on_start` does first, and nothing else here does."""
 
 
 def new_app(app_id: str, bootstrap: str, *, data: Path) -> faust.App:
@@ -39,6 +50,7 @@ def new_app(app_id: str, bootstrap: str, *, data: Path) -> faust.App:
         broker_max_poll_interval=86_400.0,
         consumer_auto_offset_reset="earliest",
         stream_wait_empty=False,
+        TableManager=NoTables,
         table_standby_replicas=0,
         topic_allow_declare=False,
         topic_disable_leader=True,
