@@ -39,7 +39,7 @@ def test_a_join_waits_for_an_arm_that_holds_a_cycle() -> None:
 async def test_a_decision_that_was_in_flight_during_a_round_is_in_the_next() -> None:
     """Its `after` lies before the first round: by offsets alone the machine would look unchanged."""
     log, blueprint = history(chain("extract", "load")).requested(), chain("extract", "load")
-    owner, shelf = Owner(fence=-1, state=Partition(), position=0, plans=lambda _: blueprint), Shelf()
+    owner, shelf = Owner(fence=0, state=Partition(), position=0, plans=lambda _: blueprint), Shelf()
     rounds = Rounds(0, owner, shelf)
     for offset, logged in enumerate(log.log):
         owner.fold(offset, logged.machine, logged.event, log.now)
@@ -50,6 +50,7 @@ async def test_a_decision_that_was_in_flight_during_a_round_is_in_the_next() -> 
     await rounds.run()
 
     (machine,) = owner.state.machines
+    assert owner.state.machines[machine].status == "running"
     assert state_hash(Base.of(shelf.saved()).state.machines[machine]) == state_hash(
         owner.state.machines[machine]
     )
