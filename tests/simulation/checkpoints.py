@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
-from noetl_stream.core.events import Event
+from noetl_stream.core.events import Decision, Event
 from noetl_stream.core.partition import Partition
 from noetl_stream.core.snapshot import load
 from noetl_stream.wire.records import Checkpoint, PartitionMarker
@@ -83,5 +83,5 @@ class Base:
 
     def skip(self, event: Event) -> None:
         """A record that its machine's checkpoint contains still moves the log's time."""
-        time = getattr(event, "time", None) or getattr(event, "at", 0.0)
+        time = event.at if isinstance(event, Decision) else event.time
         self.state.log_time = max(self.state.log_time, time)

@@ -1,0 +1,240 @@
+"""What must hold of every run, read off the log and the outside (reliability: invariants). Each finding is one line."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from noetl_stream.core.decide import decide
+from noetl_stream.core.events import (
+    BlockCompleted,
+    BlockId,
+    BlockOffered,
+    ChildEnded,
+    Decision,
+    ExecutionEnded,
+    ExecutionQuarantined,
+    PartitionTaken,
+)
+from noetl_stream.core.execution import Execution
+from noetl_stream.core.partition import Folded, Partition, evolve
+from noetl_stream.core.snapshot import state_hash
+from noetl_stream.core.values import Ref, Value
+from tests.simulation.checkpoints import Base
+from tests.simulation.orchestrator import Orchestrator
+from tests.simulation.reference import Interpreter
+from tests.simulation.world import Record, World
+
+
+@dataclass(slots=True)
+class Verified:
+    """The log folded from zero, and what was found on the way."""
+
+    state: Partition = field(default_factory=Partition)
+    bad: list[str] = field(default_factory=list)
+    ends: dict[int, tuple[int, Execution]] = field(default_factory=dict)
+    cancelled: set[int] = field(default_factory=set)
+    completed: Counter[tuple[int, BlockId]] = field(default_factory=Counter)
+    hashes: dict[int, str] = field(default_factory=dict)
+
+
+def check(world: World, people: Sequence[Orchestrator]) -> list[str]:
+    """All findings of a run that has come to rest; empty is good."""
+    found = fold(world, {p.owner.position for p in people if p.owner is not None})
+    laws = (ended, answered, notified, effects, stored, as_expected)
+    bad = [*world.broken, *found.bad, *(line for law in laws for line in law(world, found))]
+    bad += [f"completed twice: {key}" for key, times in found.completed.items() if times > 1]
+    bad += [f"{p.name} differs from the log" for p in people if not _agrees(p, found)]
+    return [*bad, *from_checkpoint(world), *with_duplicates(world)]
+
+
+def fold(world: World, positions: set[int]) -> Verified:
+    """Fold everything, decide again every decision where its maker stood, look at each machine after each record."""
+    found, made = Verified(), _by_after(world.log)
+    for offset, record in enumerate(world.log):
+        resent = [*_resent(found.state, record)]
+        try:
+            folded = evolve(found.state, record.machine, record.event, offset)
+            found.bad += resent if folded.verdict == "accepted" else []
+            _record(found, offset, record, folded, world)
+        except Exception as fault:
+            found.bad.append(f"fold raises at {offset}: {fault}")
+            return found
+        if offset + 1 in positions:
+            found.hashes[offset + 1] = state_hash(found.state)
+        for machine, decision in made.pop(offset, {}).items():
+            if not _same_again(world, found.state, machine, decision):
+                found.bad.append(f"decided again differs: {machine} after {offset}")
+    return found
+
+
+def _by_after(log: Sequence[Record]) -> dict[int, dict[int, Decision]]:
+    made: defaultdict[int, dict[int, Decision]] = defaultdict(dict)
+    for record in log:
+        if isinstance(record.event, Decision):
+            made[record.event.after][record.machine] = record.event
+    return made
+
+
+def _same_again(world: World, state: Partition, machine: int, decision: Decision) -> bool:
+    execution = state.machines.get(machine)
+    if execution is None:
+        return False
+    return decide(world.plan_of(execution.request), execution, decision.at) == decision.moves
+
+
+def _record(found: Verified, offset: int, record: Record, folded: Folded, world: World) -> None:
+    event, machine = record.event, folded.machine
+    if isinstance(event, ExecutionQuarantined):
+        found.bad.append(f"quarantined: {event.reason}")
+    if machine is None or folded.verdict != "accepted":
+        return
+    if isinstance(event, BlockCompleted):
+        found.completed[record.machine, event.block] += 1
+    if machine.cancelled is not None:
+        found.cancelled.add(machine.id)
+    if any(isinstance(move, ExecutionEnded) for move in folded.moves):
+        _end(found, offset, machine)
+    found.bad += _over_limit(machine, world)
+
+
+def _resent(state: Partition, record: Record) -> Iterator[str]:
+    """The net under lost offers must never be needed: nothing here loses one for good."""
+    machine = state.machines.get(record.machine)
+    for move in record.event.moves if isinstance(record.event, Decision) and machine is not None else ():
+        block = (
+            machine.blocks.get(move.block) if machine is not None and isinstance(move, BlockOffered) else None
+        )
+        if block is not None and block.status == "offered":
+            yield f"an offer was lost: {record.machine} {move}"
+
+
+def _end(found: Verified, offset: int, machine: Execution) -> None:
+    if machine.id in found.ends:
+        found.bad.append(f"second terminal event: {machine.id}")
+    found.ends[machine.id] = (offset, machine)
+    if machine.id in found.cancelled and _status(machine) != "CANCELLED":
+        found.bad.append(f"cancelled, yet {_status(machine)}: {machine.id}")
+
+
+def _status(machine: Execution) -> str:
+    return machine.ended.status if machine.ended is not None else "RUNNING"
+
+
+def _over_limit(machine: Execution, world: World) -> Iterator[str]:
+    plan, open_ = world.plan_of(machine.request), Counter((b.step, b.epoch) for b in machine.blocks)
+    for name, run in machine.runs.items():
+        loop = plan.steps[name].loop
+        if run.open > (loop.limit if loop is not None else 1):
+            yield f"over max_in_flight: {machine.id} {name}"
+        if run.open != open_[name, run.epoch]:
+            yield f"miscounted blocks: {machine.id} {name}"
+
+
+def _agrees(person: Orchestrator, found: Verified) -> bool:
+    owner = person.owner
+    return owner is None or state_hash(owner.state) == found.hashes.get(owner.position)
+
+
+def ended(world: World, found: Verified) -> Iterator[str]:
+    for machine in found.state.machines.values():
+        yield f"never ended: {machine.id} ({machine.request.path})"
+    if not world.blocks.drained:
+        yield "offers were never acknowledged"
+
+
+def answered(world: World, found: Verified) -> Iterator[str]:
+    """Whoever asked was told, and the same thing each time."""
+    for number, (_, machine) in found.ends.items():
+        if machine.request.reply_to is not None and {*world.outside.replies[number]} != {_status(machine)}:
+            yield f"replies {world.outside.replies[number]} to {_status(machine)}: {number}"
+
+
+def notified(world: World, found: Verified) -> Iterator[str]:
+    told: defaultdict[int, set[str]] = defaultdict(set)
+    for record in world.log:
+        if isinstance(record.event, ChildEnded) and record.event.status != "STARTED":
+            told[record.event.child].add(record.event.status)
+    for number, (_, machine) in found.ends.items():
+        if machine.request.parent is not None and told[number] != {_status(machine)}:
+            yield f"its parent was told {told[number]}, not {_status(machine)}: {number}"
+
+
+def effects(world: World, found: Verified) -> Iterator[str]:
+    for key in found.completed:
+        if len(world.outside.effects[key]) != 1:
+            yield f"applied {len(world.outside.effects[key])} times: {key}"
+
+
+def stored(world: World, found: Verified) -> Iterator[str]:
+    for number, (_, machine) in found.ends.items():
+        for step, result in machine.results.items():
+            if isinstance(result, Ref) and f"{result.uri}/0" not in world.outside.store:
+                yield f"a reference without its chunk: {number} {step}"
+
+
+def as_expected(world: World, found: Verified) -> Iterator[str]:
+    """The reference interpreter comes to the same end wherever the plan leaves nothing to chance."""
+    for number, (_, machine) in found.ends.items():
+        request, status = machine.request, _status(machine)
+        wanted = Interpreter(world.plans, request.path, (request.payload or {}).get("x", 0)).run()
+        if status == "CANCELLED" or request.deadline is not None or wanted.timed:
+            continue
+        if status != wanted.status:
+            yield f"{status}, expected {wanted.status}: {number} {machine.failure}"
+        elif wanted.certain and not _same_results(world, machine, wanted.results):
+            yield f"results differ: {number} {_difference(world, machine, wanted.results)}"
+        elif wanted.certain and machine.ctx != wanted.ctx:
+            yield f"ctx differs: {number} {machine.ctx} from {wanted.ctx}"
+
+
+def _same_results(world: World, machine: Execution, wanted: dict[str, Value]) -> bool:
+    return {name: _seen(world, result) for name, result in machine.results.items()} == {
+        name: _gathered(machine, name, result) for name, result in wanted.items()
+    }
+
+
+def _difference(world: World, machine: Execution, wanted: dict[str, Value]) -> str:
+    names = {*machine.results, *wanted}
+    seen = {n: (_seen(world, machine.results.get(n)), wanted.get(n)) for n in sorted(names)}
+    return str({n: pair for n, pair in seen.items() if pair[0] != _gathered(machine, n, pair[1])})[:300]
+
+
+def _seen(world: World, result: Value) -> Value:
+    return list(world.outside.store.get(f"{result.uri}/0", ())) if isinstance(result, Ref) else result
+
+
+def _gathered(machine: Execution, name: str, wanted: Value) -> Value:
+    return wanted["results"] if isinstance(machine.results.get(name), Ref) else wanted
+
+
+def from_checkpoint(world: World) -> Iterator[str]:
+    """I4: what a restore would load now, and the tail, come to the same as folding from zero."""
+    base, whole = Base.of(world.shelf.saved()), Partition()
+    for offset, record in enumerate(world.log):
+        evolve(whole, record.machine, record.event, offset)
+        if base.skips(offset, record.machine):
+            base.skip(record.event)
+        elif offset >= base.start:
+            evolve(base.state, record.machine, record.event, offset)
+    if state_hash(base.state) != state_hash(whole):
+        yield "checkpoint and tail differ from zero"
+
+
+def with_duplicates(world: World) -> Iterator[str]:
+    """I3: a log in which records come again folds to the same state. Fences do not: each is an event of its own."""
+    rng, whole, again = Random(len(world.log)), Partition(), Partition()
+    seen: list[Record] = []
+    for offset, record in enumerate(world.log):
+        evolve(whole, record.machine, record.event, offset)
+        evolve(again, record.machine, record.event, offset)
+        if not isinstance(record.event, PartitionTaken):
+            seen.append(record)
+        if seen and rng.random() < 0.3:
+            repeated = rng.choice(seen)
+            if evolve(again, repeated.machine, repeated.event, offset).verdict == "accepted":
+                yield f"a repeated record is accepted: at {offset} {repeated.event}"
+    if state_hash(whole) != state_hash(again):
+        yield "repeated records change the state"

@@ -1,0 +1,174 @@
+"""An orchestrator's shell, simulated: it drives the real `Owner` against the world. `step` is what happens between two awaits."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+from noetl_stream.core.events import PartitionTaken
+from noetl_stream.orchestrator.checkpointing import Rounds
+from noetl_stream.orchestrator.owner import Append, Owner, Sending
+from tests.simulation.checkpoints import Base
+from tests.simulation.post import deliver
+from tests.simulation.world import World
+
+
+class Orchestrator:
+    """A crash forgets everything but the name. `owner` is None until a fence stands and the state is restored."""
+
+    kind: type[Owner] = Owner
+
+    def __init__(self, world: World, index: int) -> None:
+        self.world, self.index, self.name = world, index, f"O{index}"
+        self.skew = 2.0 * index
+        self.crash()
+
+    def crash(self) -> None:
+        self.generation, self.assigned = -1, False
+        self._forget()
+
+    def _forget(self) -> None:
+        self.fence: int | None = None
+        self.owner: Owner | None = None
+        self.thoughts: Iterator[Append] = iter(())
+        self.acks: deque[tuple[Append, int | None]] = deque()
+        self.unsent: list[Sending] = []
+        self.rounds: Rounds | None = None
+        self.round: Coroutine[Any, Any, None] | None = None
+
+    @property
+    def now(self) -> float:
+        """Clocks of two machines differ."""
+        return self.world.now - self.skew
+
+    def learn(self) -> None:
+        """The group tells this member its assignment."""
+        group = self.world.group
+        if group.owner != self.index:
+            if self.assigned:
+                self.world.note(f"{self.name} is revoked")
+                self.crash()
+        elif self.generation != group.generation:
+            self.world.note(f"{self.name} is assigned, generation {group.generation}")
+            self.assigned, self.generation = True, group.generation
+
+    def step(self) -> None:
+        if not self.assigned:
+            return
+        if self.fence is None:
+            self.take_fence()
+        elif self.owner is None:
+            self.restore(self.fence)
+        else:
+            self._live()
+
+    def _live(self) -> None:
+        actions = (
+            [self.read] * 4 + [self.think] * 3 + [self.send] * 3 + [self.hear, self.commit, self.checkpoint]
+        )
+        self.world.rng.choice(actions + [self.checkpoint] * int(8 * self.world.faults.checkpoint))()
+
+    def take_fence(self) -> None:
+        self.fence = self.world.append(0, PartitionTaken(owner=self.name, time=self.now), self.name)
+
+    def restore(self, fence: int) -> None:
+        """Load, fold to the fence, send again what was not committed past, decide every open machine once."""
+        world, base = self.world, Base.of(self.world.shelf.saved())
+        owner = self.kind(fence=fence, state=base.state, position=base.start, plans=world.plan_of)
+        for offset in range(base.start, fence + 1):
+            record = world.log[offset]
+            if base.skips(offset, record.machine):
+                base.skip(record.event)
+                continue
+            owner.fold(
+                offset, record.machine, record.event, record.time, unsent=offset >= world.group.committed
+            )
+        owner.decide_all()
+        self._forget()
+        self.fence, self.owner, self.unsent = fence, owner, owner.fresh()
+        self.rounds = Rounds(0, owner, world.shelf)
+        world.note(f"{self.name} is restored from {base.start} to {fence}, sends {len(self.unsent)} again")
+
+    def read(self) -> None:
+        """Fold the next record, whatever it is; what was folded from its acknowledgement comes again too."""
+        owner = self._living()
+        if owner.position == len(self.world.log):
+            return
+        record = self.world.log[owner.position]
+        owner.fold(owner.position, record.machine, record.event, record.time)
+        self.unsent += owner.fresh()
+        if owner.superseded:
+            self._superseded()
+
+    def _superseded(self) -> None:
+        """A newer fence than ours: ask the group; either take the partition back or stop."""
+        confirmed = self.world.group.confirms(self.index, self.generation)
+        self.world.note(f"{self.name} is superseded, {'fences again' if confirmed else 'stops'}")
+        if confirmed:
+            self._forget()
+        else:
+            self.crash()
+
+    def think(self) -> None:
+        """One append. Facts may be folded between two of one round: the iteration is held across awaits."""
+        owner = self._living()
+        append = next(self.thoughts, None)
+        if append is None:
+            self.thoughts = owner.appends(self.now)
+            if self.world.rng.random() < 0.5:
+                self.thoughts = iter(list(self.thoughts))
+            append = next(self.thoughts, None)
+        if append is not None:
+            self._append(append)
+
+    def _append(self, append: Append) -> None:
+        offset = self.world.append(append.machine, append.event, self.name)
+        self.acks.append((append, offset))
+        if not self.world.chance("slow_ack"):
+            self.hear()
+
+    def hear(self) -> None:
+        """What became of the oldest append still unheard of."""
+        if not self.acks:
+            return
+        owner, (append, offset) = self._living(), self.acks.popleft()
+        if offset is None:
+            owner.fate_unknown(append)
+        else:
+            owner.landed(append, offset, self.world.log[offset].time)
+            self.unsent += owner.fresh()
+
+    def send(self) -> None:
+        """One message, in any order; it stays until its delivery was heard of."""
+        if not self.unsent:
+            return
+        sending = self.world.rng.choice(self.unsent)
+        if deliver(self.world, sending.message, self.name):
+            sending.done = True
+            self.unsent.remove(sending)
+
+    def commit(self) -> None:
+        group = self.world.group
+        if not group.confirms(self.index, self.generation):
+            return
+        upto = self._living().committable
+        if upto < group.committed:
+            self.world.broken.append(f"committed offset goes back: {group.committed} to {upto}")
+        group.committed = upto
+
+    def checkpoint(self) -> None:
+        """Begin a round at a moment when all is sent, or go on with it by one write."""
+        owner = self._living()
+        assert self.rounds is not None
+        if self.round is None and owner.idle and self.world.rng.random() < self.world.faults.checkpoint:
+            self.round = self.rounds.run()
+        if self.round is not None:
+            try:
+                self.round.send(None)
+            except StopIteration:
+                self.round = None
+
+    def _living(self) -> Owner:
+        assert self.owner is not None, f"{self.name} does not own the partition"
+        return self.owner

@@ -1,0 +1,253 @@
+"""Random plans: chains, choices, forks with joins, cycles, loops, errors and children, built part by part.
+
+Every part has one entry and one exit, so that parts nest; a plan without cycles also gets arcs that jump ahead. What a
+condition reads was written by the step that asks, or is an input: the outcome does not depend on who came first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+from noetl_stream.core.plan import Arc, Expression, Loop, Plan, Step
+from tests.simulation.scripts import Kind, Script
+
+CHILDREN = ("child", "grandchild")
+
+
+@dataclass(slots=True)
+class Sketch:
+    """A step before its arcs are known."""
+
+    name: str
+    script: Script | None
+    arcs: list[Arc] = field(default_factory=list)
+    loop: Loop | None = None
+    writes: Expression | None = None
+    admit: Expression | None = None
+    inclusive: bool = False
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where a part is entered and left."""
+
+    entry: str
+    exit: str
+
+
+def plans(rng: Random, path: str = "main") -> dict[str, Plan]:
+    """A random plan and those of the children it may start."""
+    found = {path: draw(rng, path, child="child")}
+    found["child"] = draw(rng, "child", child="grandchild", depth=1)
+    found["grandchild"] = draw(rng, "grandchild", child=None, depth=0)
+    return found
+
+
+def draw(rng: Random, path: str, *, child: str | None, depth: int = 2) -> Plan:
+    return Builder(rng, child).plan(path, depth)
+
+
+def of(root: str, key: str, test: Callable[[Any], bool]) -> Expression:
+    """A condition on one key of ctx or workload."""
+    return Expression(evaluate=lambda scope: test(scope[root].get(key)), reads=frozenset({(root, key)}))
+
+
+def remainder(number: int) -> Callable[[int], bool]:
+    return lambda found: found % 3 == number
+
+
+def differs(number: int) -> Callable[[int], bool]:
+    return lambda found: found != number
+
+
+def constant(value: object) -> Expression:
+    return Expression(evaluate=lambda _: value)
+
+
+class Builder:
+    """Names steps in document order, so that an arc to an earlier one goes back."""
+
+    def __init__(self, rng: Random, child: str | None) -> None:
+        self.rng, self.child = rng, child
+        self.steps: dict[str, Sketch] = {}
+        self.cyclic = False
+
+    def plan(self, path: str, depth: int) -> Plan:
+        part = self.sequence(depth, most=2)
+        last = self.step("last", Script())
+        self.link(part.exit, last.name)
+        if not self.cyclic:
+            self.jump_ahead()
+        return assemble(path, part.entry, self.steps.values())
+
+    def sequence(self, depth: int, most: int) -> Part:
+        parts = [self.part(depth) for _ in range(self.rng.randint(1, most))]
+        for before, after in pairwise(parts):
+            self.link(before.exit, after.entry)
+        return Part(parts[0].entry, parts[-1].exit)
+
+    def part(self, depth: int) -> Part:
+        if depth == 0 or self.rng.random() < 0.4:
+            return self.task()
+        kinds = (self.choice, self.fork, self.fork, self.cycle)
+        return self.rng.choice(kinds)(depth - 1)
+
+    def link(self, source: str, target: str) -> None:
+        """An unconditional arc, after whatever stands there already."""
+        self.steps[source].arcs.append(Arc(target=target))
+
+    def step(self, name: str | None, script: Script | None) -> Sketch:
+        sketch = Sketch(name or f"s{len(self.steps)}", script)
+        self.steps[sketch.name] = sketch
+        return sketch
+
+    def task(self) -> Part:
+        """One step with some tool, sometimes with a handler for its failure."""
+        sketch = self.step(None, self.script())
+        if self.rng.random() < 0.25:
+            self.repeat(sketch)
+        if self.rng.random() < 0.05:
+            sketch.admit = of("workload", "x", lambda x: x % 2 == 0)
+        if self.rng.random() < 0.15:
+            return self.handled(sketch)
+        return Part(sketch.name, sketch.name)
+
+    def script(self) -> Script:
+        rng = self.rng
+        kinds: tuple[Kind, ...] = ("plain", "plain", "plain", "long", "nap")
+        kind: Kind = rng.choice((*kinds, "child") if self.child else kinds)
+        return Script(
+            kind=kind,
+            fails=rng.choice((0, 0, 0, 1, 2)),
+            fatal=frozenset({0}) if rng.random() < 0.04 else frozenset(),
+            child=self.child or "",
+            wait=rng.random() < 0.8,
+            timeout=4.0 if kind == "child" and rng.random() < 0.1 else None,
+            writes=rng.random() < 0.5,
+            salt=rng.randrange(2),
+        )
+
+    def repeat(self, sketch: Sketch) -> None:
+        """Make a step a loop: over a list, a count, or nothing."""
+        rng, script = self.rng, sketch.script
+        assert script is not None
+        parallel = rng.random() < 0.6
+        items = rng.choice((["a", "b", "c", "d"], 5, 3, ["only"], []))
+        sketch.loop = Loop(
+            items=constant(items),
+            iterator="it",
+            limit=rng.randint(1, 3) if parallel else 1,
+            parallel=parallel,
+            on_error=rng.choice(("fail", "continue", "continue")),
+        )
+        fatal = frozenset({rng.randrange(4)}) if rng.random() < 0.2 else frozenset[int]()
+        kind: Kind = "plain" if script.kind == "child" and rng.random() < 0.7 else script.kind
+        large = kind == "plain" and rng.random() < 0.1
+        sketch.script = Script(
+            kind=kind,
+            fails=script.fails % 2,
+            fatal=fatal,
+            child=script.child,
+            writes=script.writes,
+            large=large,
+        )
+
+    def handled(self, sketch: Sketch) -> Part:
+        """A step that may fail for good, its handler, and where both go on."""
+        script = sketch.script
+        assert script is not None
+        if self.rng.random() < 0.6:
+            sketch.script = Script(
+                kind=script.kind, fails=script.fails, fatal=frozenset({0}), child=script.child
+            )
+        handler, after = self.step(None, Script()), self.step(None, None)
+        sketch.arcs = [Arc(target=handler.name, on="error"), Arc(target=after.name)]
+        self.link(handler.name, after.name)
+        return Part(sketch.name, after.name)
+
+    def choice(self, depth: int) -> Part:
+        """Exclusive, by what the step itself wrote or by an input; sometimes nothing matches."""
+        rng = self.rng
+        asks = self.step(None, Script(writes=True, salt=rng.randrange(2)))
+        arms = [self.sequence(depth, 2) for _ in range(rng.randint(2, 3))]
+        after = self.step(None, rng.choice((None, Script())))
+        root, key = rng.choice((("ctx", asks.name), ("workload", "x")))
+        for number, arm in enumerate(arms):
+            is_last = number == len(arms) - 1 and rng.random() < 0.9
+            when = None if is_last else of(root, key, remainder(number))
+            asks.arcs.append(Arc(target=arm.entry, when=when))
+            self.link(arm.exit, after.name)
+        asks.strict = rng.random() < 0.3
+        return Part(asks.name, after.name)
+
+    def fork(self, depth: int) -> Part:
+        """Inclusive: all arcs that match, and a join."""
+        rng = self.rng
+        splits = self.step(None, rng.choice((None, Script())))
+        splits.inclusive = True
+        arms = [self.sequence(depth, 2) for _ in range(rng.randint(2, 3))]
+        joins = self.step(None, rng.choice((None, Script())))
+        for number, arm in enumerate(arms):
+            when = of("workload", "x", differs(number)) if rng.random() < 0.2 else None
+            splits.arcs.append(Arc(target=arm.entry, when=when))
+            self.link(arm.exit, joins.name)
+        if rng.random() < 0.3:
+            self.link(splits.name, joins.name)
+        return Part(splits.name, joins.name)
+
+    def cycle(self, depth: int) -> Part:
+        """A body that is run again while a counter of its own is low."""
+        self.cyclic = True
+        body = self.sequence(depth, 2)
+        turns = self.step(None, self.rng.choice((None, Script())))
+        self.link(body.exit, turns.name)
+        counter, rounds = f"n_{turns.name}", self.rng.randint(2, 3)
+        turns.writes = Expression(
+            evaluate=lambda scope: {f"ctx.{counter}": (scope["ctx"].get(counter) or 0) + 1},
+            reads=frozenset({("ctx", counter)}),
+        )
+        turns.arcs.append(Arc(target=body.entry, when=of("ctx", counter, lambda n: n < rounds)))
+        return Part(body.entry, turns.name)
+
+    def jump_ahead(self) -> None:
+        """Arcs from forks to any later step: joins of several levels, reached by ways of different length."""
+        names = list(self.steps)
+        for at, name in enumerate(names[:-1]):
+            if self.steps[name].inclusive and self.rng.random() < 0.4:
+                target = self.rng.choice(names[at + 1 :])
+                if all(arc.target != target for arc in self.steps[name].arcs):
+                    self.link(name, target)
+
+
+def assemble(path: str, entry: str, sketches: Iterable[Sketch]) -> Plan:
+    found = list(sketches)
+    sources = {s.name: [o.name for o in found if any(a.target == s.name for a in o.arcs)] for s in found}
+    steps = {s.name: _step(index, s, sources[s.name]) for index, s in enumerate(found)}
+    workload = Expression(
+        evaluate=lambda scope: {"x": 0, **(scope["payload"] or {})}, reads=frozenset({("payload",)})
+    )
+    return Plan(path=path, version=1, digest="", entry=entry, steps=steps, workload=workload)
+
+
+def _step(index: int, sketch: Sketch, sources: list[str]) -> Step:
+    script, reads = sketch.script, {("workload", "x")}
+    if script is not None and len(sources) == 1:
+        script = Script(**{n: getattr(script, n) for n in Script.__slots__} | {"upstream": sources[0]})
+        reads.add((sources[0], "by"))
+    return Step(
+        name=sketch.name,
+        index=index,
+        tool=script,
+        loop=sketch.loop,
+        admit=sketch.admit,
+        writes=sketch.writes,
+        arcs=tuple(sketch.arcs),
+        inclusive=sketch.inclusive,
+        on_no_match="fail" if sketch.strict else "complete",
+        reads=frozenset(reads),
+    )
