@@ -14,8 +14,6 @@ from typing import Any, Literal
 
 import orjson
 
-from noetl_stream.cache.frames import open_table
-from noetl_stream.cache.stored import write_table
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.warm.framing import dumps, restore
@@ -116,8 +114,7 @@ class WarmPool:
             log.info("%s task printed: %s", work.operation, answer["printed"])
         if "error" in answer:
             raise _failed(**answer["error"])
-        tables = [open_table(folder / f"{number}.arrow") for number in range(answer["tables"])]
-        return restore(answer["value"], tables)
+        return restore(answer["value"], _opened(folder, answer["tables"]))
 
     async def _exchange(self, request: bytes, operation: str) -> bytes:
         child = await self._take()
@@ -148,6 +145,15 @@ class WarmPool:
         return await Child.start(self._scratch, self._limits, self._environment)
 
 
+def _opened(folder: Path, count: int) -> list[Any]:
+    """The tables a child answered with. Arrow is loaded for the first of them, not to know what tools there are."""
+    if not count:
+        return []
+    from noetl_stream.cache.frames import open_table
+
+    return [open_table(folder / f"{number}.arrow") for number in range(count)]
+
+
 async def _encode(work: Work, folder: Path) -> bytes:
     found: list[Any] = []
 
@@ -168,6 +174,8 @@ async def _file(item: Any, path: Path) -> Path:
     if hasattr(item, "path"):
         return Path(item.path())
     import pyarrow as pa
+
+    from noetl_stream.cache.stored import write_table
 
     table = pa.table(item.collect() if hasattr(item, "collect") else item)
     path.parent.mkdir(parents=True, exist_ok=True)

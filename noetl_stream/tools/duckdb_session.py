@@ -1,0 +1,90 @@
+"""One duckdb task: its connection, its statements in order, and a way to stop it from another thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from noetl_stream.core.values import Value
+from noetl_stream.errors import ToolError
+from noetl_stream.tools.sql import Parameters, Statement, sql_result
+from noetl_stream.tools.tables import table_of
+
+if TYPE_CHECKING:
+    from noetl_stream.tools.duckdb import DuckdbConfig
+
+_INTERRUPT_AGAIN = 0.01
+
+
+class Session:
+    """One task's connection, used by one thread; the event loop only interrupts it."""
+
+    def __init__(
+        self, config: DuckdbConfig, inputs: Mapping[str, Value], settings: Mapping[str, str]
+    ) -> None:
+        self._config, self._inputs, self._settings = config, inputs, settings
+        self._stop = threading.Event()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._place = ""
+
+    def run(self, text: str) -> dict[str, Any]:
+        try:
+            return self._run(text)
+        except duckdb.Error as error:
+            raise _failed(error, self._place) from error
+
+    async def stopped(self, answer: asyncio.Future[dict[str, Any]]) -> None:
+        """Return once the thread has left. An interrupt between two statements is lost, hence again and again."""
+        self._stop.set()
+        while not answer.done():
+            if self._connection is not None:
+                with suppress(duckdb.ConnectionException):  # the thread has just closed it
+                    self._connection.interrupt()
+            await asyncio.wait([answer], timeout=_INTERRUPT_AGAIN)
+        if not answer.cancelled():
+            answer.exception()
+
+    def _run(self, text: str) -> dict[str, Any]:
+        statements = duckdb.extract_statements(text)
+        if not statements:
+            raise ToolError("no sql command provided", kind="validation")
+        parameters = Parameters(self._config.params)
+        values = [parameters.of(statement.named_parameters) for statement in statements]
+        parameters.check_spent()
+        with duckdb.connect(self._config.database, config=dict(self._settings)) as connection:
+            self._connection = connection
+            self._prepare(connection)
+            return sql_result([self._execute(connection, *each) for each in zip(count(), statements, values)])
+
+    def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        # Reads of URLs would pass by the guard of the http tool.
+        connection.execute("SET disabled_filesystems = 'HTTPFileSystem'")
+        for name, value in self._inputs.items():
+            if (table := table_of(name, value)) is not None:
+                connection.register(name, table)
+
+    def _execute(
+        self, connection: duckdb.DuckDBPyConnection, number: int, statement: Any, values: Any
+    ) -> Statement:
+        self._place = f"command_{number}: "
+        if self._stop.is_set():
+            raise duckdb.InterruptException("stopped")
+        relation = connection.sql(statement, params=values)
+        kinds = statement.expected_result_type
+        if relation is None or kinds == [duckdb.ExpectedResultType.NOTHING]:
+            return Statement(affected=0)
+        table = relation.to_arrow_table()
+        if duckdb.ExpectedResultType.CHANGED_ROWS in kinds and table.column_names == ["Count"]:
+            return Statement(affected=table["Count"][0].as_py() if len(table) else 0)
+        return Statement(table=table)
+
+
+def _failed(error: duckdb.Error, place: str) -> ToolError:
+    transient = isinstance(error, duckdb.TransactionException)
+    return ToolError(f"{place}{error}".strip(), kind="sql", code=type(error).__name__, retryable=transient)
