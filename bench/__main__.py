@@ -1,0 +1,90 @@
+"""`make bench`: one step, a chain of 100, a fan-out of 1,000, beside the floor. `--json` for machines."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+from bench.floor import floor
+from noetl_stream.cli.running import Job, everything, run_to_end
+from noetl_stream.errors import NoetlError
+from noetl_stream.settings import Settings
+from noetl_stream.wiring import Platform
+
+CHAIN, FAN, SINGLES, ROUNDS = 100, 1_000, 100, 5
+
+
+def chain(length: int) -> str:
+    """`length` noop steps, one after the other."""
+    steps = [
+        {"step": f"s{i}", "tool": {"kind": "noop"}, **({"next": f"s{i + 1}"} if i + 1 < length else {})}
+        for i in range(length)
+    ]
+    return playbook(f"chain{length}", steps)
+
+
+def fan(width: int) -> str:
+    """One parallel loop of `width` noop iterations."""
+    loop = {"in": f"{{{{ {width} }}}}", "iterator": "i", "spec": {"mode": "parallel", "max_in_flight": 64}}
+    return playbook(f"fan{width}", [{"step": "start", "loop": loop, "tool": {"kind": "noop"}}])
+
+
+def playbook(name: str, steps: list[dict[str, object]]) -> str:
+    document = {
+        "apiVersion": "noetl.io/v2",
+        "kind": "Playbook",
+        "metadata": {"name": name, "path": f"bench/{name}"},
+        "workflow": steps,
+    }
+    return json.dumps(document)
+
+
+async def timed(platform: Platform, path: str) -> float:
+    """Seconds from producing the request to reading the accepted end."""
+    job = Job(path=path, payload={}, key=uuid.uuid4().hex)
+    began = time.perf_counter()
+    _, story = await run_to_end(platform, job, start=0, timeout=120, watch=lambda _: None)
+    took = time.perf_counter() - began
+    if story.status != "COMPLETED":
+        raise NoetlError(f"{path} ended {story.status}; its time would mean nothing")
+    return took
+
+
+async def measure(settings: Settings) -> dict[str, float]:
+    async with everything(settings) as platform:
+        for text, name in ((chain(1), "chain1"), (chain(CHAIN), f"chain{CHAIN}"), (fan(FAN), f"fan{FAN}")):
+            await platform.catalog.register(f"bench/{name}", text)
+        await timed(platform, "bench/chain1")
+        found = await floor(platform.settings.bootstrap)
+        singles = [await timed(platform, "bench/chain1") for _ in range(SINGLES)]
+        chains = [await timed(platform, f"bench/chain{CHAIN}") for _ in range(ROUNDS)]
+        fans = [await timed(platform, f"bench/fan{FAN}") for _ in range(ROUNDS)]
+    return found | {
+        "one step, ms": round(statistics.median(singles) * 1000, 2),
+        f"chain of {CHAIN}, steps/s": round(CHAIN / statistics.median(chains)),
+        f"fan-out of {FAN:,}, blocks/s": round(FAN / statistics.median(fans)),
+    }
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    ask.add_argument("--bootstrap", default="", help="a cluster, HOST:PORT; default: the embedded broker")
+    ask.add_argument("--json", action="store_true")
+    chosen = ask.parse_args()
+    with tempfile.TemporaryDirectory() as data:
+        found = asyncio.run(measure(Settings(data=Path(data), bootstrap=chosen.bootstrap)))
+    if chosen.json:
+        print(json.dumps(found, indent=2))
+        return
+    for name, figure in found.items():
+        print(f"{name:34} {figure:>12,}")
+
+
+if __name__ == "__main__":
+    main()
