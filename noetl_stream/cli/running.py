@@ -1,4 +1,4 @@
-"""Running one playbook to its end: a broker if none is named, all roles in this process, a request, its story."""
+"""Running playbooks to their end: an installation with all its roles in this process, a request, its story."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from noetl_stream.agents.roles import running
-from noetl_stream.broker.launch import start_broker
+from noetl_stream.cli.embedded import embedded
 from noetl_stream.core.report import Story
 from noetl_stream.core.values import Value
 from noetl_stream.errors import InfrastructureError
@@ -18,6 +19,7 @@ from noetl_stream.replay.telling import Told, tell
 from noetl_stream.settings import Settings
 from noetl_stream.wiring import Platform, open_platform
 from noetl_stream.worker.hydrate import hydrate
+from noetl_stream.worker.keep import as_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,21 @@ class Job:
     path: str
     payload: Mapping[str, Value]
     key: str
+    version: int | None = None
+
+    @property
+    def execution(self) -> int:
+        """The id of the execution that this starts, or has started."""
+        return execution_id(keyed_request("default", self.path, self.key))
+
+    def request(self) -> bytes:
+        """The record for the request topic."""
+        asked: dict[str, Value] = {
+            "playbook": self.path,
+            "payload": dict(self.payload),
+            "idempotency_key": self.key,
+        }
+        return json.dumps(asked | ({"version": self.version} if self.version else {})).encode()
 
 
 @asynccontextmanager
@@ -35,27 +52,29 @@ async def broker_for(settings: Settings) -> AsyncIterator[Settings]:
     if settings.bootstrap:
         yield settings
         return
-    broker = await asyncio.to_thread(start_broker, settings.data / "broker")
-    try:
-        yield settings.model_copy(update={"bootstrap": broker.bootstrap})
-    finally:
-        await asyncio.to_thread(broker.stop)
+    async with embedded(settings.data) as starting:
+        yield settings.model_copy(update={"bootstrap": (await starting).bootstrap})
 
 
 @asynccontextmanager
 async def everything(settings: Settings) -> AsyncIterator[Platform]:
-    """An installation with all its roles in this process."""
-    async with broker_for(settings) as reached, open_platform(reached) as platform:
-        roles = ["intake", "orchestrator", *(f"worker:{pool}" for pool in reached.pools)]
-        async with running(platform, roles):
-            yield platform
+    """An installation with all its roles in this process, and a broker if none is named."""
+    async with broker_for(settings) as reached, installation(reached) as platform:
+        yield platform
+
+
+@asynccontextmanager
+async def installation(settings: Settings) -> AsyncIterator[Platform]:
+    """All roles in this process, against `settings.bootstrap`."""
+    roles = ["intake", "orchestrator", *(f"worker:{pool}" for pool in settings.pools)]
+    async with open_platform(settings) as platform, running(platform, roles):
+        yield platform
 
 
 async def submit(platform: Platform, job: Job) -> int:
     """Produce a request as any service would; the id of the execution it starts (or has started)."""
-    request = {"playbook": job.path, "payload": dict(job.payload), "idempotency_key": job.key}
-    await platform.log.append(platform.topics.requests.name, json.dumps(request).encode(), key=job.key.encode())
-    return execution_id(keyed_request("default", job.path, job.key))
+    await platform.log.append(platform.topics.requests.name, job.request(), key=job.key.encode())
+    return job.execution
 
 
 async def run_to_end(
@@ -63,10 +82,18 @@ async def run_to_end(
 ) -> tuple[int, Story]:
     """Submit and follow the log until the execution has ended. Raises InfrastructureError after `timeout` seconds."""
     execution = await submit(platform, job)
+    telling = tell(platform.reader, platform.topics, execution, start=start)
+    return execution, await follow(telling, execution, timeout=timeout, watch=watch)
+
+
+async def follow(
+    telling: AsyncIterator[Told], execution: int, *, timeout: float | None, watch: Callable[[Told], None]
+) -> Story:
+    """The story of an execution, once it has ended. Raises InfrastructureError after `timeout` seconds."""
     story = Story()
     try:
         async with asyncio.timeout(timeout):
-            async for told in tell(platform.reader, platform.topics, execution, start=start):
+            async for told in telling:
                 story.tell(told.event, told.folded, told.at)
                 watch(told)
                 if story.end is not None:
@@ -76,27 +103,28 @@ async def run_to_end(
             f"execution {execution} has not ended within {timeout:g} s; it goes on where its log is kept: "
             f"see `noetl-stream status {execution}`"
         ) from None
-    return execution, story
+    return story
 
 
 async def report_of(platform: Platform, story: Story) -> dict[str, Value]:
-    """The documented report, references resolved; tables as lists of rows."""
+    """The documented report, references resolved; tables as lists of rows. Times are seconds since the epoch."""
     results = {} if story.machine is None else story.machine.results
-    return story.as_json({name: await resolved(platform, value) for name, value in results.items()})
+    resolve = {name: await resolved(platform, value) for name, value in results.items()}
+    report = story.as_json(resolve)
+    return report | {"ctx": await resolved(platform, report["ctx"])}
 
 
 async def resolved(platform: Platform, value: Value) -> Value:
     """A value with every reference in it fetched, as plain JSON."""
-    return _plain(await hydrate(platform.cache, value))
+    return rows_in(await hydrate(platform.cache, value))
 
 
-def _plain(value: Value) -> Value:
-    from noetl_stream.worker.keep import as_rows
-
+def rows_in(value: Any) -> Value:
+    """A hydrated value with its tables as lists of rows."""
     match value:
         case dict():
-            return {key: _plain(each) for key, each in value.items()}
+            return {key: rows_in(each) for key, each in value.items()}
         case list():
-            return [_plain(each) for each in value]
+            return [rows_in(each) for each in value]
         case _:
             return as_rows(value)

@@ -1,0 +1,92 @@
+"""Playbooks as files: found, read and checked before anything is started."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from noetl_stream.core.plan import Plan
+from noetl_stream.dsl.compiler import compile_playbook
+from noetl_stream.errors import InvalidPlaybook, InvalidRequest, Problem
+from noetl_stream.tools.builtin import kinds
+
+_OURS = re.compile(r"^apiVersion:\s*['\"]?noetl\.io/", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A playbook that compiles; `warnings` are for its author."""
+
+    file: Path
+    text: str
+    plan: Plan
+    warnings: tuple[Problem, ...]
+
+
+def checked(file: Path) -> Document:
+    """Read and compile one file. Raises InvalidPlaybook with every problem, InvalidRequest if it cannot be read."""
+    text = text_of(file)
+    compiled = compile_playbook(text, file=str(file), kinds=kinds())
+    return Document(file=file, text=text, plan=compiled.plan, warnings=compiled.warnings)
+
+
+def checked_all(files: Iterable[Path]) -> tuple[Document, ...]:
+    """As `checked`, for all of them: the problems of every file in one error."""
+    documents: list[Document] = []
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            documents.append(checked(file))
+        except InvalidPlaybook as error:
+            problems += error.problems
+    if problems:
+        raise InvalidPlaybook(tuple(problems))
+    _check_paths(documents)
+    return tuple(documents)
+
+
+def files_of(places: Iterable[Path]) -> tuple[Path, ...]:
+    """The playbooks named, and those under named folders, once each. Raises InvalidRequest where there is nothing."""
+    found = dict.fromkeys(file for place in places for file in _files(place))
+    return tuple(found)
+
+
+def text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{file} cannot be read ({error}); name a playbook's YAML file") from error
+
+
+def warn(documents: Iterable[Document]) -> None:
+    """Show the warnings, one to a line."""
+    for document in documents:
+        for problem in document.warnings:
+            typer.echo(str(problem), err=True)
+
+
+def _files(place: Path) -> Iterator[Path]:
+    if not place.exists():
+        raise InvalidRequest(f"there is no file or folder {place}; check its path")
+    if not place.is_dir():
+        yield place
+        return
+    candidates = sorted(file for suffix in ("*.yaml", "*.yml") for file in place.rglob(suffix))
+    found = [file for file in candidates if _OURS.search(text_of(file))]
+    if not found:
+        raise InvalidRequest(f"there is no playbook under {place}; playbooks say `apiVersion: noetl.io/v2`")
+    yield from found
+
+
+def _check_paths(documents: Iterable[Document]) -> None:
+    seen: dict[str, Document] = {}
+    for document in documents:
+        other = seen.setdefault(document.plan.path, document)
+        if other.text != document.text:
+            raise InvalidRequest(
+                f"{other.file} and {document.file} both have the path '{document.plan.path}'; give one another path"
+            )

@@ -1,0 +1,213 @@
+"""`run`: one playbook to its end, with everything it needs in this process and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from noetl_stream.cli.ending import Exit, carry_out
+from noetl_stream.cli.inputs import inputs
+from noetl_stream.cli.options import (
+    Bootstrap,
+    Data,
+    Debug,
+    Json,
+    Payload,
+    Sets,
+    Timeout,
+    names_data,
+    settings_of,
+)
+from noetl_stream.cli.timings import Timings
+from noetl_stream.core.values import Value
+
+if TYPE_CHECKING:
+    from noetl_stream.cli.playbooks import Document
+    from noetl_stream.core.report import Story
+    from noetl_stream.settings import Settings
+    from noetl_stream.wiring import Platform
+
+OneFile = Annotated[Path, typer.Argument(metavar="FILE", help="The playbook to run.")]
+Catalog = Annotated[
+    list[Path] | None,
+    typer.Option("--catalog", metavar="DIR", help="Register every playbook under DIR; may be repeated."),
+]
+Report = Annotated[
+    Path | None, typer.Option("--report", metavar="OUT.json", help="Write the report there (docs/report.md).")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+ShowTimings = Annotated[bool, typer.Option("--timings", help="Say on stderr where the time went.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a run was asked for, checked."""
+
+    playbook: Document
+    others: tuple[Document, ...]
+    payload: Mapping[str, Value]
+    settings: Settings
+    durable: bool
+    timeout: float | None
+    as_json: bool
+    report: Path | None
+    quiet: bool
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(run)
+
+
+def run(
+    ctx: typer.Context,
+    file: OneFile,
+    sets: Sets = None,
+    payload: Payload = None,
+    catalog: Catalog = None,
+    data: Data = None,
+    bootstrap: Bootstrap = None,
+    timeout: Timeout = None,
+    report: Report = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    timings: ShowTimings = False,
+    debug: Debug = False,
+) -> None:
+    """Run one playbook to its end, on an embedded broker unless a cluster is named.
+
+    Without `--data` the broker's log lives in a temporary folder and is gone at the end.
+
+    Examples: `noetl-stream run hello.yaml --set who=you` · `noetl-stream run demo/flights.yaml --catalog demo --report out.json`
+    """
+    clock = Timings()
+    given = inputs(payload, sets or ())
+    settings = settings_of(ctx, bootstrap=bootstrap, data=data)
+    playbook, others = _documents(file, catalog or [])
+    clock.mark("check")
+    asked = Request(
+        playbook=playbook,
+        others=others,
+        payload=given,
+        settings=settings,
+        durable=bool(settings.bootstrap) or names_data(ctx, data),
+        timeout=timeout,
+        as_json=as_json,
+        report=report,
+        quiet=quiet,
+    )
+    code = carry_out(_run(asked, clock))
+    if timings:
+        typer.echo(clock.line(), err=True)
+    raise typer.Exit(code)
+
+
+def _documents(file: Path, catalog: list[Path]) -> tuple[Document, tuple[Document, ...]]:
+    from noetl_stream.cli.playbooks import checked_all, files_of, warn
+
+    documents = checked_all(files_of([file, *catalog]))
+    warn(documents)
+    return documents[0], documents[1:]
+
+
+async def _run(asked: Request, clock: Timings) -> int:
+    async with _place(asked) as settings:
+        starting = _broker(settings, durable=asked.durable)
+        async with starting as broker:
+            # These imports cost as much as the broker's start, which goes on meanwhile.
+            from noetl_stream.cli.running import installation, report_of, run_to_end
+
+            clock.mark("imports")
+            reached = settings.model_copy(update={"bootstrap": await broker})
+            clock.mark("broker")
+            async with installation(reached) as platform:
+                clock.mark("roles")
+                story = await _carried_out(platform, asked)
+                clock.mark("run")
+                code = await _end(platform, story, asked)
+                clock.mark("result")
+        clock.mark("down")
+    return code
+
+
+@asynccontextmanager
+async def _place(asked: Request) -> AsyncIterator[Settings]:
+    """The settings, with pools for all that the playbooks name, and a folder that is kept only if asked for."""
+    plans = [document.plan for document in (asked.playbook, *asked.others)]
+    named = sorted({step.pool for plan in plans for step in plan.steps.values()})
+    pools = tuple(dict.fromkeys([*asked.settings.pools, *named]))
+    if asked.durable:
+        yield asked.settings.model_copy(update={"pools": pools})
+        return
+    with tempfile.TemporaryDirectory(prefix="noetl-", ignore_cleanup_errors=True) as place:
+        yield asked.settings.model_copy(update={"pools": pools, "data": Path(place)})
+
+
+@asynccontextmanager
+async def _broker(settings: Settings, *, durable: bool) -> AsyncIterator[asyncio.Future[str]]:
+    """Where the broker will answer. What a temporary broker keeps need not survive a power cut."""
+    from noetl_stream.cli.embedded import embedded
+
+    where: asyncio.Future[str]
+    if settings.bootstrap:
+        where = asyncio.get_running_loop().create_future()
+        where.set_result(settings.bootstrap)
+        yield where
+        return
+    async with embedded(settings.data, fsync="commit" if durable else "none") as starting:
+        yield asyncio.ensure_future(_address(starting))
+
+
+async def _address(starting: asyncio.Future[Any]) -> str:
+    return str((await starting).bootstrap)
+
+
+async def _carried_out(platform: Platform, asked: Request) -> Story:
+    from noetl_stream.cli.progress import progress
+    from noetl_stream.cli.running import Job, run_to_end
+
+    _show_prints(quiet=asked.quiet)
+    for document in (*asked.others, asked.playbook):
+        await platform.catalog.register(document.plan.path, document.text)
+    job = Job(path=asked.playbook.plan.path, payload=asked.payload, key=uuid.uuid4().hex)
+    with progress(quiet=asked.quiet) as shown:
+        _, story = await run_to_end(platform, job, start=0, timeout=asked.timeout, watch=shown.tell)
+    return story
+
+
+async def _end(platform: Platform, story: Story, asked: Request) -> int:
+    from noetl_stream.cli.documented import as_json, documented
+    from noetl_stream.cli.running import report_of
+    from noetl_stream.worker.hydrate import hydrate
+
+    needs_all = asked.as_json or asked.report is not None
+    report = documented(await report_of(platform, story) if needs_all else story.as_json({}))
+    if asked.report is not None:
+        asked.report.parent.mkdir(parents=True, exist_ok=True)
+        asked.report.write_text(as_json(report) + "\n")
+    if asked.as_json:
+        typer.echo(as_json(report))
+    else:
+        from rich.console import Console
+
+        from noetl_stream.cli.shown import show_report
+
+        result = None if story.end is None else await hydrate(platform.cache, story.end.result)
+        show_report(Console(), report, result)
+    return Exit.COMPLETED if story.status == "COMPLETED" else Exit.FAILED
+
+
+def _show_prints(*, quiet: bool) -> None:
+    """What the playbook's own code printed is part of the progress."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if not quiet:
+        logging.getLogger("noetl_stream.tools.warm.pool").setLevel(logging.INFO)
