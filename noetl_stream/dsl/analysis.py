@@ -58,6 +58,9 @@ class Reads:
             self.visit(key, local)
         if not isinstance(base, nodes.Name):
             self.visit(base, local)
+        elif base.name == "self":
+            # Jinja compiles this name to the template itself.
+            self.refused.append("`self` names nothing here; for a workload key write `workload.self`")
         elif base.ctx == "load" and base.name not in local and base.name not in BUILTINS:
             self.paths.add(constant_path(base.name, keys))
 

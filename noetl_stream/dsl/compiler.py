@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +15,7 @@ from noetl_stream.dsl.kinds import EXTRAS
 from noetl_stream.dsl.normalise import normalise
 from noetl_stream.dsl.parts import parts_of_steps
 from noetl_stream.dsl.report import Report, Site, suggest
-from noetl_stream.dsl.source import Node, load
+from noetl_stream.dsl.source import Node, load, walk
 from noetl_stream.dsl.steps import compile_step
 from noetl_stream.dsl.workload import compile_workload
 from noetl_stream.dsl.world import World, step_name, world_of
@@ -58,7 +59,9 @@ def compile_playbook(
     workload = compile_workload(document.get("workload"), report)
     steps = _with_parts(_steps(world), world)
     entry = _entry(world, steps)
+    _check_final(world, steps)
     _warn_unreached(entry, steps, world)
+    _warn_unused(document, report)
     deadline = _deadline(document, report)
     report.raise_errors()
     plan = Plan(
@@ -119,6 +122,25 @@ def _entry(world: World, steps: Mapping[str, Step]) -> str:
         hint = suggest(str(named.value), steps)
         world.report.error(f"`entry_step` is '{named.value}', which is no step", named.place, hint)
     return str(named.value)
+
+
+def _check_final(world: World, steps: Mapping[str, Step]) -> None:
+    named = world.spec.get("final_step") if world.spec else None
+    if named is not None and named.text not in steps:
+        hint = suggest(str(named.value), steps)
+        world.report.error(f"`final_step` is '{named.value}', which is no step", named.place, hint)
+
+
+def _warn_unused(document: Node, report: Report) -> None:
+    """Credentials whose names stand nowhere else in the document."""
+    keychain = document.get("keychain")
+    rest = walk(document.without("keychain"))
+    texts = [text for node in rest for text in (node.text or "", *node.mapping)]
+    for each in keychain.items if keychain else ():
+        name = each.get("name")
+        word = re.compile(rf"(?<![\w-]){re.escape(str(name.value))}(?![\w-])") if name else None
+        if name and word and not any(word.search(text) for text in texts):
+            report.warn(f"credential '{name.value}' is never used", name.place, "remove it")
 
 
 def _warn_unreached(entry: str, steps: Mapping[str, Step], world: World) -> None:

@@ -175,8 +175,13 @@ def _unparsed(error: BadTemplate, text: str, node: Node, site: Site, strict: boo
 
 
 def _check_names(compiled: Template, node: Node, site: Site, condition: bool) -> None:
+    roots = {path[0] for path in compiled.reads}
+    for root in sorted(roots & site.hidden):
+        site.report.error(
+            f"{_subject(site)}: '{root}' is known inside a block only", node.place, "read it in the tool"
+        )
     found = site.report.error if condition else site.report.warn
-    for root in sorted({path[0] for path in compiled.reads} - site.known):
+    for root in sorted(roots - site.known):
         found(f"{_subject(site)}: unknown name '{root}'", node.place, suggest(root, site.known))
 
 
@@ -209,7 +214,7 @@ def reason_of(error: Exception) -> str:
 
 def shortened(text: str, length: int = 120) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
 def _subject(site: Site) -> str:

@@ -220,6 +220,6 @@ def _of_sequence(value: Any, key: Any) -> Any:
         return value[key if key >= 0 else size + key] if -size <= key < size else _MISSING
     if isinstance(key, slice):
         if is_frame(value):
-            return [value[index] for index in range(*key.indices(len(value)))]
+            return [dict(value[index]) for index in range(*key.indices(len(value)))]
         return value[key]
     return _MISSING

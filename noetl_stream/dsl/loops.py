@@ -33,7 +33,7 @@ class Repetition:
 
 def compile_loop(step: str, node: Node, layers: Node | None, world: World) -> Repetition:
     """A `loop` block. A cursor, `while` or `frames` is checked, and fails when reached."""
-    site = world.site(step).at("loop")
+    site = world.deciding(step).at("loop")
     iterator = node.get("iterator")
     name = iterator.text if iterator and iterator.text else "item"
     spec = node.get("spec")
@@ -59,7 +59,7 @@ def compile_loop(step: str, node: Node, layers: Node | None, world: World) -> Re
 
 def compile_iterator(step: str, node: Node, world: World) -> Repetition:
     """A tool's own `iterator`: a sequential loop whose item has two names."""
-    site = world.site(step).at("iterator")
+    site = world.deciding(step).at("iterator")
     item = node.get("item")
     name = item.text if item and item.text else "item"
     items = node.mapping.get("items", Node(None, node.place))

@@ -8,7 +8,7 @@ from typing import cast
 
 from noetl_stream.core.plan import Expression, Path
 from noetl_stream.dsl.configs import CODE, canonical, check_config, compile_config, config_of
-from noetl_stream.dsl.expressions import compile_number, compile_value, constant
+from noetl_stream.dsl.expressions import compile_number, compile_value
 from noetl_stream.dsl.kinds import EXTRAS, missing_reason
 from noetl_stream.dsl.normalise import COMMON
 from noetl_stream.dsl.policy import compile_retry, compile_rule_list, compile_rules
@@ -180,10 +180,13 @@ def _returns(node: Node) -> tuple[str, ...]:
     return tuple(str(each.value) for each in returns.items) or tuple(returns.mapping)
 
 
-def block_reads(pipeline: Pipeline, tool: Node) -> frozenset[Path]:
-    """The paths a step's block must be sent: what its expressions read, but for what the block itself makes."""
-    own = LOCAL | {*pipeline.labels} - {pipeline.step} | {*written_names(tool, None)}
-    own |= {name for name in (pipeline.iterator, pipeline.alias) if name}
+def block_reads(pipeline: Pipeline, tool: Node, world: World) -> frozenset[Path]:
+    """The paths a step's block must be sent: what its expressions read, but for what the block itself makes.
+
+    A name that may also come from outside is sent: until its task has run it means that.
+    """
+    made = {*pipeline.labels, *written_names(tool, None)} - world.names
+    own = LOCAL | made | {name for name in (pipeline.iterator, pipeline.alias) if name}
     found = _from_outside(_before(pipeline), own)
     found |= _from_outside(_after(pipeline), own | _OUTCOME | {pipeline.step})
     for task in tool.items or [tool]:
@@ -208,11 +211,3 @@ def _after(pipeline: Pipeline) -> Iterable[Expression | None]:
         yield task.writes
         for rule in task.rules:
             yield from (rule.when, rule.attempts, rule.delay, rule.writes)
-
-
-def unsupported(setting: Setting, fault: Fault) -> Pipeline:
-    """A pipeline that only fails, for a step this version cannot run."""
-    task = Task(
-        name=setting.step, kind="noop", config=constant({}), place=str(setting.node.place), fault=fault
-    )
-    return Pipeline(step=setting.step, tasks=(task,), single=True, place=task.place, labels={setting.step: 0})

@@ -52,11 +52,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Where an expression stands and which names it may use. `subject` reads like "step 'load'"."""
+    """Where an expression stands and which names it may use. `subject` reads like "step 'load'".
+
+    `hidden` are names that exist, but only inside a block.
+    """
 
     report: Report
     subject: str
     known: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
     key: str = ""
 
     def at(self, key: str) -> Site:

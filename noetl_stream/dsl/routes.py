@@ -9,6 +9,7 @@ from noetl_stream.core.plan import Arc
 from noetl_stream.dsl.expressions import compile_condition, compile_value
 from noetl_stream.dsl.report import Site, suggest
 from noetl_stream.dsl.source import Node
+from noetl_stream.dsl.templates import truth
 from noetl_stream.dsl.world import World
 from noetl_stream.dsl.writes import compile_writes
 
@@ -26,7 +27,7 @@ class Routes:
 
 def compile_routes(step: str, node: Node, world: World) -> Routes:
     """All arcs of a step; a target that is no step is an error."""
-    site = world.site(step)
+    site = world.deciding(step)
     route = node.get("next")
     written = _arc_nodes(route) if route else []
     arcs = [
@@ -45,8 +46,14 @@ def compile_routes(step: str, node: Node, world: World) -> Routes:
     return Routes(
         arcs=tuple(arcs),
         inclusive=inclusive,
-        on_no_match=cast(NoMatch, word) if word in ("quiet", "fail") else "complete",
+        on_no_match=cast(NoMatch, word) if word in ("complete", "quiet", "fail") else _otherwise(world),
     )
+
+
+def _otherwise(world: World) -> NoMatch:
+    """What no match means where a step does not say."""
+    strict = world.spec.get("no_next_is_error") if world.spec else None
+    return "fail" if strict and truth(strict.value) else "complete"
 
 
 def _arc_nodes(route: Node) -> list[Node]:

@@ -41,8 +41,6 @@ class Evaluation(Context):
         self._left = LIMITS.operations
 
     def resolve_or_missing(self, key: str) -> Any:
-        if key in self.vars:
-            return self.vars[key]
         try:
             return self._scope[key]
         except KeyError:

@@ -18,7 +18,7 @@ from ruamel.yaml.nodes import Node as YamlNode
 from noetl_stream.errors import InvalidPlaybook, Problem
 
 MAX_BYTES = 16 * 1024 * 1024
-MAX_NODES = 500_000
+MAX_NODES = 100_000
 MAX_DEPTH = 100
 
 Scalar: TypeAlias = str | int | float | bool | None

@@ -17,7 +17,7 @@ from noetl_stream.dsl.shapes import Keys
 from noetl_stream.dsl.source import Node
 from noetl_stream.dsl.tasks import Pipeline
 from noetl_stream.dsl.templates import has_template, truth
-from noetl_stream.dsl.workbook import expanded, merged_nodes
+from noetl_stream.dsl.workbook import Calls, expanded, merged_nodes
 from noetl_stream.dsl.world import World
 from noetl_stream.dsl.writes import compile_writes
 
@@ -26,11 +26,12 @@ POOL = "default"
 
 def compile_step(name: str, index: int, node: Node, world: World) -> Step:
     """Check and compile a step; problems go to the report."""
-    site = world.site(name)
+    site = world.deciding(name)
     _check_shape(name, node, world)
     layers = merged_nodes(world.spec, node.get("spec"))
     written = node.get("tool")
-    tool = expanded(written, world.book, site.subject, world.report) if written else None
+    given = frozenset(node.mapping["input"].mapping) if "input" in node.mapping else frozenset()
+    tool = expanded(written, Calls(book=world.book, given=given, site=site)) if written else None
     repeat = _repetition(name, node, tool, layers, world)
     pipeline = _pipeline(name, node, tool, merged_nodes(layers, repeat.spec), repeat, world)
     if pipeline is None and not node.get("next") and "tool" not in node.mapping:
@@ -56,7 +57,7 @@ def compile_step(name: str, index: int, node: Node, world: World) -> Step:
         join=_join(layers),
         pool=_pool(tool, layers, site),
         priority=str(priority.value) if priority else None,
-        reads=block_reads(pipeline, tool) if pipeline and tool else frozenset(),
+        reads=block_reads(pipeline, tool, world) if pipeline and tool else frozenset(),
     )
 
 
@@ -72,6 +73,10 @@ def _check_shape(name: str, node: Node, world: World) -> None:
 def _repetition(name: str, node: Node, tool: Node | None, layers: Node | None, world: World) -> Repetition:
     loop = node.get("loop")
     if loop is not None:
+        if tool is None:
+            world.report.error(
+                f"step '{name}' has a loop but no tool to repeat", loop.place, "give it a `tool`"
+            )
         return compile_loop(name, loop, layers, world)
     iterator = tool.get("iterator") if tool else None
     return compile_iterator(name, iterator, world) if iterator else Repetition()

@@ -70,7 +70,7 @@ def template(text: str) -> Template:
     assign = nodes.Assign(nodes.Name(VALUE, "store"), root, lineno=1)
     compiled = _rooted(nodes.Template([assign], lineno=1))
     return Template(
-        evaluate=_value_of(compiled),
+        evaluate=_value_of(compiled, looked_up=isinstance(root, nodes.Name | nodes.Getattr | nodes.Getitem)),
         reads=frozenset(reads.paths),
         passes=passes_of(root),
         sole=True,
@@ -147,11 +147,13 @@ def _text_of(root: Root) -> Callable[[Scope], Value]:
     return evaluate
 
 
-def _value_of(root: Root) -> Callable[[Scope], Value]:
+def _value_of(root: Root, *, looked_up: bool) -> Callable[[Scope], Value]:
     def evaluate(scope: Scope) -> Value:
         run = Evaluation(sandbox(), scope)
         for _ in root(run):
             pass
-        return native(run.vars[VALUE])
+        value = run.vars[VALUE]
+        # A value that was merely looked up is JSON already, however large.
+        return value if looked_up and type(value) in (dict, list) else native(value)
 
     return evaluate

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from noetl_stream.dsl.report import Report, suggest
+from noetl_stream.dsl.report import Site, suggest
 from noetl_stream.dsl.source import Node
 
 
@@ -28,42 +29,60 @@ def entries_of(document: Node) -> Mapping[str, Node]:
     return {name.text: entry for name, entry in named if name is not None and name.text}
 
 
-def expanded(tool: Node, book: Mapping[str, Node], subject: str, report: Report) -> Node:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calls:
+    """What the calls of one step are resolved against: the book, and the inputs that the step itself gives."""
+
+    book: Mapping[str, Node]
+    given: frozenset[str]
+    site: Site
+
+
+def expanded(tool: Node, calls: Calls) -> Node:
     """A tool without any `kind: workbook` in it."""
     if tool.is_list:
-        tasks = [task for each in tool.items for task in _expanded(each, book, (), subject, report)]
-        return Node(tasks, tool.place)
-    tasks = _expanded(tool, book, (), subject, report)
+        return Node([task for each in tool.items for task in _expanded(each, calls, ())], tool.place)
+    tasks = _expanded(tool, calls, ())
     return tasks[0] if len(tasks) == 1 else Node(tasks, tool.place)
 
 
-def _expanded(
-    call: Node, book: Mapping[str, Node], open_: tuple[str, ...], subject: str, report: Report
-) -> list[Node]:
+def _expanded(call: Node, calls: Calls, outer: tuple[str, ...]) -> list[Node]:
     kind = call.get("kind")
     if kind is None or kind.text != "workbook":
         return [call]
-    called = call.get("workbook") or call.get("name")
-    name = str(called.value) if called else ""
-    place = called.place if called else call.place
-    if name not in book:
-        report.error(f"{subject} calls workbook '{name}', which does not exist", place, suggest(name, book))
+    entry = _entry(call, calls, outer)
+    if entry is None:
         return []
-    if name in open_:
-        report.error(f"{subject}: workbook '{name}' calls itself through {' → '.join(open_)}", place)
-        return []
-    entry = book[name]
-    _check_expected(entry, call, subject, report)
+    name = str(entry.mapping["name"].value)
+    _check_expected(entry, call, calls)
     tool = entry.get("tool")
     inner = [
         task
         for each in ((tool.items or [tool]) if tool else [])
-        for task in _expanded(each, book, (*open_, name), subject, report)
+        for task in _expanded(each, calls, (*outer, name))
     ]
-    return [_called(task, call, entry, alone=len(inner) == 1) for task in inner]
+    return [_called(task, call, entry, calls, alone=len(inner) == 1) for task in inner]
 
 
-def _called(task: Node, call: Node, entry: Node, *, alone: bool) -> Node:
+def _entry(call: Node, calls: Calls, outer: tuple[str, ...]) -> Node | None:
+    """The entry a call names; None, and an error, if there is none or it is being expanded already."""
+    called = call.get("workbook") or call.get("name")
+    name = str(called.value) if called else ""
+    place, site = called.place if called else call.place, calls.site
+    if name not in calls.book:
+        hint = suggest(name, calls.book)
+        site.report.error(f"{site.subject} calls workbook '{name}', which does not exist", place, hint)
+        return None
+    if name in outer:
+        way = " → ".join((*outer, name))
+        site.report.error(
+            f"{site.subject}: workbook '{name}' calls itself ({way})", place, "break the circle"
+        )
+        return None
+    return calls.book[name]
+
+
+def _called(task: Node, call: Node, entry: Node, calls: Calls, *, alone: bool) -> Node:
     """The entry's task as it stands at the call: its input under the call's, and the call's own keys over it."""
     own = call.without("kind", "workbook", *(() if "workbook" in call.mapping else ("name",)))
     if not alone:
@@ -71,19 +90,30 @@ def _called(task: Node, call: Node, entry: Node, *, alone: bool) -> Node:
     contract = entry.get("assert")
     if contract is not None and alone:
         task = task.with_entries({"assert": contract, **task.mapping})
+    declared = task.get("input")
+    if declared is not None:
+        task = task.with_entries({**task.mapping, "input": _undeclared(declared, calls.given)})
     return merged_nodes(task, own) or task
 
 
-def _check_expected(entry: Node, call: Node, subject: str, report: Report) -> None:
+def _undeclared(given: Node, names: frozenset[str]) -> Node:
+    """An entry's input without the nulls that merely declare what the step gives."""
+    return given.without(*(key for key, each in given.mapping.items() if each.value is None and key in names))
+
+
+def _check_expected(entry: Node, call: Node, calls: Calls) -> None:
     tool = entry.get("tool")
     contract = entry.get("assert") or (tool.get("assert") if tool else None)
     expects = contract.get("expects") if contract else None
     if expects is None:
         return
-    given = set(call.mapping["input"].mapping) if "input" in call.mapping else set()
     own = tool.get("input") if tool else None
     # A null in an entry's input only declares it.
-    given |= {key for key, each in (own.mapping.items() if own else ()) if each.value is not None}
+    settled = {key for key, each in (own.mapping.items() if own else ()) if each.value is not None}
+    at_call = call.get("input")
+    given = settled | calls.given | set(at_call.mapping if at_call else ())
     for name in [str(each.value) for each in expects.items] or list(expects.mapping):
         if name not in given:
-            report.error(f"{subject}: a workbook expects the input '{name}'", call.place, f"give '{name}'")
+            calls.site.report.error(
+                f"{calls.site.subject}: its workbook expects the input '{name}'", call.place, f"give '{name}'"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from noetl_stream.core.names import LAST, UNSHADOWABLE, VARIABLES
 from noetl_stream.core.plan import Expression
@@ -12,6 +12,9 @@ from noetl_stream.dsl.source import Node
 from noetl_stream.dsl.workbook import entries_of
 from noetl_stream.dsl.writes import written_names
 from noetl_stream.ports.tools import Kind
+
+SECRET = frozenset({"keychain"})
+"""Names that only a worker knows, while a block runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,12 @@ class World:
         return self.document.get("executor", "spec")
 
     def site(self, step: str, names: Iterable[str] = ()) -> Site:
+        """Where a block of this step evaluates."""
         return Site(report=self.report, subject=f"step '{step}'", known=self.names | frozenset(names))
+
+    def deciding(self, step: str) -> Site:
+        """Where the orchestrator evaluates: no secret is known there."""
+        return replace(self.site(step), hidden=SECRET)
 
     def decide(self, step: str, expression: Expression, *, before: bool = False) -> Expression:
         """The expression, remembered as one that `decide` evaluates."""

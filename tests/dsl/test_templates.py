@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -125,11 +126,29 @@ class TestRule1NativeValues:
     def test_decimals_come_out_as_numbers_only_where_that_is_exact(self) -> None:
         found = value(
             "{{ xs | list }}",
-            xs=[Decimal("1.5"), Decimal("3"), Decimal("0.1234567890123456789"), Decimal("NaN")],
+            xs=[Decimal("1.5"), Decimal(3), Decimal("0.1234567890123456789"), Decimal("NaN")],
         )
 
         assert found == [1.5, 3, "0.1234567890123456789", "NaN"]
         assert value("{{ x }}", x=Decimal(10**20)) == str(10**20)
+
+    def test_values_that_are_only_like_json_come_out_as_json(self) -> None:
+        class Several(list[Any]):
+            pass
+
+        assert value("{{ x }}", x=ChainMap({"a": (1,)}, {"b": Result(2)})) == {"a": [1], "b": 2}
+        assert value("{{ [x] }}", x=Several([1])) == [[1]]
+        assert value("{{ x.a }}", x=ChainMap({"a": 1})) == 1
+
+    def test_a_macro_that_cannot_be_compiled_is_named(self) -> None:
+        with pytest.raises(BadTemplate, match="caller"):
+            template("{% macro m(caller, x) %}{{ caller() }}{% endmacro %}{{ m(1, 2) }}")
+
+    def test_expressions_around_a_statement_are_text(self) -> None:
+        assert value("{{ a }}{% if a %}-{% endif %}{{ a }}", a=1) == "1-1"
+
+    def test_powers_of_floats_are_numbers(self) -> None:
+        assert value("{{ 2.0 ** 3 + 2 ** -1 + 7 % 4 }}") == 11.5
 
     def test_what_is_no_json_is_refused(self) -> None:
         with pytest.raises(TypeError, match="cannot yield a"):
@@ -313,7 +332,7 @@ class TestReferences:
         ],
     )
     def test_what_parts_do_not_hold_needs_the_payload(self, text: str) -> None:
-        ref = reference(**{"total": 1})
+        ref = reference(total=1)
 
         with pytest.raises(NeedsPayload):
             value(text, load=Result(ref), key="k", output=Envelope({"data": ref}))
@@ -325,6 +344,11 @@ class TestReferences:
         assert value("{{ {'a': [load]} }}", load=Result(ref)) == {"a": [ref]}
         assert value("{{ output.data }}", output=Envelope({"data": ref})) is ref
         assert value("{{ load is defined and load is not none }}", load=Result(ref)) is True
+
+    def test_a_reference_in_a_value_that_is_written_out_needs_the_payload(self) -> None:
+        for text in ("{{ x | tojson }}", "x {{ x }}"):
+            with pytest.raises(NeedsPayload):
+                value(text, x={"a": [reference()]})
 
     def test_parts_may_hold_the_whole(self) -> None:
         load = Result(reference(**{"": {"data": {"x": 1}}}))

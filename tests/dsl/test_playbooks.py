@@ -1,0 +1,714 @@
+"""Whole playbooks into plans: what decide and the workers get to see of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ConfigDict
+
+from noetl_stream.core.plan import Step
+from noetl_stream.core.values import Envelope, Ref, Result
+from noetl_stream.dsl.compiler import compile_playbook, digest_of, seconds
+from noetl_stream.dsl.tasks import Pipeline, Task
+from noetl_stream.errors import ExpressionError
+from noetl_stream.ports.tools import Kind
+from tests.dsl.kinds import HEAD, KINDS, NoopConfig, compiled, error, warnings
+from tests.dsl.test_templates import Rows
+
+
+def step(body: str, name: str = "a") -> Step:
+    return compiled(body).plan.steps[name]
+
+
+def pipeline(body: str, name: str = "a") -> Pipeline:
+    found = step(body, name).tool
+    assert isinstance(found, Pipeline)
+    return found
+
+
+def task(body: str) -> Task:
+    return pipeline(body).tasks[0]
+
+
+def output(**error: Any) -> dict[str, Any]:
+    """The scope's `output` of a task that failed with `error`, or did not fail."""
+    return {"output": Envelope({"status": "error" if error else "ok", "data": None, "error": error or None})}
+
+
+SALES = """\
+workload:
+  region: north
+  url: "https://shop.example/{{ region }}/orders?day={{ day }}"
+  day: "2026-01-31"
+executor:
+  spec: {pool: io, policy: {defaults: {timeout_s: 30}}}
+policy:
+  deadline: 15m
+workflow:
+- step: start
+  desc: fetch the orders
+  tool:
+    kind: http
+    url: "{{ workload.url }}"
+    spec:
+      policy:
+        rules:
+        - when: "{{ output.error.retryable }}"
+          then: {do: retry, attempts: 5, backoff: exponential}
+  set:
+    ctx.count: "{{ result.data.orders | length }}"
+    ctx.first: "{{ output.data.orders[0].id }}"
+  next:
+    spec: {mode: exclusive}
+    arcs:
+    - {step: each, when: "{{ ctx.count > 0 }}", set: {ctx.orders: "{{ start.orders }}"}}
+    - {step: end}
+    - {step: sorry, on: error, args: {why: "{{ error.kind }}"}}
+- step: each
+  loop:
+    in: "{{ ctx.orders }}"
+    iterator: order
+    spec: {mode: parallel, max_in_flight: "{{ workload.width }}", policy: {on_error: continue}}
+  tool:
+  - price:
+      kind: python
+      input: {order: "{{ order }}", rate: "{{ workload.rate }}"}
+      code: "result = {'cents': order['cents'] * rate, 'known': 'end' in context}"
+  - name: store
+    kind: duckdb
+    query: "insert into sales values ($cents)"
+    input: {cents: "{{ price.cents }}", index: "{{ iter.index }}"}
+    spec:
+      policy:
+        rules:
+        - {when: "{{ output.status == 'error' and iter.tries < 3 }}", then: {do: jump, to: price, set: {iter.tries: "{{ iter.tries + 1 }}"}}}
+        - {else: {then: {do: fail}}}
+  next: end
+- step: end
+  tool: {kind: noop, result: {done: true}}
+- step: sorry
+  tool: {kind: python, code: "result = input_data['why']"}
+  on_error: {step: end, set: {ctx.lost: "{{ error.message }}"}}
+"""
+
+
+class TestSales:
+    """A playbook of the usual kind."""
+
+    def test_it_compiles_without_a_warning(self) -> None:
+        assert [w for w in warnings(SALES) if "workload" not in w] == []
+
+    def test_a_plan_is_pinned_by_path_version_and_digest(self) -> None:
+        plan = compiled(SALES).plan
+
+        assert (plan.path, plan.version, plan.entry) == ("sales", 1, "start")
+        assert plan.deadline == 900.0
+        assert plan.metadata == {"name": "sales"}
+        assert digest_of("a\r\nb") == digest_of("a\nb") != digest_of("a")
+
+    def test_a_step_is_sent_what_its_block_reads(self) -> None:
+        steps = compiled(SALES).plan.steps
+
+        assert steps["start"].reads == {("workload", "url")}
+        assert steps["each"].reads == {("workload", "rate"), ("end",)}
+        assert steps["end"].reads == frozenset()
+        assert steps["sorry"].reads == frozenset()
+
+    def test_a_worker_sends_along_what_decide_will_read(self) -> None:
+        steps = compiled(SALES).plan.steps
+
+        assert steps["start"].parts == {("data", "orders"), ("orders",), ("orders", "0", "id")}
+        assert steps["each"].parts == frozenset()
+
+    def test_arcs_keep_their_order_and_their_events(self) -> None:
+        arcs = step(SALES, "start").arcs
+
+        assert [(arc.target, arc.on, arc.reads_event) for arc in arcs] == [
+            ("each", None, False),
+            ("end", None, False),
+            ("sorry", "error", False),
+        ]
+        assert arcs[0].when is not None
+        assert arcs[0].when.evaluate({"ctx": {"count": 2}}) is True
+        assert arcs[0].writes is not None
+        ref = Ref(uri="u", bytes=1, sha256="", format="json", parts={"orders": [1]})
+        assert arcs[0].writes.evaluate({"start": Result(ref)}) == {"ctx.orders": [1]}
+        assert arcs[2].args is not None
+        assert arcs[2].args.evaluate({"error": {"kind": "timeout"}}) == {"why": "timeout"}
+
+    def test_an_error_handler_is_an_arc_for_errors(self) -> None:
+        (arc,) = step(SALES, "sorry").arcs
+
+        assert (arc.target, arc.on) == ("end", "error")
+        assert arc.writes is not None
+        assert arc.writes.evaluate({"error": {"message": "m"}}) == {"ctx.lost": "m"}
+
+    def test_a_loop_has_its_bounds(self) -> None:
+        loop = step(SALES, "each").loop
+
+        assert loop is not None
+        assert (loop.iterator, loop.parallel, loop.on_error, loop.limit) == ("order", True, "continue", 16)
+        assert loop.bound is not None
+        assert loop.bound.evaluate({"workload": {"width": "4"}}) == 4
+        assert loop.items.evaluate({"ctx": {"orders": [1, 2]}}) == [1, 2]
+
+    def test_outer_layers_reach_the_tasks(self) -> None:
+        fetch = pipeline(SALES, "start").tasks[0]
+
+        assert step(SALES, "start").pool == "io"
+        assert fetch.timeout is not None
+        assert fetch.timeout.evaluate({}) == 30
+        assert fetch.name == "start"
+        assert fetch.config.evaluate({"workload": {"url": "u"}}) == {"url": "u"}
+
+    def test_a_pipeline_has_labels_and_rules(self) -> None:
+        found = pipeline(SALES, "each")
+        jump, fail = found.tasks[1].rules
+
+        assert found.labels == {"price": 0, "store": 1}
+        assert (found.single, found.iterator, found.alias) == (False, "order", None)
+        assert (jump.do, jump.to, fail.do, fail.when) == ("jump", "price", "fail", None)
+        assert jump.when is not None
+        assert jump.writes is not None
+        scope = {**output(kind="sql"), "iter": {"tries": 1}}
+        assert jump.when.evaluate(scope) is True
+        assert jump.writes.evaluate(scope) == {"iter.tries": 2}
+
+    def test_inputs_are_rendered_once_with_the_payload_laid_over(self) -> None:
+        workload = compiled(SALES).plan.workload
+
+        assert workload.evaluate({"payload": {"region": "south", "rate": 2}}) == {
+            "region": "south",
+            "url": "https://shop.example/south/orders?day=",
+            "day": "2026-01-31",
+            "rate": 2,
+        }
+
+
+class TestWorkload:
+    def test_each_default_sees_earlier_keys_and_what_was_given(self) -> None:
+        body = (
+            "workload:\n  a: 1\n  b: {c: '{{ a + 1 }}', d: ['{{ workload.a }}', '{{ payload.x }}', '{{ input.x }}']}\n"
+            "  e: '{{ execution_id }}/{{ job.uuid }}/{{ now() }}/{{ env.HOME }}'\n  self: 'x{{ workload.self }}'\n"
+            "workflow: [{step: a, tool: {kind: noop}}]\n"
+        )
+        given = {
+            "payload": {"x": "{{ a }}"}, "execution_id": "7", "job": {"uuid": "7"}, "now": lambda: "t",
+            "env": {"HOME": "h"},
+        }  # fmt: skip
+
+        assert compiled(body).plan.workload.evaluate(given) == {
+            "a": 1,
+            "b": {"c": 2, "d": [1, "{{ a }}", "{{ a }}"]},
+            "e": "7/7/t/h",
+            "self": "x",
+            "x": "{{ a }}",
+        }
+
+    def test_mappings_merge_deep_and_everything_else_is_replaced(self) -> None:
+        body = "workload: {m: {a: 1, b: {c: 2}}, l: [1], broken: '{{ 1 / 0 }}'}\nworkflow: [{step: a, tool: {kind: noop}}]\n"
+
+        found = compiled(body).plan.workload.evaluate(
+            {"payload": {"m": {"b": {"d": 3}}, "l": {"x": 1}, "broken": 0}}
+        )
+
+        assert found == {"m": {"a": 1, "b": {"c": 2, "d": 3}}, "l": {"x": 1}, "broken": 0}
+
+    def test_no_payload_is_an_empty_one_but_a_list_is_refused(self) -> None:
+        workload = compiled("workflow: [{step: a, tool: {kind: noop}}]\n").plan.workload
+
+        assert workload.evaluate({"payload": None}) == {}
+        with pytest.raises(ExpressionError, match="a payload is a mapping"):
+            workload.evaluate({"payload": [1]})
+
+    def test_names_that_cannot_be_shadowed_are_not(self) -> None:
+        body = "workload: {job: 1, x: '{{ job.uuid }}', y: '{{ workload.job }}'}\nworkflow: [{step: a, tool: {kind: noop}}]\n"
+
+        found = compiled(body).plan.workload.evaluate({"job": {"uuid": "u"}})
+
+        assert found == {"job": 1, "x": "u", "y": 1}
+
+
+class TestEntry:
+    def test_a_named_entry_goes_before_start_and_start_before_the_first(self) -> None:
+        flow = "workflow: [{step: a, tool: {kind: noop}, next: start}, {step: start, tool: {kind: noop}, next: a}]\n"
+
+        assert compiled(flow).plan.entry == "start"
+        assert compiled("executor: {spec: {entry_step: a}}\n" + flow).plan.entry == "a"
+        assert compiled(flow.replace("start", "b")).plan.entry == "a"
+
+    def test_steps_may_have_slashes_in_their_names(self) -> None:
+        body = "workflow: [{step: a/b, tool: {kind: noop}, next: c}, {step: c, tool: {kind: noop}, set: {ctx.x: \"{{ steps['a/b'].data.y | length }}\"}}]\n"
+
+        assert step(body, "a/b").parts == {("y",)}
+
+
+class TestRouting:
+    @pytest.mark.parametrize(
+        ("next_", "targets", "inclusive"),
+        [
+            ("b", ["b"], False),
+            ("[b, a]", ["b", "a"], True),
+            ("[{step: b}, {step: a}]", ["b", "a"], True),
+            ("[{step: b, when: true}, {step: a}]", ["b", "a"], False),
+            ("{step: b}", ["b"], True),
+            ("{spec: {mode: inclusive}, arcs: [{step: b, when: true}, {step: a}]}", ["b", "a"], True),
+            ("{spec: {mode: exclusive}, arcs: [{step: b}]}", ["b"], False),
+        ],
+    )
+    def test_all_forms_of_next_lead_to_arcs(self, next_: str, targets: list[str], inclusive: bool) -> None:
+        found = step(
+            f"workflow: [{{step: a, tool: {{kind: noop}}, next: {next_}}}, {{step: b, tool: {{kind: noop}}}}]\n"
+        )
+
+        assert [arc.target for arc in found.arcs] == targets
+        assert found.inclusive is inclusive
+
+    def test_what_no_match_means_can_be_said_by_step_or_by_the_executor(self) -> None:
+        flow = "workflow: [{step: a, tool: {kind: noop}, next: {spec: {on_no_match: quiet}, arcs: [{step: b}]}}, {step: b, tool: {kind: noop}, next: a}]\n"
+        strict = "executor: {spec: {no_next_is_error: true}}\n"
+
+        assert step(flow).on_no_match == "quiet"
+        assert step(flow, "b").on_no_match == "complete"
+        assert step(strict + flow, "b").on_no_match == "fail"
+
+    def test_a_condition_is_policy_truth_and_may_be_a_boolean(self) -> None:
+        flow = 'workflow: [{step: a, tool: {kind: noop}, next: [{step: a, when: false}, {step: a, when: "{{ ctx.x }}"}, {step: a, when: "{% if ctx.x %}no{% endif %}"}]}]\n'
+        never, maybe, text = (arc.when for arc in step(flow).arcs)
+
+        assert never is not None
+        assert maybe is not None
+        assert text is not None
+        assert never.evaluate({}) is False
+        assert maybe.evaluate({"ctx": {"x": "off"}}) is False
+        assert maybe.evaluate({"ctx": {"x": "00"}}) is True
+        assert text.evaluate({"ctx": {"x": 1}}) is False
+
+    def test_a_condition_on_the_event_is_known_as_such(self) -> None:
+        flow = "workflow: [{step: a, tool: {kind: noop}, next: [{step: a, when: \"{{ event.name == 'step.failed' }}\"}]}]\n"
+
+        assert step(flow).arcs[0].reads_event is True
+
+    @pytest.mark.parametrize(
+        ("read", "parts"),
+        [
+            ("steps.s.data.x", {("x",)}),
+            ("steps.s.x", {("x",)}),
+            ("steps.s.status", set()),
+            ("steps.s", {()}),
+            ("steps", set()),
+            ("s", {()}),
+            ("s.x", {("x",)}),
+            ("nowhere.x", set()),
+        ],
+    )
+    def test_what_decide_reads_of_a_step_is_its_parts(self, read: str, parts: set[tuple[str, ...]]) -> None:
+        flow = f"workload: {{nowhere: 1}}\nworkflow: [{{step: s, tool: {{kind: noop}}, next: a}}, {{step: a, tool: {{kind: noop}}, set: {{ctx.x: '{{{{ {read} | length }}}}'}}}}]\n"
+
+        assert step(flow, "s").parts == parts
+
+    @pytest.mark.parametrize(
+        ("read", "parts"),
+        [
+            ("output | tojson", {()}),
+            ("output.response.x", {("x",)}),
+            ("output.x", {("x",)}),
+            ("output.error.kind", set()),
+            ("response.x", {("x",)}),
+            ("result", set()),
+        ],
+    )
+    def test_what_a_step_s_own_sites_read_is_its_parts(self, read: str, parts: set[tuple[str, ...]]) -> None:
+        flow = f"workflow: [{{step: s, tool: {{kind: noop}}, set: {{ctx.x: '{{{{ {read} }}}}'}}}}]\n"
+
+        assert step(flow, "s").parts == parts
+
+    def test_joins(self) -> None:
+        flow = "workflow: [{step: a, tool: {kind: noop}, spec: {join: JOIN}}]\n"
+
+        assert step(flow.replace("JOIN", "any")).join == "any"
+        assert step(flow.replace("JOIN", "{quorum: '2'}")).join == 2
+        assert step("workflow: [{step: a, tool: {kind: noop}}]\n").join == "all"
+
+    def test_admission_takes_the_first_rule_that_holds(self) -> None:
+        admit = step(
+            "workflow: [{step: a, tool: {kind: noop}, spec: {policy: {admit: {rules: "
+            "[{when: '{{ ctx.x > 1 }}', then: {allow: true}}, {when: '{{ ctx.x == 1 }}', then: {allow: 'no'}}, "
+            "{else: {then: {allow: false}}}]}}}}]\n"
+        ).admit
+
+        assert admit is not None
+        assert [admit.evaluate({"ctx": {"x": x}}) for x in (2, 1, 0)] == [True, False, False]
+
+    def test_admission_allows_what_no_rule_speaks_of(self) -> None:
+        admit = step(
+            "workflow: [{step: a, tool: {kind: noop}, spec: {policy: {admit: {rules: "
+            "[{when: '{{ ctx.x }}', then: {allow: false}}]}}}}]\n"
+        ).admit
+
+        assert admit is not None
+        assert admit.evaluate({"ctx": {}}) is True
+        assert admit.reads == {("ctx", "x")}
+
+    def test_priority_pool_and_effects_come_from_the_layers(self) -> None:
+        body = "executor: {spec: {pool: io}}\nworkflow: [{step: a, spec: {priority: high, effects: at_most_once}, tool: {kind: noop, pool: gpu}}]\n"
+
+        assert (step(body).pool, step(body).priority) == ("gpu", "high")
+        assert pipeline(body).effects == "at_most_once"
+        assert step(body.replace(", pool: gpu", "")).pool == "io"
+        assert step("workflow: [{step: a, tool: {kind: noop}}]\n").pool == "default"
+
+    def test_a_mapping_is_a_connection_pool_even_an_empty_one(self) -> None:
+        body = "workflow: [{step: a, tool: {kind: duckdb, query: select 1, pool: {}}}]\n"
+
+        assert step(body).pool == "default"
+        assert task(body).config.evaluate({}) == {"query": "select 1", "pool": {}}
+
+
+class TestLoops:
+    @pytest.mark.parametrize(
+        ("given", "items"),
+        [
+            ([1, 2], [1, 2]),
+            ({"a": 1}, [{"key": "a", "value": 1}]),
+            ("[3]", [3]),
+            ('{"a": 1}', [{"key": "a", "value": 1}]),
+            (3, 3),
+            (-1, 0),
+            ([], []),
+        ],
+    )
+    def test_a_collection_may_be_given_in_several_ways(self, given: Any, items: Any) -> None:
+        loop = step("workflow: [{step: a, loop: {in: '{{ ctx.x }}'}, tool: {kind: noop}}]\n").loop
+
+        assert loop is not None
+        assert loop.items.evaluate({"ctx": {"x": given}}) == items
+
+    @pytest.mark.parametrize(
+        ("given", "reason"),
+        [(None, "not null"), (True, "not a bool"), (1.5, "not a float"), ("a b", "this text is no JSON")],
+    )
+    def test_anything_else_is_an_error_naming_the_step(self, given: Any, reason: str) -> None:
+        loop = step("workflow: [{step: a, loop: {in: '{{ ctx.x }}'}, tool: {kind: noop}}]\n").loop
+
+        assert loop is not None
+        with pytest.raises(ExpressionError, match=rf"step 'a', key 'loop.in' .*{reason}"):
+            loop.items.evaluate({"ctx": {"x": given}})
+
+    def test_a_literal_list_may_hold_templates(self) -> None:
+        loop = step("workflow: [{step: a, loop: {in: [1, '{{ ctx.x }}']}, tool: {kind: noop}}]\n").loop
+
+        assert loop is not None
+        assert loop.items.evaluate({"ctx": {"x": 2}}) == [1, 2]
+        assert (loop.iterator, loop.parallel, loop.limit, loop.bound) == ("item", False, 16, None)
+
+    def test_a_table_in_the_cache_is_a_collection(self) -> None:
+        loop = step("workflow: [{step: a, loop: {in: '{{ ctx.x }}'}, tool: {kind: noop}}]\n").loop
+        ref = Ref(uri="u", bytes=1, sha256="", format="arrow", rows=3)
+
+        assert loop is not None
+        assert loop.items.evaluate({"ctx": {"x": ref}}) is ref
+
+    def test_what_a_loop_reads_of_the_step_before_is_sent_along(self) -> None:
+        body = "workflow: [{step: s, tool: {kind: noop}, next: a}, {step: a, loop: {in: '{{ result.rows }}'}, tool: {kind: noop}}]\n"
+
+        assert step(body, "s").parts == {("rows",)}
+        assert step(body, "a").parts == frozenset()
+
+    def test_a_table_that_a_worker_opened_is_a_collection(self) -> None:
+        loop = step("workflow: [{step: a, loop: {in: '{{ ctx.x }}'}, tool: {kind: noop}}]\n").loop
+        rows = Rows([{"x": 1}])
+
+        assert loop is not None
+        assert loop.items.evaluate({"ctx": {"x": rows}}) is rows
+
+    def test_a_number_in_flight_may_be_text(self) -> None:
+        loop = step(
+            "workflow: [{step: a, loop: {in: [1], spec: {max_in_flight: '4'}}, tool: {kind: noop}}]\n"
+        ).loop
+
+        assert loop is not None
+        assert (loop.limit, loop.bound) == (4, None)
+
+    def test_a_tool_s_iterator_is_a_sequential_loop_with_two_names(self) -> None:
+        body = "workflow: [{step: a, tool: {kind: python, code: 'result = 1', iterator: {items: '{{ ctx.x }}', item: row}, input: {r: '{{ row }}', i: '{{ item }}'}}}]\n"
+        loop = step(body).loop
+
+        assert loop is not None
+        assert (loop.iterator, loop.parallel) == ("row", False)
+        assert (pipeline(body).iterator, pipeline(body).alias) == ("row", "item")
+        assert step(body).reads == frozenset()
+
+    @pytest.mark.parametrize(
+        "loop", ["cursor: {claim: select 1}", "while: '{{ ctx.x }}'", "frames: ref, rows: 3"]
+    )
+    def test_a_loop_of_the_next_version_fails_only_when_reached(self, loop: str) -> None:
+        body = f"workflow: [{{step: a, loop: {{{loop}}}, tool: {{kind: noop}}}}]\n"
+        fault = task(body).fault
+
+        assert step(body).loop is None
+        assert fault is not None
+        assert "is not supported yet in this version" in fault.message
+
+
+class TestPolicy:
+    def rules(self, task_: str, head: str = "") -> Any:
+        return task(f"{head}workflow: [{{step: a, tool: {{kind: noop, {task_}}}}}]\n").rules
+
+    @pytest.mark.parametrize(
+        "rule", ["{else: {then: {do: break}}}", "{else: {do: break}}", "{else: null, then: {do: break}}"]
+    )
+    def test_else_may_be_written_in_three_ways(self, rule: str) -> None:
+        (found,) = self.rules(f"spec: {{policy: {{rules: [{rule}]}}}}")
+
+        assert (found.do, found.when) == ("break", None)
+
+    def test_a_rule_with_only_a_set_continues(self) -> None:
+        (found,) = self.rules("spec: {policy: {rules: [{when: true, then: {set: {n: '{{ result }}'}}}]}}")
+
+        assert found.do == "continue"
+        assert found.writes.evaluate({"result": Result(3)}) == {"n": 3}
+
+    @pytest.mark.parametrize(
+        ("then", "attempts", "backoff", "delay"),
+        [
+            ("{do: retry}", 3, "fixed", 0),
+            ("{do: retry, backoff: none}", 3, "fixed", 0),
+            ("{do: retry, backoff: linear}", 3, "linear", 1),
+            ("{do: retry, attempts: '5', backoff: exponential, delay: 0.5}", 5, "exponential", 0.5),
+            ("{do: retry, attempts: '{{ ctx.n }}', delay: '{{ ctx.n }}'}", 7, "fixed", 7),
+        ],
+    )
+    def test_the_numbers_of_a_retry(self, then: str, attempts: int, backoff: str, delay: float) -> None:
+        (found,) = self.rules(f"spec: {{policy: {{rules: [{{else: {then}}}]}}}}")
+
+        assert found.attempts.evaluate({"ctx": {"n": "7"}}) == attempts
+        assert (found.backoff, found.delay.evaluate({"ctx": {"n": 7}})) == (backoff, delay)
+
+    def test_a_number_that_is_none_is_named_when_evaluated(self) -> None:
+        (found,) = self.rules("spec: {policy: {rules: [{else: {do: retry, attempts: '{{ ctx.n }}'}}]}}")
+
+        with pytest.raises(ExpressionError, match=r"rules\[0\]\.attempts' .*it yields no number"):
+            found.attempts.evaluate({"ctx": {"n": "many"}})
+
+    def test_a_retry_block_is_one_rule_before_the_others(self) -> None:
+        first, second = self.rules(
+            "retry: {max_attempts: 4, backoff: linear, backoff_seconds: 2, retry_on: [timeout], retry_on_status: [503, '429']}, "
+            "spec: {policy: {rules: [{else: {do: continue}}]}}"
+        )
+
+        assert (first.do, first.backoff, second.do) == ("retry", "linear", "continue")
+        assert (first.attempts.evaluate({}), first.delay.evaluate({})) == (4, 2)
+        assert first.when.evaluate(output(kind="timeout", status=None)) is True
+        assert first.when.evaluate(output(kind="client_error", status=429)) is True
+        assert first.when.evaluate(output(kind="client_error", status=404)) is False
+        assert first.when.evaluate(output()) is False
+
+    def test_a_bare_retry_holds_for_any_error(self) -> None:
+        (found,) = self.rules("retry: 2")
+
+        assert found.attempts.evaluate({}) == 2
+        assert found.when.evaluate({"output": {"status": "error", "error": {"kind": "python"}}}) is True
+
+    def test_the_document_s_rules_come_last(self) -> None:
+        rules = "spec: {policy: {rules: [{when: true, then: {do: continue}}]}}"
+
+        assert [r.do for r in self.rules(rules, "policy: {retry: {max_attempts: 2}}\n")] == [
+            "continue",
+            "retry",
+        ]
+        assert [r.do for r in self.rules(rules, "policy: {retry: [{else: {do: fail}}]}\n")] == [
+            "continue",
+            "fail",
+        ]
+
+    def test_inner_layers_replace_the_rules_of_outer_ones(self) -> None:
+        body = (
+            "executor: {{spec: {{policy: {{rules: [{{else: {{do: break}}}}]}}}}}}\n"
+            "workflow: [{{step: a, spec: {{timeout: 9}}, tool: {{kind: noop{own}}}}}]\n"
+        )
+        own = ", timeout: '{{ ctx.t }}', spec: {policy: {rules: [{else: {do: fail}}]}}"
+        outer, inner = task(body.format(own="")), task(body.format(own=own))
+
+        assert outer.timeout is not None
+        assert inner.timeout is not None
+        assert (outer.rules[0].do, outer.timeout.evaluate({})) == ("break", 9)
+        assert (inner.rules[0].do, inner.timeout.evaluate({"ctx": {"t": "2.5"}})) == ("fail", 2.5)
+
+
+class TestTools:
+    def test_configuration_may_stand_under_spec(self) -> None:
+        found = task("workflow: [{step: a, tool: {kind: http, spec: {url: x, timeout: 3}, method: POST}}]\n")
+
+        assert found.config.evaluate({}) == {"url": "x", "method": "POST"}
+        assert found.timeout is not None
+        assert found.timeout.evaluate({}) == 3
+
+    def test_a_payload_is_input_but_for_http(self) -> None:
+        body = "workflow: [{step: a, tool: [{kind: http, url: x, payload: {q: 1}}, {kind: noop, payload: {q: 1}}]}]\n"
+        post, other = pipeline(body).tasks
+
+        assert post.config.evaluate({}) == {"url": "x", "payload": {"q": 1}}
+        assert other.input is not None
+        assert other.input.evaluate({}) == {"q": 1}
+        assert (post.name, other.name) == ("task_0", "task_1")
+
+    def test_a_known_kind_that_is_missing_fails_when_reached(self) -> None:
+        fault = task("workflow: [{step: a, tool: {kind: snowflake, query: x}}]\n").fault
+
+        assert fault is not None
+        assert (fault.kind, fault.message) == (
+            "not_installed",
+            "tool kind 'snowflake' is not installed; pip install 'noetl-stream[snowflake]'",
+        )
+
+    def test_templates_in_numbers_are_not_type_checked(self) -> None:
+        found = task(
+            "workflow: [{step: a, tool: {kind: http, url: x, retries: '{{ ctx.n }}', verify_ssl: 'false'}}]\n"
+        )
+
+        assert found.config.evaluate({"ctx": {"n": 2}}) == {"url": "x", "retries": 2, "verify_ssl": "false"}
+
+    def test_a_model_s_own_rule_is_left_to_run_time_where_templates_decide(self) -> None:
+        literal = "workflow: [{step: a, tool: {kind: duckdb, pool: {name: p}}}]\n"
+
+        assert "no sql command provided" in error(literal)
+        assert task(literal.replace("name: p", "name: '{{ ctx.p }}'")).kind == "duckdb"
+
+    def test_a_kind_that_accepts_any_key_is_not_checked_for_them(self) -> None:
+        class Open(NoopConfig):
+            model_config = ConfigDict(extra="allow")
+
+        kinds = {**KINDS, "mine": Kind(name="mine", config=Open, nature="read")}
+        body = HEAD + "workflow: [{step: a, tool: {kind: mine, whatever: 1}}]\n"
+        found = compile_playbook(body, file="f", kinds=kinds).plan.steps["a"].tool
+
+        assert found.tasks[0].config.evaluate({}) == {"whatever": 1}
+
+    def test_a_mistake_deep_in_a_list_is_found(self) -> None:
+        body = "workflow: [{step: a, tool: {kind: duckdb, commands: [select 1, [2]]}}]\n"
+
+        assert error(body).startswith("sales.yaml:4:64: error: key 'commands.1' of the tool of step 'a': ")
+
+    def test_the_auth_of_a_task_is_rendered(self) -> None:
+        auth = task("workflow: [{step: a, tool: {kind: noop, auth: {pg: {source: '{{ ctx.s }}'}}}}]\n").auth
+
+        assert auth is not None
+        assert auth.evaluate({"ctx": {"s": "x"}}) == {"pg": {"source": "x"}}
+
+    def test_storage_expectations_and_selections_are_kept(self) -> None:
+        body = (
+            "keychain: [{name: k, kind: static}]\nspec: {k: v}\n"
+            "workflow: [{step: a, result: {store: {kind: disk}}, expect: {not_null: id}, "
+            "tool: {kind: noop, output: {inline_max_bytes: 9}, output_select: [x]}}]\n"
+        )
+        found = compiled(body)
+
+        assert pipeline(body).storage == {"store": {"kind": "disk"}}
+        assert pipeline(body).expect == {"not_null": "id"}
+        assert (task(body).storage, task(body).output_select) == ({"inline_max_bytes": 9}, ["x"])
+        assert found.kept == {"keychain": [{"name": "k", "kind": "static"}], "spec": {"k": "v"}}
+        assert found.plan.metadata["spec"] == {"k": "v"}
+
+    def test_a_task_s_own_names_are_not_sent_but_outer_ones_are(self) -> None:
+        body = (
+            "workflow: [{step: a, input: {r: '{{ result.id }}'}, tool: [{one: {kind: noop, result: '{{ output.data }}{{ input.r }}', set: {n: '{{ result.x }}'}}}, "
+            "{two: {kind: noop, result: '{{ one.y }}{{ n }}{{ a.z }}{{ ctx.q }}{{ keychain.k }}', set: {ctx.m: '{{ a }}{{ other }}'}}}]}]\n"
+        )
+
+        assert step(body).reads == {("result", "id"), ("a", "z"), ("ctx", "q"), ("other",)}
+
+    @pytest.mark.parametrize(
+        ("code", "reads"),
+        [
+            ("result = 1", set()),
+            ("result = context['load']", {("load",)}),
+            ("result = context.get('load', 1)", {("load",)}),
+            ("result = 'load' in context and 'x' not in context", {("load",), ("x",)}),
+            ("def main(context):\n  return context['load']", {("load",)}),
+            ("return context['load']", {("load",)}),
+            ("result = context[key]", {("*",)}),
+            ("result = list(context.keys())", {("*",)}),
+            ("result = context ['load'] +", {("*",)}),
+        ],
+    )
+    def test_what_python_looks_up_in_its_context_is_sent(
+        self, code: str, reads: set[tuple[str, ...]]
+    ) -> None:
+        import json
+
+        body = f"workflow: [{{step: a, tool: {{kind: python, code: {json.dumps(code)}}}}}]\n"
+
+        assert step(body).reads == reads
+
+    def test_code_from_elsewhere_may_look_up_anything(self) -> None:
+        body = "workflow: [{step: a, tool: {kind: shell, script: x}}, {step: b, tool: {kind: python, code: '{{ ctx.code }}'}}]\n"
+
+        assert step(body).reads == frozenset()
+        assert step(body, "b").reads == {("ctx", "code")}
+
+
+class TestWorkbook:
+    BOOK = (
+        "workbook:\n"
+        "- {name: add, tool: {kind: python, code: 'result = x + y', input: {x: null, y: 1}}, assert: {expects: [x], returns: [sum]}}\n"
+        "- {name: nested, tool: [{first: {kind: workbook, name: add, input: {x: 5}}}, {kind: noop}]}\n"
+    )
+
+    def test_a_call_is_replaced_by_the_entry_with_the_inputs_merged(self) -> None:
+        body = (
+            self.BOOK
+            + "workflow: [{step: a, tool: {kind: workbook, name: add, input: {x: 2}, set: {ctx.s: '{{ result }}'}}}]\n"
+        )
+        found = task(body)
+
+        assert (found.kind, found.name, found.returns) == ("python", "a", ("sum",))
+        assert found.input is not None
+        assert found.input.evaluate({}) == {"x": 2, "y": 1}
+        assert found.writes is not None
+        assert pipeline(body).single is True
+
+    def test_a_null_only_declares_what_the_step_gives(self) -> None:
+        body = self.BOOK + "workflow: [{step: a, input: {x: 9}, tool: {kind: workbook, name: add}}]\n"
+        found = pipeline(body)
+
+        assert found.input is not None
+        assert found.tasks[0].input is not None
+        assert {**found.input.evaluate({}), **found.tasks[0].input.evaluate({})} == {"x": 9, "y": 1}
+
+    @pytest.mark.parametrize(
+        "call", ["{t: {kind: workbook, name: add, input: {x: 2}}}", "{workbook: add, name: t, input: {x: 2}}"]
+    )
+    def test_a_call_in_a_list_keeps_its_label(self, call: str) -> None:
+        body = self.BOOK + f"workflow: [{{step: a, tool: [{call}, {{kind: noop, result: '{{{{ t }}}}'}}]}}]\n"
+
+        assert [(t.name, t.kind) for t in pipeline(body).tasks] == [("t", "python"), ("task_1", "noop")]
+
+    def test_nested_calls_are_replaced_too(self) -> None:
+        body = self.BOOK + "workflow: [{step: a, tool: {kind: workbook, name: nested, input: {y: 7}}}]\n"
+        first, second = pipeline(body).tasks
+
+        assert first.input is not None
+        assert second.input is not None
+        assert (first.name, first.kind, first.input.evaluate({})) == ("first", "python", {"x": 5, "y": 7})
+        assert (second.kind, second.input.evaluate({})) == ("noop", {"y": 7})
+        assert pipeline(body).single is False
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (5, 5.0),
+        ("90", 90.0),
+        ("90s", 90.0),
+        ("15m", 900.0),
+        ("2h", 7200.0),
+        ("1d", 86400.0),
+        ("m", None),
+        (None, None),
+        (True, None),
+    ],
+)
+def test_durations(given: Any, found: float | None) -> None:
+    assert seconds(given) == found
