@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
@@ -30,11 +31,12 @@ class SchemaTopic:
         """
         await self.catch_up()
         missing = [schema for schema in released() if schema.fingerprint.hex() not in self._known]
-        for schema in missing:
-            fingerprint = schema.fingerprint.hex()
-            entry = SchemaRegistered(fingerprint=fingerprint, schema=schema.text)
-            await self._appender.append(self._topic, encode(entry), key=fingerprint.encode(), partition=0)
+        await asyncio.gather(*(self._register(schema.fingerprint.hex(), schema.text) for schema in missing))
         return len(missing)
+
+    def _register(self, fingerprint: str, text: str) -> asyncio.Future[int]:
+        entry = SchemaRegistered(fingerprint=fingerprint, schema=text)
+        return self._appender.append_soon(self._topic, encode(entry), key=fingerprint.encode(), partition=0)
 
     async def catch_up(self) -> None:
         """Learn what others registered, up to the topic's present end. After it, an unknown schema is unknown."""
