@@ -14,6 +14,7 @@ os.environ.setdefault("F_DATADIR", tempfile.gettempdir())
 
 import faust  # faust reads F_DATADIR while it is imported
 from faust.tables.manager import TableManager
+from faust.types import TP
 
 from noetl_stream.ports.log import Record
 
@@ -66,6 +67,11 @@ def raw_topic(app: faust.App, name: str) -> Any:
 def partitions_of(app: faust.App, topic: str) -> Iterable[int]:
     """The partitions of `topic` that this member holds now."""
     return sorted(tp.partition for tp in app.consumer.assignment() if tp.topic == topic)
+
+
+def holds(app: faust.App, topic: str, partition: int) -> bool:
+    """Whether this member holds a partition now."""
+    return TP(topic, partition) in app.consumer.assignment()
 
 
 def events_of(stream: Any) -> AsyncIterator[Any]:

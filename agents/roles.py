@@ -11,7 +11,7 @@ import faust
 
 from noetl_stream import wiring
 from noetl_stream.agents import intake, orchestrator, worker
-from noetl_stream.agents.app import new_app
+from noetl_stream.agents.app import holds, new_app
 from noetl_stream.orchestrator.orchestrator import Group
 from noetl_stream.ports.tools import Tool
 from noetl_stream.wiring import Platform
@@ -49,6 +49,7 @@ def _app(platform: Platform, role: str, tools: Mapping[str, Tool], stack: AsyncE
             slots = wiring.new_worker(platform, pool, tools)
             stack.push_async_callback(slots.close)
             blocks = platform.topics.blocks(pool).name
+            platform.neighbours.workers[blocks] = (slots, partial(holds, app, blocks))
             worker.register(app, blocks=blocks, worker=slots, read=partial(wiring.read_offer, platform))
         case _:
             raise ValueError(f"there is no role '{role}'; use intake, orchestrator or worker:<pool>")

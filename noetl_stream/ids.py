@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from zlib import crc32
 
 _POSITIVE_63_BITS = (1 << 63) - 1
 
@@ -44,3 +45,8 @@ def effect_key(block: str, task: str, visit: int) -> str:
 def partition_of(execution: int, partitions: int) -> int:
     """Where a machine lives. Every writer computes this itself, so that no partitioner can disagree."""
     return execution % partitions
+
+
+def offer_partition(block: str, partitions: int) -> int:
+    """Where a block's offers go: all of one block to one partition, blocks spread evenly."""
+    return crc32(block.encode()) % partitions

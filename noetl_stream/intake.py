@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from noetl_stream.core.events import ExecutionRequested
 from noetl_stream.core.plan import Plan
 from noetl_stream.errors import InvalidRequest, NoetlError
-from noetl_stream.ids import execution_id, keyed_request, partition_of, positioned_request
+from noetl_stream.ids import execution_id, keyed_request, positioned_request
 from noetl_stream.ports.catalog import PinnedPlans
-from noetl_stream.ports.log import Appender, Record
-from noetl_stream.wire.codec import decode, encode, expect
+from noetl_stream.ports.facts import FactLog
+from noetl_stream.ports.log import Record
+from noetl_stream.wire.codec import decode, expect
 from noetl_stream.wire.records import Request
-from noetl_stream.wire.topics import Topics
 
 _AVRO = b"\xc3\x01"
 
@@ -44,9 +44,8 @@ class JsonRequest(BaseModel):
 class Intake:
     """Takes requests. `refuse` puts a record to dead letters; `refresh` reads the catalog to its present end."""
 
-    log: Appender
+    facts: FactLog
     plans: PinnedPlans
-    topics: Topics
     refuse: Callable[[Record, str], Awaitable[None]]
     refresh: Callable[[], Awaitable[None]]
     reply_allowed: Callable[[str], bool]
@@ -63,7 +62,7 @@ class Intake:
             await self.refuse(record, str(error))
             return
         hashed = self._identity(request, record)
-        await self._append(execution_id(hashed), self._fact(request, plan, hashed))
+        await self.facts.report(execution_id(hashed), self._fact(request, plan, hashed))
 
     async def _plan(self, request: Request) -> Plan:
         found = self.plans.newest(request.playbook, request.version)
@@ -102,16 +101,6 @@ class Intake:
             deadline=request.deadline,
             priority=request.priority,
             trace=request.trace,
-        )
-
-    async def _append(self, execution: int, fact: ExecutionRequested) -> None:
-        events = self.topics.events
-        await self.log.append(
-            events.name,
-            encode(fact),
-            key=str(execution).encode(),
-            partition=partition_of(execution, events.partitions),
-            headers={"noetl-execution": str(execution), "noetl-type": "ExecutionRequested"},
         )
 
 

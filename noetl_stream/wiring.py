@@ -6,23 +6,23 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from noetl_stream.adapters.admin import committed_offsets, ensure_topics
 from noetl_stream.adapters.catalog import KafkaCatalog
 from noetl_stream.adapters.checkpoints import KafkaCheckpoints
 from noetl_stream.adapters.dead_letters import DeadLetters
+from noetl_stream.adapters.fact_log import KafkaFactLog
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.adapters.plans import CatalogPlans
 from noetl_stream.adapters.schema_topic import SchemaTopic
 from noetl_stream.adapters.versions import Entry
 from noetl_stream.cache.open import open_cache
-from noetl_stream.core.events import BlockFact
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Plan
 from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.errors import NoetlError
-from noetl_stream.ids import identity, partition_of
+from noetl_stream.ids import identity
 from noetl_stream.intake import Intake
 from noetl_stream.orchestrator.delivery import Delivery
 from noetl_stream.orchestrator.orchestrator import Group, Orchestrator
@@ -34,9 +34,22 @@ from noetl_stream.settings import Settings, this_host
 from noetl_stream.tools.builtin import Means, builtin_tools, kinds
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.warm.pool import WarmPool
-from noetl_stream.wire.codec import decode_offer, encode, registry
+from noetl_stream.wire.codec import decode_offer, registry
 from noetl_stream.wire.topics import Topics
 from noetl_stream.worker.worker import Worker
+
+
+@dataclass(slots=True)
+class Neighbours:
+    """The workers of this process, by block topic, and whether each holds a partition of it now."""
+
+    workers: dict[str, tuple[Worker, Callable[[int], bool]]] = field(default_factory=dict)
+
+    def offered(self, topic: str, partition: int, offer: Offer) -> None:
+        """An offer is on its way: whoever in this process would get it may begin."""
+        neighbour = self.workers.get(topic)
+        if neighbour is not None and neighbour[1](partition):
+            neighbour[0].overhear(offer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +59,8 @@ class Platform:
     settings: Settings
     topics: Topics
     log: KafkaAppender
+    facts: KafkaFactLog
+    neighbours: Neighbours
     reader: KafkaReader
     schemas: SchemaTopic
     catalog: KafkaCatalog
@@ -56,16 +71,6 @@ class Platform:
     async def refuse(self, record: Record, reason: str) -> None:
         """Set a record aside."""
         await self.dead_letters.put(record, reason)
-
-    async def report(self, execution: int, fact: BlockFact) -> None:
-        """Append a worker's fact to the event log."""
-        await self.log.append(
-            self.topics.events.name,
-            encode(fact),
-            key=str(execution).encode(),
-            partition=partition_of(execution, self.topics.events.partitions),
-            headers={"noetl-execution": str(execution), "noetl-type": type(fact).__name__},
-        )
 
 
 @asynccontextmanager
@@ -93,6 +98,8 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             settings=settings,
             topics=topics,
             log=log,
+            facts=KafkaFactLog(log, topics.events),
+            neighbours=Neighbours(),
             reader=reader,
             schemas=schemas,
             catalog=catalog,
@@ -123,9 +130,8 @@ def compiler(settings: Settings) -> Callable[[Entry], Plan]:
 
 def new_intake(platform: Platform) -> Intake:
     return Intake(
-        log=platform.log,
+        facts=platform.facts,
         plans=platform.plans,
-        topics=platform.topics,
         refuse=platform.refuse,
         refresh=platform.catalog.catch_up,
         reply_allowed=platform.settings.reply_allowed,
@@ -143,18 +149,22 @@ def new_orchestrator(platform: Platform, group: Group) -> Orchestrator:
     )
     delivery = Delivery(
         log=platform.log,
+        facts=platform.facts,
         reader=platform.reader,
         plans=platform.plans,
         cache=platform.cache,
         topics=platform.topics,
+        nearby=platform.neighbours.offered,
     )
-    return Orchestrator(
+    orchestrator = Orchestrator(
         restorer=restorer,
         delivery=delivery,
         group=group,
         learn_schemas=platform.schemas.catch_up,
         dead_letter=platform.refuse,
     )
+    platform.facts.listener = orchestrator.overhear
+    return orchestrator
 
 
 async def orchestrator_offsets(platform: Platform) -> Mapping[int, int]:
@@ -170,7 +180,7 @@ def new_worker(platform: Platform, pool: str, tools: Mapping[str, Tool]) -> Work
         plans=platform.plans,
         tools=tools,
         cache=platform.cache,
-        facts=platform,
+        facts=platform.facts,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from noetl_stream.core.events import (
     CancelRequested,
@@ -31,8 +31,9 @@ from noetl_stream.core.messages import (
 )
 from noetl_stream.core.values import Error
 from noetl_stream.errors import NoetlError
-from noetl_stream.ids import execution_id, identity, partition_of
+from noetl_stream.ids import execution_id, identity, offer_partition, partition_of
 from noetl_stream.ports.catalog import PinnedPlans
+from noetl_stream.ports.facts import FactLog
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.log import Appender, Reader
 from noetl_stream.wire.codec import decode_event, encode, encode_offer
@@ -40,16 +41,21 @@ from noetl_stream.wire.records import Reply as ReplyRecord
 from noetl_stream.wire.topics import Topics
 from noetl_stream.wire.values import encode_value
 
+Nearby: TypeAlias = Callable[[str, int, Offer], None]
+"""Tells workers of this process of an offer to (topic, partition) before the broker delivers it to them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """Where messages go. Everything sent is derived, so a second delivery is recognised by whoever gets it."""
 
     log: Appender
+    facts: FactLog
     reader: Reader
     plans: PinnedPlans
     cache: Cache
     topics: Topics
+    nearby: Nearby
     clock: Callable[[], float] = time.time
 
     async def deliver(self, message: Message) -> None:
@@ -75,21 +81,12 @@ class Delivery:
                 assert_never(message)
 
     def offer_soon(self, offer: Offer) -> asyncio.Future[int]:
-        """The hot path: an offer on its way, without a task of its own."""
-        topic = self.topics.blocks(offer.pool, offer.priority).name
-        key = f"{offer.execution}/{offer.block}".encode()
-        return self.log.append_soon(topic, encode_offer(offer), key=key)
-
-    async def fact(self, execution: int, event: Event) -> None:
-        """Append to the partition where the execution lives."""
-        partition = partition_of(execution, self.topics.events.partitions)
-        await self.log.append(
-            self.topics.events.name,
-            encode(event),
-            key=str(execution).encode(),
-            partition=partition,
-            headers={"noetl-execution": str(execution), "noetl-type": type(event).__name__},
-        )
+        """The hot path: an offer on its way, without a task of its own. A worker in this process may begin at once."""
+        topic, block = self.topics.blocks(offer.pool, offer.priority), f"{offer.execution}/{offer.block}"
+        partition = offer_partition(block, topic.partitions)
+        sent = self.log.append_soon(topic.name, encode_offer(offer), key=block.encode(), partition=partition)
+        self.nearby(topic.name, partition, offer)
+        return sent
 
     async def _start(self, message: StartChild) -> None:
         """Request the child, with the identity its block gave it; a path nobody registered answers the block."""
@@ -115,7 +112,7 @@ class Delivery:
             priority=message.priority,
             trace=message.trace,
         )
-        await self.fact(execution_id(hashed), request)
+        await self.facts.report(execution_id(hashed), request)
         if not child.wait:
             await self._answer(parent, execution_id(hashed), "STARTED", None)
 
@@ -130,7 +127,7 @@ class Delivery:
             result=message.result,
             error=message.error,
         )
-        await self.fact(message.parent.execution, ended)
+        await self.facts.report(message.parent.execution, ended)
 
     async def _answer(self, parent: Parent, child: int, status: str, error: Error | None) -> None:
         ended = ChildEnded(
@@ -142,11 +139,11 @@ class Delivery:
             time=self.clock(),
             error=error,
         )
-        await self.fact(parent.execution, ended)
+        await self.facts.report(parent.execution, ended)
 
     async def _cancel(self, message: CancelExecution) -> None:
         child = execution_id(bytes.fromhex(message.identity))
-        await self.fact(child, CancelRequested(time=self.clock(), reason=message.reason))
+        await self.facts.report(child, CancelRequested(time=self.clock(), reason=message.reason))
 
     async def _reply(self, reply: Reply) -> None:
         """JSON, so that any client reads it; the key is the correlation id it sent."""

@@ -70,6 +70,12 @@ class Restorer:
         if isinstance(event, ExecutionRequested):
             await self._have_plan(event)
 
+    def is_prepared(self, event: Event) -> bool:
+        """Whether an event can be folded without waiting for anything."""
+        if not isinstance(event, ExecutionRequested):
+            return True
+        return self.plans.known_plan(event.path, event.version, event.digest) is not None
+
     async def _have_plan(self, request: ExecutionRequested) -> None:
         await self.plans.await_plan(request.path, request.version, request.digest, request.catalog_offset)
 

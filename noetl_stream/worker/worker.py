@@ -20,6 +20,7 @@ from noetl_stream.core.plan import Plan
 from noetl_stream.core.values import Error
 from noetl_stream.errors import InfrastructureError, NoetlError
 from noetl_stream.ids import identity
+from noetl_stream.ports.facts import FactLog
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.block import run_block
@@ -32,14 +33,6 @@ REMEMBERED = 10_000
 """Finished lives kept in memory, to drop offers that come again: it saves work, nothing rests on it."""
 REPEAT_AFTER = 1.0
 """Seconds before an outcome that could not be appended is tried again."""
-
-
-class Facts(Protocol):
-    """Where a worker reports."""
-
-    async def report(self, execution: int, fact: BlockFact) -> None:
-        """Append to the event log; returns once durable. Raises InfrastructureError otherwise."""
-        ...
 
 
 class Plans(Protocol):
@@ -76,10 +69,10 @@ class Worker:
         plans: Plans,
         tools: Mapping[str, Tool],
         cache: Cache,
-        facts: Facts,
+        facts: FactLog,
     ) -> None:
         self._name, self._plans, self._tools, self._cache, self._facts = name, plans, tools, cache, facts
-        self._free = asyncio.Semaphore(slots)
+        self._left, self._freed = slots, asyncio.Event()
         self._runs: dict[Key, Run] = {}
         self._finished: OrderedDict[Key, None] = OrderedDict()
         self._stopped: OrderedDict[int, None] = OrderedDict()
@@ -96,11 +89,30 @@ class Worker:
         if key in self._runs:
             self._join(self._runs[key], done)
             return
-        await self._free.acquire()
+        while not self._left:
+            self._freed.clear()
+            await self._freed.wait()
+        if key in self._runs or key in self._finished:
+            await self.accept(offer, done)
+        else:
+            self._begin(key, offer).done.append(done)
+
+    def overhear(self, offer: Offer) -> None:
+        """Begin an offer of this process before the broker delivers it here, if a slot is free.
+
+        The delivery will join the run, or find it finished; if it goes elsewhere, the block runs twice and counts once.
+        """
+        key = (offer.execution, offer.block, offer.attempt, offer.segment)
+        known = key in self._runs or key in self._finished or offer.execution in self._stopped
+        if self._left and not known:
+            self._begin(key, offer)
+
+    def _begin(self, key: Key, offer: Offer) -> Run:
+        self._left -= 1
         self._count += 1
-        run_id = f"{self._name}/{self._count}"
-        run = self._runs[key] = Run(asyncio.create_task(self._run(key, offer, run_id)))
-        run.done.append(done)
+        run = Run(asyncio.create_task(self._run(key, offer, f"{self._name}/{self._count}")))
+        self._runs[key] = run
+        return run
 
     @staticmethod
     def _join(run: Run, done: Callable[[], None]) -> None:
@@ -118,7 +130,8 @@ class Worker:
             await self._report(offer.execution, outcome)
             self._remember(key)
         finally:
-            self._free.release()
+            self._left += 1
+            self._freed.set()
             run = self._runs.pop(key)
             if key in self._finished:
                 run.let_go()
