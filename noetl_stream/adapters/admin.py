@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
 from noetl_stream.adapters.connection import REQUEST_TIMEOUT_MS, unreachable
@@ -15,6 +17,7 @@ from noetl_stream.errors import InfrastructureError
 from noetl_stream.wire.topics import Topic
 
 _RETRY_SECONDS = 0.1
+_SHOWN = ("cleanup.policy", "retention.ms", "min.insync.replicas")
 
 
 async def wait_for_broker(bootstrap: str, timeout: float = 10.0) -> None:
@@ -46,6 +49,42 @@ async def committed_offsets(
     async with _admin(bootstrap, timeout) as admin:
         found = await admin.list_consumer_group_offsets(group)
     return {at.partition: meta.offset for at, meta in found.items() if at.topic == topic and meta.offset >= 0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A topic as the broker has it; `settings` are those that we set or rest on, in Kafka's names."""
+
+    name: str
+    partitions: int
+    replication: int
+    settings: Mapping[str, str]
+
+
+async def standing_topics(bootstrap: str, prefix: str, timeout: float = 10.0) -> tuple[Standing, ...]:
+    """The topics whose names begin with `prefix`, by name. Raises InfrastructureError if no broker answers."""
+    async with _admin(bootstrap, timeout) as admin:
+        found = [topic for topic in await admin.describe_topics() if topic["topic"].startswith(prefix)]
+        settings = await _settings(admin, [topic["topic"] for topic in found])
+    standing = (_standing(topic, settings.get(topic["topic"], {})) for topic in found)
+    return tuple(sorted(standing, key=lambda topic: topic.name))
+
+
+def _standing(topic: Mapping[str, Any], settings: Mapping[str, str]) -> Standing:
+    replicas = max((len(partition["replicas"]) for partition in topic["partitions"]), default=0)
+    return Standing(
+        name=topic["topic"],
+        partitions=len(topic["partitions"]),
+        replication=replicas,
+        settings={name: settings[name] for name in _SHOWN if name in settings},
+    )
+
+
+async def _settings(admin: Any, names: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    answers = await admin.describe_configs(resources) if resources else []
+    described = (resource for answer in answers for resource in answer.resources)
+    return {name: {key: value for key, value, *_ in entries} for _, _, _, name, entries in described}
 
 
 @asynccontextmanager

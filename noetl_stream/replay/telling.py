@@ -29,21 +29,49 @@ class Told:
         return self.event.at if isinstance(self.event, Decision) else self.record.timestamp / 1000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """Where to stop a replay: at a time (seconds), after an offset, after the n-th record of the execution, or nowhere."""
+
+    at: float | None = None
+    offset: int | None = None
+    number: int | None = None
+
+    def is_past(self, record: Record, number: int) -> bool:
+        """Whether `record`, the execution's `number`-th (from 1), lies behind this moment."""
+        too_late = self.at is not None and record.timestamp / 1000 > self.at
+        too_far = self.offset is not None and record.offset > self.offset
+        return too_late or too_far or (self.number is not None and number > self.number)
+
+
+ALWAYS = Moment()
+
+
 async def tell(
-    reader: Reader, topics: Topics, execution: int, *, start: int = 0, stop: int | None = None
+    reader: Reader,
+    topics: Topics,
+    execution: int,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    until: Moment = ALWAYS,
 ) -> AsyncIterator[Told]:
     """The execution's records from `start` (an offset before its request) up to `stop`; None follows the log for ever.
 
     Only its own records and the partition's fences are decoded: the verdicts of other machines do not matter to it.
+    A record past `until` is not even folded, since a fact changes in place the state that was told before.
     """
     partition, state = partition_of(execution, topics.events.partitions), Partition()
-    key = str(execution).encode()
+    key, number = str(execution).encode(), 0
     async for record in reader.read(topics.events.name, partition, start, stop):
         if record.key not in (None, key):
             continue
         event = _decoded(record)
         if event is None:
             continue
+        number += record.key is not None
+        if until.is_past(record, number):
+            return
         folded = evolve(state, int(record.key or 0), event, record.offset)
         if record.key is not None:
             yield Told(record=record, event=event, folded=folded)
@@ -67,25 +95,11 @@ async def story_of(reader: Reader, topics: Topics, execution: int, *, start: int
     return story
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """Where to stop a replay: at a time (seconds), after an event's offset, or at the log's end."""
-
-    at: float | None = None
-    offset: int | None = None
-
-    def is_past(self, told: Told) -> bool:
-        too_late = self.at is not None and told.record.timestamp / 1000 > self.at
-        return too_late or (self.offset is not None and told.record.offset > self.offset)
-
-
 async def state_at(reader: Reader, topics: Topics, execution: int, moment: Moment) -> Execution | None:
     """The execution's state at a past moment; None if it did not exist yet."""
     partition = partition_of(execution, topics.events.partitions)
     stop = await reader.end(topics.events.name, partition)
     found: Execution | None = None
-    async for told in tell(reader, topics, execution, stop=stop):
-        if moment.is_past(told):
-            break
+    async for told in tell(reader, topics, execution, stop=stop, until=moment):
         found = told.folded.machine or found
     return found
