@@ -84,6 +84,19 @@ async def test_a_write_during_a_sweep_waits_for_the_next(tmp_path: Path) -> None
     await commit.close()
 
 
+async def test_who_asks_during_a_sweep_waits_for_its_end(tmp_path: Path) -> None:
+    """As a repeated batch does, whose first copy is just being synced."""
+    log, commit = _Log(tmp_path / "log"), _commit()
+    log.file.append(b"first")
+    commit.mark_dirty(log)
+    await asyncio.sleep(0)  # the sweep has begun
+
+    await commit.durable(log)
+
+    assert log.marks == [Mark(5, 0)]
+    await commit.close()
+
+
 async def test_waiting_for_a_clean_file_takes_no_sync(tmp_path: Path) -> None:
     log, commit = _Log(tmp_path / "log"), _commit()
 

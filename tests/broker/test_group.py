@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 
 import pytest
@@ -296,3 +297,28 @@ async def test_a_member_may_still_commit_before_it_joins_again() -> None:
 
     assert _joined(again).generation == 2
     assert _code(group.check_commit, member, None, 2, 2.3) is ErrorCode.rebalance_in_progress
+
+
+async def test_static_members_that_all_stay_away_are_waited_for_again() -> None:
+    """They live, so they keep their places; whoever comes back is not left waiting for the others for ever."""
+    group, (first, second) = _stable(_request(instance_id="a"), _request(instance_id="b"))
+    group.join(_request(), 2.0)
+    (newcomer,) = _ids(group) - {first, second}
+    group.leave(newcomer, None, 3.0)
+    _keep_alive(group, (first, second), until=2 + int(_REBALANCE))
+    assert group.state is GroupState.PREPARING
+
+    again = group.join(_request(first, "a"), 33.0)
+    _keep_alive(group, (second,), since=33, until=2 + 2 * int(_REBALANCE))
+
+    assert _joined(again).generation == 2
+    assert _ids(group) == {first, second}
+
+
+def _keep_alive(group: Group, members: tuple[str, ...], *, since: int = 3, until: int) -> None:
+    """Each member's heartbeats, every second, and the passing of time."""
+    for now in range(since, until + 1):
+        for member in members:
+            with contextlib.suppress(Refused):
+                group.heartbeat(member, None, group.generation, float(now))
+        group.expire(float(now))
