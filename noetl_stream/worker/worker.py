@@ -25,7 +25,7 @@ from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.block import run_block
 from noetl_stream.worker.lease import hold
-from noetl_stream.worker.pipeline import TRACE_BYTES
+from noetl_stream.worker.trying import TRACE_BYTES
 
 Key: TypeAlias = tuple[int, BlockId, int, int]
 """(execution, block, attempt, segment): one life of a block."""

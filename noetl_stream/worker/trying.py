@@ -1,0 +1,156 @@
+"""One try of one task: its config rendered, its tool called, whatever that raises made an error of the task."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
+
+from pydantic import ValidationError
+
+from noetl_stream.core.events import Child, Wait
+from noetl_stream.core.messages import Offer
+from noetl_stream.core.scope import evaluate
+from noetl_stream.core.values import Error, Value
+from noetl_stream.dsl.tasks import Task
+from noetl_stream.errors import ExpressionError, ToolError
+from noetl_stream.ids import child_request, effect_key
+from noetl_stream.ports.frames import Cache, FrameKey
+from noetl_stream.ports.tools import Call, Done, Park, Tool
+from noetl_stream.worker.keep import frames_of
+from noetl_stream.worker.notes import Notes
+from noetl_stream.worker.sites import Desk
+
+TRACE_BYTES = 8 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How one try of a task ended."""
+
+    result: Any = None
+    error: Error | None = None
+    http: Value = None
+    retry_after: float | None = None
+    wait: Wait | None = None
+    duration_ms: float = 0.0
+
+
+class Trial:
+    """Tries the tasks of one block."""
+
+    def __init__(self, desk: Desk, notes: Notes, tools: Mapping[str, Tool], cache: Cache) -> None:
+        self._desk, self._notes, self._tools, self._cache = desk, notes, tools, cache
+        self._offer: Offer = desk.offer
+        self._step = desk.plan.steps[desk.offer.block.step]
+
+    async def run(self, task: Task, *, resumed: bool) -> Ended:
+        """Never raises for what a playbook or the outside world did. `resumed`: go on after what it waited for."""
+        if not resumed:
+            self._notes.count(task.name)
+        began = time.perf_counter()
+        ended = await self._guarded(task, resumed)
+        return replace(ended, duration_ms=round((time.perf_counter() - began) * 1000, 3))
+
+    async def _guarded(self, task: Task, resumed: bool) -> Ended:
+        try:
+            return await self._call(task, resumed)
+        except ToolError as error:
+            return await self._tool_failed(task, error)
+        except ExpressionError as error:
+            return Ended(error=invalid(error))
+        except TimeoutError:
+            message = f"task '{task.name}' did not end within its timeout; raise `timeout` or make it faster"
+            return Ended(error=Error(kind="timeout", message=message, retryable=True, place=task.place))
+        except Exception as fault:  # the worker's boundary: a tool may raise anything
+            trace = traceback.format_exc()[-TRACE_BYTES:]
+            message = f"{type(fault).__name__}: {fault}"
+            return Ended(error=Error(kind="python", message=message, place=task.place, trace=trace))
+
+    async def _tool_failed(self, task: Task, error: ToolError) -> Ended:
+        recorded = Error(
+            kind=error.kind,
+            message=error.message,
+            retryable=error.retryable,
+            status=error.status,
+            code=error.code,
+            place=task.place,
+            trace=None if error.trace is None else error.trace[-TRACE_BYTES:],
+        )
+        head = None if error.status is None else {"status": error.status}
+        result = await self._framed(task, error.value)
+        return Ended(result=result, error=recorded, http=head, retry_after=error.retry_after)
+
+    async def _call(self, task: Task, resumed: bool) -> Ended:
+        tool = self._tool(task)
+        call = self._prepare(task, tool, resumed)
+        async with asyncio.timeout(call.timeout):
+            done = await tool.run(call)
+        match done:
+            case Park(wait=wait):
+                return Ended(wait=self._identified(task, wait))
+            case Done(value=value, http=http):
+                return Ended(result=await self._framed(task, value), http=http)
+            case _:
+                assert_never(done)
+
+    def _tool(self, task: Task) -> Tool:
+        if task.fault is not None:
+            raise ToolError(task.fault.message, kind=task.fault.kind)
+        tool = self._tools.get(task.kind)
+        if tool is None:
+            raise ToolError(f"tool kind '{task.kind}' is not installed on this worker", kind="not_installed")
+        return tool
+
+    def _prepare(self, task: Task, tool: Tool, resumed: bool) -> Call:
+        desk, offer = self._desk, self._offer
+        scope = desk.scope(task.name)
+        own = evaluate(task.input, scope) if task.input is not None else {}
+        rendered = evaluate(task.config, scope)
+        timeout = evaluate(task.timeout, scope) if task.timeout is not None else None
+        try:
+            config = tool.config.model_validate(rendered)
+        except ValidationError as error:
+            raise ToolError(_config_problem(task, error), kind="validation") from None
+        return Call(
+            config=config,
+            input={**desk.input, **own},
+            context={**offer.workload, **offer.ctx, **desk.ctx, **offer.results},
+            effect_key=effect_key(self._block, task.name, self._notes.visit(task.name)),
+            timeout=None if timeout is None else float(timeout),
+            execution=offer.execution,
+            answer=offer.answer if resumed else None,
+            answered=resumed,
+        )
+
+    @property
+    def _block(self) -> str:
+        return f"{self._offer.execution}/{self._offer.block}"
+
+    def _identified(self, task: Task, wait: Wait) -> Wait:
+        """A retried block starts another child; a redelivered one meets the child that it started."""
+        if not isinstance(wait, Child):
+            return wait
+        visit = self._notes.visit(task.name)
+        return replace(wait, identity=child_request(self._block, self._offer.attempt, task.name, visit).hex())
+
+    async def _framed(self, task: Task, value: Any) -> Any:
+        """What a tool yielded, its tables in the cache and open."""
+        offer = self._offer
+        key = FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name=task.name)
+        limit, paths = offer.inline_limit, self._step.parts
+        return await frames_of(self._cache, key, value, inline_limit=limit, paths=paths)
+
+
+def invalid(error: ExpressionError) -> Error:
+    """A template that failed while it ran, as the task's error."""
+    return Error(kind="validation", message=str(error), place=error.place)
+
+
+def _config_problem(task: Task, error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "config"
+    return f"task '{task.name}' ({task.kind}): {key}: {first['msg']}; correct it at {task.place}"
