@@ -1,0 +1,12 @@
+# One image for every role: `docker run noetl-stream worker --pool default`.
+FROM python:3.12-slim AS build
+WORKDIR /src
+COPY . .
+RUN pip wheel --no-deps --wheel-dir /wheels .
+
+FROM python:3.12-slim
+RUN useradd --create-home noetl && mkdir /data /cache && chown noetl /data /cache
+COPY --from=build /wheels /wheels
+RUN pip install --no-cache-dir /wheels/*.whl && rm -r /wheels
+USER noetl
+ENTRYPOINT ["noetl-stream"]
