@@ -12,7 +12,7 @@ from noetl_stream.core.events import BlockCompleted, BlockFailed, BlockParked, O
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.scope import evaluate
-from noetl_stream.core.values import Envelope, Error, Value
+from noetl_stream.core.values import Envelope, Error, Result, Value
 from noetl_stream.dsl.tasks import Pipeline, Task
 from noetl_stream.errors import ExpressionError
 from noetl_stream.ports.frames import Cache, FrameKey
@@ -123,12 +123,12 @@ class PipelineRun:
     def _settle(self, task: Task, last: Ended, ruled: Ruled) -> None:
         """A task is over: its rule's `set`, its own `set`, its result under its name."""
         output = self._envelope(last)
-        own = last.result if last.error is None else output
+        own = Result(last.result) if last.error is None else output
         self._desk.write(ruled.writes)
         if task.writes is not None:
             scope = self._desk.scope(f"{task.name}/set", result=last.result, output=own, own=True)
             self._desk.write(evaluate(task.writes, scope))
-        self._desk.tasks[task.name] = own.fields if isinstance(own, Envelope) else own
+        self._desk.tasks[task.name] = last.result if last.error is None else output.fields
         self._desk.previous = output
 
     def _envelope(self, last: Ended) -> Envelope:

@@ -71,14 +71,15 @@ class Desk:
     def scope(
         self, site: str, *, result: Any = None, output: Any = None, own: bool = False
     ) -> Mapping[str, Any]:
-        """Names for one site. With `own`, `output` and `result` are this task's; else those that led here."""
+        """Names for one site. With `own`, `output` (an envelope, or a `Result`) and `result` are this task's."""
         known = facts(self.plan, self.offer, site)
         ctx = {**known.ctx, **self.ctx}
         fixed: dict[str, Any] = {"ctx": ctx, "iter": self._iter(), "step": self.step}
         last: dict[str, Any] = {"input": self.input, "loop_index": self.offer.block.iteration}
         if own:
-            name = "step.failed" if output is not None and output.fields["status"] == "error" else "step.done"
-            fixed |= {"output": output, "event": {"name": EventName(name)}}
+            failed = isinstance(output, Envelope) and output.fields["status"] == "error"
+            event = EventName("step.failed" if failed else "step.done")
+            fixed |= {"output": output, "event": {"name": event}}
             last |= {"result": Result(result), "response": Result(result)}
         elif self.previous is not None:
             fixed["output"] = self.previous
