@@ -44,6 +44,7 @@ class Acks:
         """All records below `offset` may be forgotten."""
         while self._waiting and self._waiting[0][0] < offset:
             self._waiting.popleft()[1].ack()
+            self._moved.set()
 
     async def room(self) -> None:
         """Wait while the oldest unfinished record is too far behind."""
