@@ -39,8 +39,10 @@ def register(app: faust.App, *, events: str, seats: Seats, orchestrator: Orchest
 
     async def restore(*_: Any, **__: Any) -> None:
         seats.acks.clear()
-        mine = list(partitions_of(app, events))
-        await orchestrator.keep_only(mine)
+        await until_done(keep_mine, log)
+
+    async def keep_mine() -> None:
+        await orchestrator.keep_only(partitions_of(app, events))
 
     app.on_partitions_revoked.connect(revoked)
     app.on_rebalance_complete.connect(restore)

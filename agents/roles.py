@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -11,10 +12,12 @@ import faust
 
 from noetl_stream import wiring
 from noetl_stream.agents import intake, orchestrator, worker
-from noetl_stream.agents.app import holds, new_app
+from noetl_stream.agents.app import holds, new_app, until_done
 from noetl_stream.orchestrator.orchestrator import Group
 from noetl_stream.ports.tools import Tool
 from noetl_stream.wiring import Platform
+
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -50,6 +53,8 @@ def _app(platform: Platform, role: str, tools: Mapping[str, Tool], stack: AsyncE
             stack.push_async_callback(slots.close)
             blocks = platform.topics.blocks(pool).name
             platform.neighbours.workers[blocks] = (slots, partial(holds, app, blocks))
+            hints = asyncio.create_task(until_done(partial(wiring.heed, platform, slots), log))
+            stack.callback(hints.cancel)
             worker.register(app, blocks=blocks, worker=slots, read=partial(wiring.read_offer, platform))
         case _:
             raise ValueError(f"there is no role '{role}'; use intake, orchestrator or worker:<pool>")

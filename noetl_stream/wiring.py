@@ -18,7 +18,7 @@ from noetl_stream.adapters.plans import CatalogPlans
 from noetl_stream.adapters.schema_topic import SchemaTopic
 from noetl_stream.adapters.versions import Entry
 from noetl_stream.cache.open import open_cache
-from noetl_stream.core.messages import Offer
+from noetl_stream.core.messages import Offer, StopBlocks
 from noetl_stream.core.plan import Plan
 from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.errors import NoetlError
@@ -34,7 +34,7 @@ from noetl_stream.settings import Settings, this_host
 from noetl_stream.tools.builtin import Means, builtin_tools, kinds
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.warm.pool import WarmPool
-from noetl_stream.wire.codec import decode_offer, registry
+from noetl_stream.wire.codec import decode, decode_offer, registry
 from noetl_stream.wire.topics import Topics
 from noetl_stream.worker.worker import Worker
 
@@ -182,6 +182,18 @@ def new_worker(platform: Platform, pool: str, tools: Mapping[str, Tool]) -> Work
         cache=platform.cache,
         facts=platform.facts,
     )
+
+
+async def heed(platform: Platform, worker: Worker) -> None:
+    """Follow the control topic from its start: hints that executions are over. Correctness never waits for them."""
+    topic = platform.topics.control.name
+    async for record in platform.reader.read(topic, 0, await platform.reader.begin(topic, 0)):
+        try:
+            hint = decode(record.value or b"")
+        except NoetlError:
+            continue
+        if isinstance(hint, StopBlocks):
+            worker.stop_execution(hint.execution)
 
 
 @asynccontextmanager

@@ -82,7 +82,7 @@ class Delivery:
 
     def offer_soon(self, offer: Offer) -> asyncio.Future[int]:
         """The hot path: an offer on its way, without a task of its own. A worker in this process may begin at once."""
-        topic, block = self.topics.blocks(offer.pool, offer.priority), f"{offer.execution}/{offer.block}"
+        topic, block = self.topics.blocks(offer.pool), f"{offer.execution}/{offer.block}"
         partition = offer_partition(block, topic.partitions)
         sent = self.log.append_soon(topic.name, encode_offer(offer), key=block.encode(), partition=partition)
         self.nearby(topic.name, partition, offer)

@@ -208,9 +208,14 @@ class Orchestrator:
             seat.timer = asyncio.get_running_loop().call_later(max(0.0, alarm - now), self._drive, seat)
 
     def _append(self, seat: Seat, append: Append) -> None:
+        try:
+            encoded = encode(append.event)
+        except (TypeError, ValueError) as fault:
+            append = seat.owner.refuse(append, fault)
+            encoded = encode(append.event)
         future = self._delivery.log.append_soon(
             self._events,
-            encode(append.event),
+            encoded,
             key=str(append.machine).encode(),
             partition=seat.partition,
             headers={"noetl-execution": str(append.machine), "noetl-type": type(append.event).__name__},

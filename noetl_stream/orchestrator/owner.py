@@ -152,6 +152,12 @@ class Owner:
         event = ExecutionQuarantined(fence=self.fence, reason=reason, time=self.state.log_time)
         self._repeat[machine] = self._in_flight[machine] = Append(machine, event)
 
+    def refuse(self, append: Append, fault: Exception) -> Append:
+        """A decision that cannot be written down costs its execution: what to append in its stead."""
+        self._quarantine(append.machine, fault)
+        del self._repeat[append.machine]
+        return self._in_flight[append.machine]
+
     def landed(self, append: Append, offset: int, at: float) -> None:
         """An append was acknowledged at `offset`. Folded at once if nothing else came between, else when read back."""
         if offset == self.position:

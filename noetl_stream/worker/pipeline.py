@@ -141,10 +141,14 @@ class PipelineRun:
         return BlockCompleted(
             **self._common(),
             result=await self._kept("result", result),
-            writes=self._desk.written(),
+            writes=await self._writes(),
             http=last.http,
             duration_ms=self._ms(),
         )
+
+    async def _writes(self) -> dict[str, Value]:
+        """What was `set`, for everybody: a large value by reference, like a result."""
+        return {name: await self._kept(f"set-{name}", value) for name, value in self._desk.written().items()}
 
     async def _failed(self, last: Ended, retry: Retry | None = None) -> Outcome:
         """Failed for good, with what was written before; or to be tried again, with notes that carry it on."""
@@ -154,7 +158,7 @@ class PipelineRun:
             error=last.error,
             retry=retry,
             result=await self._kept("error", last.result),
-            writes={} if retry is not None else self._desk.written(),
+            writes={} if retry is not None else await self._writes(),
             http=last.http,
             duration_ms=self._ms(),
         )

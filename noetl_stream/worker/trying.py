@@ -25,6 +25,7 @@ from noetl_stream.worker.notes import Notes
 from noetl_stream.worker.sites import Desk
 
 TRACE_BYTES = 8 * 1024
+MESSAGE_LENGTH = 4 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +68,13 @@ class Trial:
             return Ended(error=Error(kind="timeout", message=message, retryable=True, place=task.place))
         except Exception as fault:  # the worker's boundary: a tool may raise anything
             trace = traceback.format_exc()[-TRACE_BYTES:]
-            message = f"{type(fault).__name__}: {fault}"
+            message = f"{type(fault).__name__}: {fault}"[:MESSAGE_LENGTH]
             return Ended(error=Error(kind="python", message=message, place=task.place, trace=trace))
 
     async def _tool_failed(self, task: Task, error: ToolError) -> Ended:
         recorded = Error(
             kind=error.kind,
-            message=error.message,
+            message=error.message[:MESSAGE_LENGTH],
             retryable=error.retryable,
             status=error.status,
             code=error.code,

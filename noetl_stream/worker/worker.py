@@ -127,7 +127,7 @@ class Worker:
                 lease = group.create_task(self._hold(key, offer, run_id))
                 outcome = await self._outcome(offer, run_id)
                 lease.cancel()
-            await self._report(offer.execution, outcome)
+            await self._conclude(offer, run_id, outcome)
             self._remember(key)
         finally:
             self._left += 1
@@ -161,6 +161,16 @@ class Worker:
             trace = traceback.format_exc()[-TRACE_BYTES:]
             message = f"{type(fault).__name__}: {fault}; report this with the trace"
             return _broken(offer, run_id, Error(kind="server_error", message=message, trace=trace))
+
+    async def _conclude(self, offer: Offer, run_id: str, outcome: Outcome) -> None:
+        """Report the outcome; one that cannot be written down is the block's failure."""
+        try:
+            await self._report(offer.execution, outcome)
+        except (TypeError, ValueError) as fault:
+            error = Error(
+                kind="validation", message=f"the result cannot be recorded: {fault}", step=offer.block.step
+            )
+            await self._report(offer.execution, _broken(offer, run_id, error))
 
     async def _report(self, execution: int, fact: BlockFact) -> None:
         """Append until it is durable: the outcome of a run is never dropped while its worker lives."""
