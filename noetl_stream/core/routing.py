@@ -46,11 +46,14 @@ def _came(plan: Plan, execution: Execution, step: str) -> set[str | None]:
 
 
 def _late(execution: Execution, join: str, via: str | None) -> bool:
-    """Whether a join has run for this token already: its way here leads past no later run of the join itself."""
-    ran = execution.entered.get(join)
-    while ran is not None and via is not None and via != join and execution.entered[via] > ran:
-        via = execution.finished[via].via
-    return ran is not None and via != join
+    """Whether a join has run for this token already: its way here began before that run and does not lead past it.
+
+    Only each step's last run is known: where that hides the way (an arm that goes in circles of its own), the token counts.
+    """
+    ran, at = execution.entered.get(join, inf), inf
+    while via is not None and via != join and ran < execution.entered[via] < at:
+        via, at = execution.finished[via].via, execution.entered[via]
+    return via is not None and via != join and execution.entered[via] < ran < inf
 
 
 def _still_to_come(plan: Plan, execution: Execution, join: str, up: str) -> bool:
