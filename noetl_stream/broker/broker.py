@@ -99,6 +99,7 @@ class EmbeddedBroker:
         opened.push_async_callback(self._note_what_is_durable, self._journal)
         for owner in (self._topics, self._offsets, self._transactions):
             owner.record_changes_in(self._journal)
+        opened.push_async_callback(self._transactions.close)
         await self._transactions.complete_unfinished()
 
     async def _note_what_is_durable(self, journal: Journal) -> None:

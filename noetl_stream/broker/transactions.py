@@ -19,6 +19,7 @@ from noetl_stream.broker.entries import Entry, ProducerIdsReserved, TransactionC
 from noetl_stream.broker.journal import Journal
 from noetl_stream.broker.offsets import Offsets, Position, TopicPartition
 from noetl_stream.broker.refusal import Refused
+from noetl_stream.broker.timers import Timers
 from noetl_stream.broker.topics import Topics
 
 _ID_BLOCK = 1000
@@ -80,6 +81,7 @@ class Transactions:
         self._next_producer_id = 0
         self._reserved_below = 0
         self._reserving = asyncio.Lock()
+        self._timeouts = Timers(self._time_out)
         self._journal: Journal
 
     # Producers.
@@ -119,14 +121,17 @@ class Transactions:
         if transaction.state in _UNFINISHED:
             await self._finish(transaction, committed=transaction.state is TransactionState.PREPARE_COMMIT)
         elif transaction.state is TransactionState.ONGOING:
-            # The abort markers carry the raised epoch, so that the old instance is fenced in every log.
-            transaction.epoch += 1
-            await self._finish(transaction, committed=False)
+            await self._fence_and_abort(transaction)
         if transaction.epoch >= _LAST_EPOCH:
             del self._by_producer[transaction.producer_id]
             transaction.producer_id, transaction.epoch = await self.new_producer_id(), -1
             self._by_producer[transaction.producer_id] = transaction
         transaction.epoch += 1
+
+    async def _fence_and_abort(self, transaction: Transaction) -> None:
+        """The abort markers carry the raised epoch, so that the old instance is fenced in every log."""
+        transaction.epoch += 1
+        await self._finish(transaction, committed=False)
 
     def current(self, transactional_id: str, producer_id: int, epoch: int) -> Transaction:
         """The transaction of a live producer.
@@ -163,8 +168,20 @@ class Transactions:
         async with transaction.lock:
             _require_epoch(transaction, epoch)
             transaction.partitions.update(partitions)
-            transaction.state = TransactionState.ONGOING
+            if transaction.state is not TransactionState.ONGOING:
+                self._begin(transaction)
             await self._journal.write(transaction.entry())
+
+    def _begin(self, transaction: Transaction) -> None:
+        transaction.state = TransactionState.ONGOING
+        self._timeouts.set(transaction.transactional_id, transaction.timeout_ms / 1000)
+
+    async def _time_out(self, transactional_id: str) -> None:
+        """Its producer is gone, and must not hold read_committed back for ever."""
+        transaction = self._transactions[transactional_id]
+        async with transaction.lock:
+            if transaction.state is TransactionState.ONGOING:
+                await self._fence_and_abort(transaction)
 
     async def add_offsets(
         self, transaction: Transaction, epoch: int, group: str, positions: dict[TopicPartition, Position]
@@ -205,6 +222,7 @@ class Transactions:
         """The first entry decides; `complete_unfinished` goes on from it after a crash."""
         transaction.state, _ = _COMMIT_STATES if committed else _ABORT_STATES
         await self._journal.write(transaction.entry())
+        self._timeouts.cancel(transaction.transactional_id)
         await self._carry_out(transaction)
 
     async def _carry_out(self, transaction: Transaction) -> None:
@@ -258,11 +276,16 @@ class Transactions:
         self._by_producer[entry.producer_id] = transaction
 
     async def complete_unfinished(self) -> None:
-        """After a crash: carry out what was decided and not finished."""
+        """After a crash: carry out what was decided and not finished, and give the others their time anew."""
         for transaction in self._transactions.values():
-            if transaction.state in _UNFINISHED:
+            if transaction.state is TransactionState.ONGOING:
+                self._begin(transaction)
+            elif transaction.state in _UNFINISHED:
                 async with transaction.lock:
                     await self._carry_out(transaction)
+
+    async def close(self) -> None:
+        await self._timeouts.close()
 
     def entries(self) -> Iterator[Entry]:
         """All that the journal must say about producers."""

@@ -150,6 +150,11 @@ def _transaction(data: Path) -> TransactionChanged:
     return entries[-1]
 
 
+def _log(data: Path) -> Path:
+    (log,) = data.glob("logs/t-*/0/*.log")
+    return log
+
+
 def _die_before_the_markers(data: Path, ongoing: TransactionChanged, decided: str) -> None:
     """Make the files what they were at that moment: the decision, one batch, no marker."""
     values = {name: getattr(ongoing, name) for name in ongoing.__dataclass_fields__}
@@ -160,7 +165,7 @@ def _die_before_the_markers(data: Path, ongoing: TransactionChanged, decided: st
         if type(entry).__name__ in ("TopicCreated", "ProducerIdsReserved")
     ]
     rewrite_journal(data / "journal", [*kept, decision])
-    (log,) = data.glob("logs/t-*/0/*.log")
+    log = _log(data)
     first_batch = 12 + int.from_bytes(log.read_bytes()[8:12], "big")
     log.write_bytes(log.read_bytes()[:first_batch])
 
@@ -216,3 +221,24 @@ async def test_a_creation_cut_short_leaves_nothing_behind(tmp_path: Path) -> Non
 
     async with EmbeddedBroker(tmp_path):
         assert list((tmp_path / "logs").iterdir()) == []
+
+
+async def test_an_open_transaction_times_out_after_a_restart_too(tmp_path: Path) -> None:
+    """Its producer died with the old broker; readers of committed records get on."""
+    async with EmbeddedBroker(tmp_path) as broker:
+        producer = _producer(broker.bootstrap, transactional_id="x", transaction_timeout_ms=500)
+        await producer.start()
+        await producer.begin_transaction()
+        await producer.send_and_wait("t", b"forgotten", partition=0)
+        journal = (tmp_path / "journal").read_bytes()
+        log = _log(tmp_path)
+        records = log.read_bytes()
+        await producer.abort_transaction()
+        await producer.stop()
+    (tmp_path / "journal").write_bytes(journal)
+    log.write_bytes(records)
+
+    async with EmbeddedBroker(tmp_path) as broker:
+        async with _producer(broker.bootstrap) as producer:
+            await producer.send_and_wait("t", b"after", partition=0)
+        assert await _values(broker.bootstrap, 1, isolation_level="read_committed") == [b"after"]
