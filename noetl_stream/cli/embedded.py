@@ -28,6 +28,24 @@ async def embedded(
             await asyncio.to_thread(starting.result().stop)
 
 
+@asynccontextmanager
+async def bootstrap_of(
+    named: str, data: Path, *, port: int = 0, fsync: FsyncPolicy = "commit"
+) -> AsyncIterator[asyncio.Future[str]]:
+    """Where a broker will answer: at the named address, or where an embedded one says once it is up."""
+    if named:
+        address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        address.set_result(named)
+        yield address
+        return
+    async with embedded(data, port=port, fsync=fsync) as starting:
+        yield asyncio.ensure_future(_address(starting))
+
+
+async def _address(starting: asyncio.Future[BrokerHandle]) -> str:
+    return (await starting).bootstrap
+
+
 def folder(data: Path) -> Path:
     """Where the embedded broker keeps its log."""
     return data / "broker"

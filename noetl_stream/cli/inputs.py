@@ -44,7 +44,9 @@ def _value(option: str, text: str) -> Value:
     try:
         return load(f"value: {text}", "--set").mapping["value"].plain()
     except InvalidPlaybook as error:
-        raise InvalidRequest(f"--set {option}: {error.problems[0].message}; quote a text in quotes") from error
+        raise InvalidRequest(
+            f"--set {option}: {error.problems[0].message}; quote a text in quotes"
+        ) from error
 
 
 def _place(found: dict[str, Value], path: list[str], value: Value) -> None:
@@ -52,6 +54,8 @@ def _place(found: dict[str, Value], path: list[str], value: Value) -> None:
     for key in above:
         below = found.setdefault(key, {})
         if not isinstance(below, dict):
-            raise InvalidRequest(f"--set {'.'.join(path)}: '{key}' is set to a value and to a mapping; keep one")
+            raise InvalidRequest(
+                f"--set {'.'.join(path)}: '{key}' is set to a value and to a mapping; keep one"
+            )
         found = below
     found[last] = value

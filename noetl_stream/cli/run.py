@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from noetl_stream.cli import logs
 from noetl_stream.cli.ending import Exit, carry_out
 from noetl_stream.cli.inputs import inputs
 from noetl_stream.cli.options import (
@@ -31,6 +30,7 @@ from noetl_stream.cli.timings import Timings
 from noetl_stream.core.values import Value
 
 if TYPE_CHECKING:
+    from noetl_stream.broker.fsync import FsyncPolicy
     from noetl_stream.cli.playbooks import Document
     from noetl_stream.core.report import Story
     from noetl_stream.settings import Settings
@@ -120,11 +120,15 @@ def _documents(file: Path, catalog: list[Path]) -> tuple[Document, tuple[Documen
 
 
 async def _run(asked: Request, clock: Timings) -> int:
+    logs.of_a_command()
+    from noetl_stream.cli.embedded import bootstrap_of
+
     async with _place(asked) as settings:
-        starting = _broker(settings, durable=asked.durable)
-        async with starting as broker:
+        # What a temporary broker keeps need not survive a power cut.
+        fsync: FsyncPolicy = "commit" if asked.durable else "none"
+        async with bootstrap_of(settings.bootstrap, settings.data, fsync=fsync) as broker:
             # These imports cost as much as the broker's start, which goes on meanwhile.
-            from noetl_stream.cli.running import installation, report_of, run_to_end
+            from noetl_stream.cli.running import installation
 
             clock.mark("imports")
             reached = settings.model_copy(update={"bootstrap": await broker})
@@ -152,36 +156,17 @@ async def _place(asked: Request) -> AsyncIterator[Settings]:
         yield asked.settings.model_copy(update={"pools": pools, "data": Path(place)})
 
 
-@asynccontextmanager
-async def _broker(settings: Settings, *, durable: bool) -> AsyncIterator[asyncio.Future[str]]:
-    """Where the broker will answer. What a temporary broker keeps need not survive a power cut."""
-    from noetl_stream.cli.embedded import embedded
-
-    where: asyncio.Future[str]
-    if settings.bootstrap:
-        where = asyncio.get_running_loop().create_future()
-        where.set_result(settings.bootstrap)
-        yield where
-        return
-    async with embedded(settings.data, fsync="commit" if durable else "none") as starting:
-        yield asyncio.ensure_future(_address(starting))
-
-
-async def _address(starting: asyncio.Future[Any]) -> str:
-    return str((await starting).bootstrap)
-
-
 async def _carried_out(platform: Platform, asked: Request) -> Story:
     from noetl_stream.cli.progress import progress
     from noetl_stream.cli.running import Job, run_to_end
 
-    _show_prints(quiet=asked.quiet)
+    if not asked.quiet:
+        logs.show_prints()
     for document in (*asked.others, asked.playbook):
         await platform.catalog.register(document.plan.path, document.text)
     job = Job(path=asked.playbook.plan.path, payload=asked.payload, key=uuid.uuid4().hex)
     with progress(quiet=asked.quiet) as shown:
-        _, story = await run_to_end(platform, job, start=0, timeout=asked.timeout, watch=shown.tell)
-    return story
+        return await run_to_end(platform, job, timeout=asked.timeout, watch=shown.tell, durable=asked.durable)
 
 
 async def _end(platform: Platform, story: Story, asked: Request) -> int:
@@ -204,10 +189,3 @@ async def _end(platform: Platform, story: Story, asked: Request) -> int:
         result = None if story.end is None else await hydrate(platform.cache, story.end.result)
         show_report(Console(), report, result)
     return Exit.COMPLETED if story.status == "COMPLETED" else Exit.FAILED
-
-
-def _show_prints(*, quiet: bool) -> None:
-    """What the playbook's own code printed is part of the progress."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    if not quiet:
-        logging.getLogger("noetl_stream.tools.warm.pool").setLevel(logging.INFO)

@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from noetl_stream.agents.roles import running
 from noetl_stream.cli.embedded import embedded
+from noetl_stream.cli.jobs import Job, ask_and_follow
 from noetl_stream.core.report import Story
 from noetl_stream.core.values import Value
-from noetl_stream.errors import InfrastructureError
-from noetl_stream.ids import execution_id, keyed_request
-from noetl_stream.replay.telling import Told, tell
+from noetl_stream.replay.telling import Told
 from noetl_stream.settings import Settings
 from noetl_stream.wiring import Platform, open_platform
 from noetl_stream.worker.hydrate import hydrate
 from noetl_stream.worker.keep import as_rows
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What to run: a registered path, its payload, and the key that makes asking twice one execution."""
-
-    path: str
-    payload: Mapping[str, Value]
-    key: str
-    version: int | None = None
-
-    @property
-    def execution(self) -> int:
-        """The id of the execution that this starts, or has started."""
-        return execution_id(keyed_request("default", self.path, self.key))
-
-    def request(self) -> bytes:
-        """The record for the request topic."""
-        asked: dict[str, Value] = {
-            "playbook": self.path,
-            "payload": dict(self.payload),
-            "idempotency_key": self.key,
-        }
-        return json.dumps(asked | ({"version": self.version} if self.version else {})).encode()
+__all__ = ["Job", "everything", "installation", "report_of", "resolved", "rows_in", "run_to_end"]
 
 
 @asynccontextmanager
@@ -71,39 +45,19 @@ async def installation(settings: Settings) -> AsyncIterator[Platform]:
         yield platform
 
 
-async def submit(platform: Platform, job: Job) -> int:
-    """Produce a request as any service would; the id of the execution it starts (or has started)."""
-    await platform.log.append(platform.topics.requests.name, job.request(), key=job.key.encode())
-    return job.execution
-
-
 async def run_to_end(
-    platform: Platform, job: Job, *, start: int, timeout: float | None, watch: Callable[[Told], None]
-) -> tuple[int, Story]:
-    """Submit and follow the log until the execution has ended. Raises InfrastructureError after `timeout` seconds."""
-    execution = await submit(platform, job)
-    telling = tell(platform.reader, platform.topics, execution, start=start)
-    return execution, await follow(telling, execution, timeout=timeout, watch=watch)
-
-
-async def follow(
-    telling: AsyncIterator[Told], execution: int, *, timeout: float | None, watch: Callable[[Told], None]
+    platform: Platform,
+    job: Job,
+    *,
+    timeout: float | None,
+    watch: Callable[[Told], None],
+    durable: bool = True,
 ) -> Story:
-    """The story of an execution, once it has ended. Raises InfrastructureError after `timeout` seconds."""
-    story = Story()
-    try:
-        async with asyncio.timeout(timeout):
-            async for told in telling:
-                story.tell(told.event, told.folded, told.at)
-                watch(told)
-                if story.end is not None:
-                    break
-    except TimeoutError:
-        raise InfrastructureError(
-            f"execution {execution} has not ended within {timeout:g} s; it goes on where its log is kept: "
-            f"see `noetl-stream status {execution}`"
-        ) from None
-    return story
+    """Submit and follow the log until the execution has ended. Raises as `ask_and_follow` does."""
+    log, reader = platform.log, platform.reader
+    return await ask_and_follow(
+        log, reader, platform.topics, job, timeout=timeout, watch=watch, durable=durable
+    )
 
 
 async def report_of(platform: Platform, story: Story) -> dict[str, Value]:

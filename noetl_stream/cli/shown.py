@@ -7,12 +7,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noetl_stream.cli.documented import as_json, iso, plain
+from noetl_stream.cli.documented import as_json, plain
 from noetl_stream.core.values import Value
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 ROWS, COLUMNS, LINES = 20, 10, 60
 """What is shown of a table, and of JSON."""
@@ -52,36 +51,44 @@ def show_steps(console: Console, steps: Mapping[str, Mapping[str, Value]]) -> No
     """The steps of a report."""
     rows = [{"step": name, **step} for name, step in steps.items()]
     if rows:
-        console.print(table_of(rows, len(rows)))
+        show_table(console, rows, len(rows))
+
+
+def show_results(console: Console, results: Mapping[str, Value]) -> None:
+    """Each step's result under its name."""
+    for name, result in results.items():
+        console.print(f"{name}:", style="bold", markup=False, highlight=False)
+        show_value(console, result)
 
 
 def show_value(console: Console, value: Any) -> None:
     """A table as a table; anything else as JSON."""
     found = _as_rows(value)
     if found is not None:
-        rows, total = found
-        console.print(table_of(rows, total))
+        show_table(console, *found)
         return
     lines = as_json(_short(value)).splitlines()
     console.print("\n".join(lines[:LINES]), markup=False, highlight=False, soft_wrap=True)
     if len(lines) > LINES:
-        console.print(f"… {len(lines) - LINES} more lines; use --json or --report for all", style="dim")
+        console.print(f"… {len(lines) - LINES} more lines; --json or --report has all", style="dim")
 
 
-def table_of(rows: Sequence[Mapping[str, Value]], total: int) -> Table:
-    """The first rows and columns, with a caption that says what is left out."""
+def show_table(console: Console, rows: Sequence[Mapping[str, Value]], total: int) -> None:
+    """The first rows and columns of `total` rows, and a line that says what is left out."""
     from rich.table import Table
+    from rich.text import Text
 
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    left_out = [f"{total} rows"] if total > len(rows) else []
-    if len(columns) > COLUMNS:
-        left_out.append(f"{len(columns)} columns")
-    table = Table(caption=f"of {' and '.join(left_out)}; use --json for all" if left_out else None)
+    table = Table()
     for name in columns[:COLUMNS]:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in columns[:COLUMNS]))
-    return table
+        table.add_row(*(Text(_cell(row.get(name))) for name in columns[:COLUMNS]))
+    console.print(table)
+    left_out = [f"{len(rows)} of {total} rows"] if total > len(rows) else []
+    left_out += [f"{COLUMNS} of {len(columns)} columns"] if len(columns) > COLUMNS else []
+    if left_out:
+        console.print(f"{' and '.join(left_out)}; --json or --report has all", style="dim", highlight=False)
 
 
 def _as_rows(value: Any) -> tuple[list[Mapping[str, Value]], int] | None:
@@ -119,13 +126,11 @@ def _cell(value: Value) -> str:
         case None:
             return ""
         case str():
-            return value.replace("[", r"\[")
+            return value
         case float():
             return f"{value:g}" if abs(value) < 1e6 else f"{value:,.2f}"
-        case int():
-            return str(value)
         case _:
-            return str(plain(value)).replace("[", r"\[")
+            return str(plain(value))
 
 
 def written(value: Any) -> Iterator[Path]:
@@ -141,8 +146,3 @@ def written(value: Any) -> Iterator[Path]:
                 yield from written(each)
         case _:
             return
-
-
-def moment(seconds: float | None) -> str:
-    """A time for a table."""
-    return iso(seconds) or ""

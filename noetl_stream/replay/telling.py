@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from noetl_stream.core.events import Decision, Event
@@ -55,7 +55,7 @@ async def tell(
     start: int = 0,
     stop: int | None = None,
     until: Moment = ALWAYS,
-) -> AsyncIterator[Told]:
+) -> AsyncGenerator[Told, None]:
     """The execution's records from `start` (an offset before its request) up to `stop`; None follows the log for ever.
 
     Only its own records and the partition's fences are decoded: the verdicts of other machines do not matter to it.

@@ -1,0 +1,102 @@
+"""Asking for an execution and following it through the log, wherever its workers are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from noetl_stream.adapters.dead_letters import REASON
+from noetl_stream.core.report import Story
+from noetl_stream.core.values import Value
+from noetl_stream.errors import InfrastructureError, InvalidRequest
+from noetl_stream.ids import execution_id, keyed_request
+from noetl_stream.ports.log import Appender, Reader
+from noetl_stream.replay.telling import Told, tell
+from noetl_stream.wire.topics import Topics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What to run: a registered path, its payload, and the key that makes asking twice one execution."""
+
+    path: str
+    payload: Mapping[str, Value]
+    key: str
+    version: int | None = None
+
+    @property
+    def execution(self) -> int:
+        """The id of the execution that this starts, or has started."""
+        return execution_id(keyed_request("default", self.path, self.key))
+
+    def request(self) -> bytes:
+        """The record for the request topic."""
+        asked: dict[str, Value] = {
+            "playbook": self.path,
+            "version": self.version,
+            "payload": dict(self.payload),
+            "idempotency_key": self.key,
+        }
+        return json.dumps(asked).encode()
+
+
+async def ask(log: Appender, topics: Topics, job: Job) -> None:
+    """Produce the request, as any service would."""
+    await log.append(topics.requests.name, job.request(), key=job.key.encode())
+
+
+async def ask_and_follow(
+    log: Appender,
+    reader: Reader,
+    topics: Topics,
+    job: Job,
+    *,
+    timeout: float | None,
+    watch: Callable[[Told], None],
+    durable: bool = True,
+) -> Story:
+    """Ask, and return the story of the job's execution once it has ended; `watch` is told every record.
+
+    `durable` says whether the execution goes on where its log is kept when nobody follows it any more.
+
+    Raises InvalidRequest if intake refuses it, InfrastructureError if it has not ended after `timeout` seconds.
+    """
+    letters = await reader.end(topics.dead_letters.name, 0)
+    await ask(log, topics, job)
+    refused = asyncio.create_task(_refusal(reader, topics, job, letters))
+    ended = asyncio.create_task(_story(reader, topics, job.execution, watch))
+    try:
+        done, _ = await asyncio.wait((refused, ended), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        # Cancelling what has ended changes nothing.
+        refused.cancel()
+        ended.cancel()
+        await asyncio.wait((refused, ended))
+    if ended in done:
+        return ended.result()
+    if refused in done:
+        raise InvalidRequest(refused.result())
+    advice = f"it goes on: see `noetl-stream status {job.execution}`" if durable else "raise --timeout"
+    raise InfrastructureError(f"execution {job.execution} has not ended within {timeout:g} s; {advice}")
+
+
+async def _story(reader: Reader, topics: Topics, execution: int, watch: Callable[[Told], None]) -> Story:
+    story = Story()
+    async with aclosing(tell(reader, topics, execution)) as telling:
+        async for told in telling:
+            story.tell(told.event, told.folded, told.at)
+            watch(told)
+            if story.end is not None:
+                break
+    return story
+
+
+async def _refusal(reader: Reader, topics: Topics, job: Job, start: int) -> str:
+    """Why intake set the request aside, if it does."""
+    async for letter in reader.read(topics.dead_letters.name, 0, start, None):
+        if letter.key == job.key.encode() and letter.value == job.request():
+            return dict(letter.headers)[REASON].decode()
+    raise InfrastructureError(f"{topics.dead_letters.name} came to an end, which a tail never does")

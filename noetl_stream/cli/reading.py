@@ -1,0 +1,151 @@
+"""An installation seen through its log alone: no role runs here, and nothing is created."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from noetl_stream.adapters.admin import standing_topics
+from noetl_stream.adapters.catalog import KafkaCatalog
+from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
+from noetl_stream.adapters.schema_topic import SchemaTopic
+from noetl_stream.cli import logs
+from noetl_stream.cli.embedded import address_of, embedded, folder
+from noetl_stream.core.events import CancelRequested
+from noetl_stream.core.plan import Plan
+from noetl_stream.core.report import Story
+from noetl_stream.errors import InfrastructureError, InvalidRequest
+from noetl_stream.ids import partition_of
+from noetl_stream.replay.telling import story_of
+from noetl_stream.settings import Settings
+from noetl_stream.wire.codec import encode, registry
+from noetl_stream.wire.topics import Topics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """Connections to read an installation's log, and to ask something of it. `topics` has the log's true count."""
+
+    settings: Settings
+    topics: Topics
+    log: KafkaAppender
+    reader: KafkaReader
+    schemas: SchemaTopic
+
+    async def story(self, execution: int) -> Story:
+        """An execution's story up to now. Raises InvalidRequest if the log has no such execution."""
+        story = await story_of(self.reader, self.topics, execution)
+        if story.machine is None:
+            raise unknown(execution)
+        return story
+
+    async def cancel(self, execution: int, reason: str) -> None:
+        """Append the wish to stop; the partition's owner sees to it."""
+        events = self.topics.events
+        await self.log.append(
+            events.name,
+            encode(CancelRequested(time=time.time(), reason=reason, actor="noetl-stream")),
+            key=str(execution).encode(),
+            partition=partition_of(execution, events.partitions),
+            headers={"noetl-execution": str(execution), "noetl-type": "CancelRequested"},
+        )
+
+    @asynccontextmanager
+    async def catalog(self) -> AsyncIterator[KafkaCatalog]:
+        """What is registered. It is read and added to, never compiled here."""
+        catalog = await KafkaCatalog.open(self.log, self.reader, self.topics.catalog.name, _no_plan)
+        try:
+            yield catalog
+        finally:
+            await catalog.close()
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, running: bool = False) -> AsyncIterator[Installation]:
+    """The installation that the settings name. One that is stopped is read through a broker of our own.
+
+    Args:
+        running: refuse a stopped one, since what is asked of it would wait for ever.
+
+    Raises:
+        InvalidRequest: there is none.
+        InfrastructureError: its broker does not answer within `settings.timeout` seconds.
+    """
+    logs.of_a_command()
+    async with located(settings, running=running) as reached, _connected(reached) as installation:
+        yield installation
+
+
+@asynccontextmanager
+async def located(settings: Settings, *, running: bool = False) -> AsyncIterator[Settings]:
+    """The settings with the address of a broker: the named one, one that runs on the data folder, or one of our own."""
+    address = settings.bootstrap or await running_on(settings)
+    if address:
+        yield settings.model_copy(update={"bootstrap": address})
+    elif running or not folder(settings.data).exists():
+        raise _nothing(settings, running=running)
+    else:
+        async with embedded(settings.data) as starting:
+            yield settings.model_copy(update={"bootstrap": (await starting).bootstrap})
+
+
+async def running_on(settings: Settings) -> str | None:
+    """Where a broker on the data folder answers. An address that a killed broker left behind is none."""
+    address = address_of(settings.data)
+    if address is None:
+        return None
+    host, _, port = address.rpartition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return None
+    writer.close()
+    await writer.wait_closed()
+    return address
+
+
+def unknown(execution: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"there is no execution {execution} in this log; check the id, and --bootstrap or --data"
+    )
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[Installation]:
+    topics = await _topics(settings)
+    async with AsyncExitStack() as stack:
+        log = await KafkaAppender.open(settings.bootstrap, timeout=settings.timeout)
+        stack.push_async_callback(log.close)
+        reader = KafkaReader(settings.bootstrap)
+        stack.push_async_callback(reader.close)
+        schemas = SchemaTopic(log, reader, topics.schemas.name, registry())
+        await schemas.catch_up()
+        yield Installation(settings=settings, topics=topics, log=log, reader=reader, schemas=schemas)
+
+
+async def _topics(settings: Settings) -> Topics:
+    """The installation's topics, by the partition count that its log was created with."""
+    standing = await standing_topics(settings.bootstrap, settings.prefix, settings.timeout)
+    counts = {topic.name: topic.partitions for topic in standing}
+    events = settings.topics.events.name
+    if events not in counts:
+        raise InvalidRequest(
+            f"there is no {events} at {settings.bootstrap}; create it with `noetl-stream topics`, or start `up`"
+        )
+    return settings.model_copy(update={"partitions": counts[events]}).topics
+
+
+def _nothing(settings: Settings, *, running: bool) -> InvalidRequest | InfrastructureError:
+    if running:
+        return InfrastructureError(
+            f"no broker runs on {settings.data}; start one with `noetl-stream up --data {settings.data}`, "
+            "or name one with --bootstrap"
+        )
+    return InvalidRequest(f"there is no installation in {settings.data}; name one with --data or --bootstrap")
+
+
+def _no_plan(_: object) -> Plan:
+    raise InvalidRequest("a reader of the catalog compiles nothing")

@@ -1,0 +1,136 @@
+"""What a record of the log says, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import assert_never
+
+from noetl_stream.cli.documented import iso
+from noetl_stream.core.events import (
+    ITEMS,
+    ROUTE,
+    BlockClaimed,
+    BlockCompleted,
+    BlockFailed,
+    BlockId,
+    BlockOffered,
+    BlockParked,
+    CancelRequested,
+    Child,
+    ChildEnded,
+    ChildRequested,
+    Decision,
+    Event,
+    ExecutionEnded,
+    ExecutionQuarantined,
+    ExecutionRequested,
+    ExecutionStarted,
+    Move,
+    PartitionTaken,
+    RecordRejected,
+    Sleep,
+    StepEntered,
+    StepFinished,
+    Wait,
+)
+from noetl_stream.core.values import Error
+
+
+def sentence(event: Event) -> str:
+    """The record as a person would say it."""
+    match event:
+        case ExecutionRequested():
+            return f"{event.path} version {event.version} is requested"
+        case CancelRequested():
+            return "cancelling is requested" + (f": {event.reason}" if event.reason else "")
+        case BlockClaimed():
+            return f"{_block(event.block)} is claimed until {iso(event.renew_by)}"
+        case BlockCompleted():
+            return f"{_block(event.block)} completed in {event.duration_ms:.0f} ms{_tries(event.tries)}"
+        case BlockFailed():
+            again = f"; again in {event.retry.after:g} s" if event.retry else ""
+            return f"{_block(event.block)} failed{_tries(event.tries)}: {_error(event.error)}{again}"
+        case BlockParked():
+            return f"{_block(event.block)} waits {_wait(event.wait)}"
+        case ChildEnded():
+            return f"{_block(event.block)} hears of execution {event.child}: {event.status}"
+        case Decision():
+            return "; ".join(_moves(event.moves)) or "nothing is decided"
+        case PartitionTaken():
+            return f"{event.owner} takes the partition"
+        case RecordRejected():
+            return f"the record at offset {event.offset} counts for nobody: {event.reason}"
+        case ExecutionQuarantined():
+            return f"the execution is set aside: {event.reason}"
+        case _:
+            assert_never(event)
+
+
+def _moves(moves: tuple[Move, ...]) -> Iterator[str]:
+    """Offers of one step are said together: a loop makes many at once."""
+    for step, together in groupby(moves, lambda m: m.block.step if isinstance(m, BlockOffered) else None):
+        group = list(together)
+        if step is not None and len(group) > 1:
+            yield f"{len(group)} blocks of '{step}' are offered"
+        else:
+            yield from map(_move, group)
+
+
+def _move(move: Move) -> str:
+    match move:
+        case ExecutionStarted():
+            return f"it starts at '{move.entry}'"
+        case StepEntered():
+            again = f" for the {move.epoch + 1}. time" if move.epoch else ""
+            return f"step '{move.step}' is entered{again}{_loop(move)}"
+        case BlockOffered():
+            attempt = f", attempt {move.attempt + 1}" if move.attempt else ""
+            return f"{_block(move.block)} is offered{attempt}"
+        case ChildRequested():
+            return f"the child of {_block(move.block)} is started"
+        case StepFinished():
+            targets = ", ".join(f"'{target.step}'" for target in move.targets)
+            error = f" ({_error(move.error)})" if move.error else ""
+            return f"step '{move.step}' is {move.status}{error}" + (f" → {targets}" if targets else "")
+        case ExecutionEnded():
+            return f"the execution is {move.status}" + (f": {_error(move.error)}" if move.error else "")
+        case _:
+            assert_never(move)
+
+
+def _loop(move: StepEntered) -> str:
+    if not move.loop:
+        return ""
+    return " with a collection to come" if move.total is None else f" with {move.total} iterations"
+
+
+def _block(block: BlockId) -> str:
+    match block.iteration:
+        case 0:
+            return f"'{block.step}'"
+        case number if number == ITEMS:
+            return f"the collection of '{block.step}'"
+        case number if number == ROUTE:
+            return f"the routing of '{block.step}'"
+        case number:
+            return f"'{block.step}'[{number}]"
+
+
+def _tries(tries: int) -> str:
+    return f" after {tries} tries" if tries > 1 else ""
+
+
+def _error(error: Error) -> str:
+    place = f" (step '{error.step}')" if error.step else ""
+    return f"{error.kind}: {error.message}{place}"
+
+
+def _wait(wait: Wait) -> str:
+    match wait:
+        case Sleep():
+            return f"until {iso(wait.until)}"
+        case Child():
+            return f"for playbook {wait.path}"
+        case _:
+            assert_never(wait)
