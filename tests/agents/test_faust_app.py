@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faust.types.enums import ProcessingGuarantee
@@ -28,7 +29,7 @@ def test_no_offset_is_lost_to_the_newest_ones_and_none_waits_for_the_stream_to_e
 
 def test_exactly_once_tables_leader_and_web_server_are_off(tmp_path: Path) -> None:
     """`exactly_once` with tables loses their state at a rebalance; the others cost a topic, a port, a second."""
-    conf = new_app("facts", "localhost:9092", data=tmp_path).conf
+    conf: Any = new_app("facts", "localhost:9092", data=tmp_path).conf
     assert conf.processing_guarantee is ProcessingGuarantee.AT_LEAST_ONCE
     assert conf.topic_disable_leader
     assert conf.table_standby_replicas == 0

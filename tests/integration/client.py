@@ -1,0 +1,155 @@
+"""What users of an installation do: register, ask, follow the log, cancel, look at dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from noetl_stream.adapters.dead_letters import ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TOPIC, REASON
+from noetl_stream.agents.roles import running
+from noetl_stream.core.events import CancelRequested, ExecutionEnded
+from noetl_stream.core.report import Story
+from noetl_stream.core.values import Value
+from noetl_stream.dsl.compiler import compile_playbook
+from noetl_stream.ids import execution_id, keyed_request, partition_of
+from noetl_stream.ports.log import Record
+from noetl_stream.replay.telling import Told, tell
+from noetl_stream.settings import Settings
+from noetl_stream.tools.builtin import kinds
+from noetl_stream.wiring import Platform, open_platform
+from noetl_stream.worker.hydrate import hydrate
+from noetl_stream.worker.keep import as_rows
+
+LIMIT = 30.0
+"""Seconds any single wait may take."""
+ALL_ROLES = ("intake", "orchestrator", "worker:default")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """A dead letter as a person reads it."""
+
+    value: bytes | None
+    reason: str
+    origin: tuple[str, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """A user with a connection of their own."""
+
+    platform: Platform
+
+    async def register(self, text: str) -> str:
+        """The playbook's path."""
+        path = compile_playbook(
+            text, file="test", kinds=kinds(), version=1, digest="", catalog_offset=0
+        ).plan.path
+        await self.platform.catalog.register(path, text)
+        return path
+
+    async def ask(self, path: str, payload: Value = None, *, key: str | None = None, **more: Value) -> int:
+        """Produce a request as any service would; the id of the execution it starts, or has started."""
+        key = key or uuid4().hex
+        asked = {"playbook": path, "payload": payload or {}, "idempotency_key": key, **more}
+        await self.send(json.dumps(asked).encode())
+        return execution_id(keyed_request("default", path, key))
+
+    async def send(self, request: bytes) -> int:
+        """Whatever bytes, to the request topic."""
+        return await self.platform.log.append(self.platform.topics.requests.name, request, partition=0)
+
+    async def story(self, execution: int) -> Story:
+        """What the log says of an execution, once it has ended."""
+        story = Story()
+        for told in await self.told(execution):
+            story.tell(told.event, told.folded, told.at)
+        return story
+
+    async def told(self, execution: int, until: Callable[[Told], bool] = lambda told: False) -> list[Told]:
+        """The records of an execution up to its end, or up to the one that `until` waits for."""
+        found: list[Told] = []
+        telling = tell(self.platform.reader, self.platform.topics, execution)
+        async with asyncio.timeout(LIMIT), aclosing(telling):
+            async for told in telling:
+                found.append(told)
+                ends = any(isinstance(move, ExecutionEnded) for move in told.folded.moves)
+                if until(told) or (ends and told.folded.verdict == "accepted"):
+                    return found
+        raise AssertionError("a tail never ends")
+
+    async def run(self, text: str, payload: Value = None) -> Story:
+        """A playbook from its text to its end."""
+        return await self.story(await self.ask(await self.register(text), payload))
+
+    async def cancel(self, execution: int) -> None:
+        await self.platform.facts.report(execution, CancelRequested(time=0.0, reason="the test said so"))
+
+    async def value(self, value: Value) -> Any:
+        """A value of the log with every reference in it fetched, tables as lists of rows."""
+        return _plain(await hydrate(self.platform.cache, value))
+
+    async def results(self, story: Story) -> Any:
+        """Every step's result."""
+        assert story.machine is not None
+        return await self.value(dict(story.machine.results))
+
+    async def letters(self, count: int) -> list[Letter]:
+        """The first dead letters, waiting for them."""
+        topic = self.platform.topics.dead_letters.name
+        return [_letter(record) for record in await self.records(topic, 0, count)]
+
+    async def records(self, topic: str, partition: int, count: int) -> list[Record]:
+        """The first records of a partition, waiting for them."""
+        found: list[Record] = []
+        async with (
+            asyncio.timeout(LIMIT),
+            aclosing(self.platform.reader.read(topic, partition, 0)) as reading,
+        ):
+            async for record in reading:
+                found.append(record)
+                if len(found) == count:
+                    return found
+        raise AssertionError("a tail never ends")
+
+    async def log_of(self, execution: int) -> list[Record]:
+        """The partition of the event log that an execution lives in, up to its present end."""
+        events = self.platform.topics.events
+        partition = partition_of(execution, events.partitions)
+        stop = await self.platform.reader.end(events.name, partition)
+        return [record async for record in self.platform.reader.read(events.name, partition, 0, stop)]
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[Client]:
+    """A client alone: roles run elsewhere."""
+    async with open_platform(settings) as platform:
+        yield Client(platform=platform)
+
+
+@asynccontextmanager
+async def installed(settings: Settings) -> AsyncIterator[Client]:
+    """All roles in this process, and a client of theirs."""
+    async with open_platform(settings) as platform, running(platform, ALL_ROLES):
+        yield Client(platform=platform)
+
+
+def _letter(record: Record) -> Letter:
+    headers = dict(record.headers)
+    place = (headers[ORIGIN_TOPIC].decode(), int(headers[ORIGIN_PARTITION]), int(headers[ORIGIN_OFFSET]))
+    return Letter(value=record.value, reason=headers[REASON].decode(), origin=place)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _plain(each) for key, each in value.items()}
+        case list():
+            return [_plain(each) for each in value]
+        case _:
+            return as_rows(value)

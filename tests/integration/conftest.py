@@ -1,0 +1,45 @@
+"""Installations of a test's own, on either broker: their topics stand under a prefix that no other test uses."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from noetl_stream.settings import Settings
+
+BROKERS = [
+    pytest.param("embedded", marks=pytest.mark.slow),
+    pytest.param("apache", marks=[pytest.mark.slow, pytest.mark.kafka]),
+]
+
+
+@pytest.fixture(scope="session", params=BROKERS)
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    """The address of the broker under test."""
+    address: str = request.getfixturevalue(f"{request.param}_bootstrap")
+    return address
+
+
+@pytest.fixture(scope="session")
+def command() -> Path:
+    """The command line of this environment."""
+    return Path(sys.executable).with_name("noetl-stream")
+
+
+def settings_at(bootstrap: str, folder: Path) -> Settings:
+    """An installation that nobody else uses; its event log has two partitions."""
+    return Settings(
+        bootstrap=bootstrap,
+        data=folder,
+        prefix=f"it-{uuid4().hex[:8]}.",
+        partitions=2,
+        reply_topics=("replies-*",),
+    )
+
+
+@pytest.fixture
+def settings(bootstrap: str, tmp_path: Path) -> Settings:
+    return settings_at(bootstrap, tmp_path)
