@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from noetl_stream.broker.launch import start_broker
+from tests.histories.builder import HABITS
 from tests.kafka_cluster import Cluster, Unavailable, resolve
 
 APACHE = pytest.StashKey[Cluster | Unavailable]()
@@ -54,3 +55,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if ran:
         counts = ", ".join(f"{ran[broker]} on {broker}" for broker in ("embedded", "apache"))
         terminalreporter.write_line(f"contract tests that ran: {counts}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--always-replay", action="store_true", help="fold each history from zero before every record of it"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    HABITS.always_replay = config.getoption("--always-replay")

@@ -103,7 +103,7 @@ def _looping_in_parallel() -> History:
 
 
 def _looping_long() -> History:
-    return history(plan(step("each", loop=loop(1_200, limit=9, parallel=True)))).requested().each("each")
+    return history(plan(step("each", loop=loop(1_001, limit=9, parallel=True)))).requested().each("each")
 
 
 def _bringing() -> History:
