@@ -1,0 +1,43 @@
+"""One installation for all examples: an embedded broker and every role in this process, as `noetl-stream up` runs them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import pytest_asyncio
+
+from noetl_stream.cli.running import everything
+from noetl_stream.settings import Settings
+from noetl_stream.wiring import Platform
+from tests.playbooks.examples import EXAMPLES, PLAYBOOKS
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
+    """Running, with every example in its catalog."""
+    settings = Settings(data=tmp_path_factory.mktemp("examples"), allow_private=True, partitions=2)
+    async with everything(settings) as running:
+        for example in {example.file: example for example in EXAMPLES}.values():
+            await running.catalog.register(example.catalog_path, example.text)
+        yield running
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="session")
+def shop() -> Iterator[str]:
+    """The files of playbooks/shop as a web service; its address."""
+    serve = partial(_Quiet, directory=str(PLAYBOOKS / "shop"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,72 @@
+"""Every example runs through the whole path, takes the way it should, and ends with exactly what it promises."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from noetl_stream.cli.running import Job, report_of, resolved, run_to_end
+from noetl_stream.core.values import Value
+from noetl_stream.wiring import Platform
+from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, Example
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def ran(platform: Platform, example: Example) -> tuple[dict[str, Any], Value]:
+    """The report of one run, and the execution's own result."""
+    job = Job(path=example.catalog_path, payload=example.payload, key=uuid.uuid4().hex)
+    story = await run_to_end(platform, job, timeout=100, watch=lambda _: None)
+    assert story.end is not None
+    return await report_of(platform, story), await resolved(platform, story.end.result)
+
+
+def named(example: Example) -> str:
+    return " ".join([Path(example.file).stem, *(f"{k}={v}" for k, v in example.payload.items())])
+
+
+@pytest.mark.parametrize("example", ALONE, ids=named)
+async def test_an_example_ends_as_it_says(platform: Platform, example: Example) -> None:
+    report, result = await ran(platform, example)
+
+    assert tuple(report["path"]) == example.path
+    if example.error is None:
+        assert (report["status"], report["error"]) == ("COMPLETED", None)
+    else:
+        assert report["status"] == "FAILED"
+        assert (report["error"]["step"], report["error"]["kind"]) == example.error
+    assert result == example.ending
+
+
+async def test_the_http_example_asks_a_service(platform: Platform, shop: str) -> None:
+    report, result = await ran(platform, replace(HTTP, payload={"base": shop}))
+
+    assert tuple(report["path"]) == HTTP.path
+    assert result == HTTP.ending
+    assert report["steps"]["customer"]["status"] == "done"
+
+
+@pytest.mark.timeout(120)
+async def test_the_flights_are_reduced_to_a_table_a_file_and_a_chart(
+    platform: Platform, tmp_path: Path
+) -> None:
+    report, result = await ran(platform, replace(FLIGHTS, payload={"out": str(tmp_path)}))
+
+    assert tuple(report["path"]) == FLIGHTS.path
+    assert report["steps"]["by_month"] == {"status": "done", "attempts": 12, "iterations": 12, "epochs": 1}
+    assert result["row_count"] == 16
+    assert result["rows"][0]["carrier"] == "F9"
+    assert (tmp_path / "delay_by_carrier_and_hour.parquet").is_file()
+    assert (tmp_path / "delay_by_carrier_and_hour.svg").is_file()
+
+
+async def test_a_loop_counts_its_iterations_and_a_cycle_its_epochs(platform: Platform) -> None:
+    loop, _ = await ran(platform, Example(file="06_fan_out.yaml", path=()))
+    cycle, _ = await ran(platform, Example(file="09_cycle.yaml", path=()))
+
+    assert loop["steps"]["load"] == {"status": "done", "attempts": 6, "iterations": 6, "epochs": 1}
+    assert cycle["steps"]["drain"] == {"status": "done", "attempts": 4, "iterations": 4, "epochs": 4}
