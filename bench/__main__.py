@@ -49,7 +49,7 @@ async def timed(platform: Platform, path: str) -> float:
     """Seconds from producing the request to reading the accepted end."""
     job = Job(path=path, payload={}, key=uuid.uuid4().hex)
     began = time.perf_counter()
-    _, story = await run_to_end(platform, job, start=0, timeout=120, watch=lambda _: None)
+    story = await run_to_end(platform, job, timeout=120, watch=lambda _: None)
     took = time.perf_counter() - began
     if story.status != "COMPLETED":
         raise NoetlError(f"{path} ended {story.status}; its time would mean nothing")
