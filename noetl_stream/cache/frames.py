@@ -7,13 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from noetl_stream.core.values import Ref, Value
-from noetl_stream.errors import InfrastructureError
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
 
 _ROWS_AT_ONCE = 1024
 
@@ -54,18 +52,6 @@ class MappedFrame:
 
     @cached_property
     def _table(self) -> pa.Table:
+        from noetl_stream.cache.tables import open_table
+
         return open_table(self._path)
-
-
-def open_table(path: Path) -> pa.Table:
-    """The table of an Arrow IPC file, memory-mapped.
-
-    Raises:
-        InfrastructureError: the file is not what was written.
-    """
-    try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except pa.ArrowInvalid as error:
-        raise InfrastructureError(
-            f"{path.name} in the cache is damaged ({error}); delete it and rebuild"
-        ) from error

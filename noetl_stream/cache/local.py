@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from noetl_stream.cache.frames import MappedFrame
 from noetl_stream.cache.names import claim_name, gone, name_of, never_created
-from noetl_stream.cache.stored import Stored, decode_json, encode_json, stored_json, write_table
+from noetl_stream.cache.stored import Stored, decode_json, encode_json, stored_json
 from noetl_stream.core.values import Ref, Value
 from noetl_stream.errors import InfrastructureError
 from noetl_stream.ports.frames import Frame, FrameKey
@@ -34,6 +34,8 @@ class LocalCache:
     async def put_table(
         self, key: FrameKey, table: pa.Table, parts: Mapping[str, Value] | None = None
     ) -> Ref:
+        from noetl_stream.cache.tables import write_table
+
         return await asyncio.to_thread(self._put, key, partial(write_table, table=table), parts)
 
     async def put_json(self, key: FrameKey, value: Value, parts: Mapping[str, Value] | None = None) -> Ref:

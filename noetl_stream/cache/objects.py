@@ -15,7 +15,7 @@ from obstore.store import ObjectStore
 
 from noetl_stream.cache.frames import MappedFrame
 from noetl_stream.cache.names import claim_name, digest_of, gone, name_of, never_created
-from noetl_stream.cache.stored import Compression, decode_json, encode_json, stored_json, write_table
+from noetl_stream.cache.stored import Compression, decode_json, encode_json, stored_json
 from noetl_stream.cache.tier import Tier
 from noetl_stream.core.values import Ref, Value
 from noetl_stream.errors import InfrastructureError
@@ -37,6 +37,8 @@ class ObjectCache:
     async def put_table(
         self, key: FrameKey, table: pa.Table, parts: Mapping[str, Value] | None = None
     ) -> Ref:
+        from noetl_stream.cache.tables import write_table
+
         path = self._tier.beside()
         try:
             stored = await asyncio.to_thread(write_table, path, table, self._compression)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from noetl_stream.cache.local import LocalCache
-from noetl_stream.cache.stored import fingerprint
+from noetl_stream.cache.tables import fingerprint
 from noetl_stream.errors import InfrastructureError, ToolError
 from noetl_stream.ports.frames import Cache
 from tests.contract.cache import KEY, CacheContract, flights

@@ -149,7 +149,7 @@ def _opened(folder: Path, count: int) -> list[Any]:
     """The tables a child answered with. Arrow is loaded for the first of them, not to know what tools there are."""
     if not count:
         return []
-    from noetl_stream.cache.frames import open_table
+    from noetl_stream.cache.tables import open_table
 
     return [open_table(folder / f"{number}.arrow") for number in range(count)]
 
@@ -175,7 +175,7 @@ async def _file(item: Any, path: Path) -> Path:
         return Path(item.path())
     import pyarrow as pa
 
-    from noetl_stream.cache.stored import write_table
+    from noetl_stream.cache.tables import write_table
 
     table = pa.table(item.collect() if hasattr(item, "collect") else item)
     path.parent.mkdir(parents=True, exist_ok=True)
