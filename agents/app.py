@@ -13,6 +13,7 @@ from typing import Any
 os.environ.setdefault("F_DATADIR", tempfile.gettempdir())
 
 import faust  # faust reads F_DATADIR while it is imported
+from faust.app import App  # here, not when the first app is made: imports can wait beside a broker's start
 from faust.tables.manager import TableManager
 from faust.types import TP
 
@@ -39,7 +40,7 @@ def new_app(app_id: str, bootstrap: str, *, data: Path) -> faust.App:
     Nobody is revoked for being slow (`broker_max_poll_interval`): heartbeats are the liveness.
     """
     data.mkdir(parents=True, exist_ok=True)
-    return faust.App(
+    return App(
         app_id,
         broker=[f"kafka://{address}" for address in bootstrap.split(",")],
         datadir=str(data / app_id),

@@ -152,8 +152,10 @@ async def _place(asked: Request) -> AsyncIterator[Settings]:
     if asked.durable:
         yield asked.settings.model_copy(update={"pools": pools})
         return
+    # What holds one execution and its children needs no partitions to share among owners.
+    few = {} if "partitions" in asked.settings.model_fields_set else {"partitions": 1}
     with tempfile.TemporaryDirectory(prefix="noetl-", ignore_cleanup_errors=True) as place:
-        yield asked.settings.model_copy(update={"pools": pools, "data": Path(place)})
+        yield asked.settings.model_copy(update={"pools": pools, "data": Path(place), **few})
 
 
 async def _carried_out(platform: Platform, asked: Request) -> Story:
