@@ -83,7 +83,7 @@ class Block:
 
 def move(block: Block, event: BlockFact | BlockOffered | ChildRequested, at: float) -> Block | None:
     """The block after `event`, or None where the table has no arrow: an event from another life of this block."""
-    if not _same_life(block, event):
+    if not _same_life(block, event) or _leased(block, event, at):
         return None
     after = _after(block, event, at)
     return after if (block.status, type(event).__name__, after.status) in ARROWS else None
@@ -101,6 +101,11 @@ def _same_life(block: Block, event: BlockFact | BlockOffered | ChildRequested) -
         since = block.due if block.status == "claimed" else block.due - OFFER_TIMEOUT
         return event.renew_by > since
     return True
+
+
+def _leased(block: Block, event: BlockFact | BlockOffered | ChildRequested, at: float) -> bool:
+    """A claim renewed behind the back of an owner who was about to offer its block again: the run keeps it."""
+    return isinstance(event, BlockOffered) and block.status == "claimed" and (block.due or 0.0) > at
 
 
 def _after(block: Block, event: BlockFact | BlockOffered | ChildRequested, at: float) -> Block:

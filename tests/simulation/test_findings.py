@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from noetl_stream.core.events import BlockClaimed
 from noetl_stream.core.partition import Partition
 from noetl_stream.core.snapshot import state_hash
 from noetl_stream.orchestrator.checkpointing import Rounds
@@ -54,3 +57,15 @@ async def test_a_decision_that_was_in_flight_during_a_round_is_in_the_next() -> 
     assert state_hash(Base.of(shelf.saved()).state.machines[machine]) == state_hash(
         owner.state.machines[machine]
     )
+
+
+def test_an_offer_decided_before_a_renewed_claim_takes_no_lease_away() -> None:
+    """The owner saw the lease run out; the renewal was folded before its decision."""
+    log = history(chain("extract", "load")).requested().claimed("extract", lease=10.0).later(11.0)
+    claim, offer_again = log.log[-1].event, log.decision(log.decided())
+    assert isinstance(claim, BlockClaimed)
+
+    log.fold(replace(claim, renew_by=log.now + 10.0, time=log.now)).fold(offer_again)
+
+    assert log.verdict == "stale"
+    assert log.decided() == ()
