@@ -32,6 +32,7 @@ class Shelf:
 
     machines: dict[tuple[int, int], Checkpoint] = field(default_factory=dict)
     markers: dict[int, PartitionMarker] = field(default_factory=dict)
+    changed: bool = False
 
     def key(self, fence: int) -> int:
         return fence
@@ -39,10 +40,12 @@ class Shelf:
     async def write(self, partition: int, checkpoint: Checkpoint) -> None:
         await Await()
         self.machines[checkpoint.machine, self.key(checkpoint.fence)] = checkpoint
+        self.changed = True
 
     async def mark(self, marker: PartitionMarker) -> None:
         await Await()
         self.markers[self.key(marker.fence)] = marker
+        self.changed = True
 
     async def forget(self, partition: int, machine: int, fence: int) -> None:
         await Await()

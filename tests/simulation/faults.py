@@ -42,7 +42,7 @@ PROFILES: dict[str, Faults] = {
         crash=0.01, rebalance=0.02, zombie=0.5, lost_ack=0.05, drop=0.03, delay=0.03, slow_ack=0.1
     ),
     "crashes": Faults(crash=0.03, zombie=0.2),
-    "zombies": Faults(rebalance=0.05, zombie=0.95, delay=0.1, crash=0.003, pause=0.05),
+    "zombies": Faults(rebalance=0.06, zombie=0.95, delay=0.2, crash=0.003, pause=0.05),
     "acks": Faults(crash=0.01, lost_ack=0.2, drop=0.1, delay=0.2, slow_ack=0.3),
     "workers": Faults(crash=0.02, rebalance=0.04, zombie=0.3, pause=0.01),
     "stores": Faults(crash=0.005, rebalance=0.03, zombie=0.7, checkpoint=1.0, pause=0.05),
@@ -82,7 +82,7 @@ def disturb(world: World, actors: Sequence[Actor]) -> None:
         world.group.move(world.rng.randrange(2))
     if world.chance("rebalance"):
         world.blocks.move(world.rng)
-    if world.limbo and world.rng.random() < 0.05:
+    if world.limbo and world.rng.random() < 0.1:
         world.land(world.limbo.pop(world.rng.randrange(len(world.limbo))), "late")
 
 

@@ -47,7 +47,8 @@ def check(world: World, people: Sequence[Orchestrator]) -> list[str]:
     bad = [*world.broken, *found.bad, *(line for law in laws for line in law(world, found))]
     bad += [f"completed twice: {key}" for key, times in found.completed.items() if times > 1]
     bad += [f"{p.name} differs from the log" for p in people if not _agrees(p, found)]
-    return [*bad, *from_checkpoint(world), *with_duplicates(world)]
+    whole = state_hash(found.state)
+    return [*bad, *from_checkpoint(world, whole), *with_duplicates(world, whole)]
 
 
 def fold(world: World, positions: set[int]) -> Verified:
@@ -210,31 +211,37 @@ def _gathered(machine: Execution, name: str, wanted: Value) -> Value:
     return wanted["results"] if isinstance(machine.results.get(name), Ref) else wanted
 
 
-def from_checkpoint(world: World) -> Iterator[str]:
+def from_checkpoint(world: World, whole: str) -> Iterator[str]:
     """I4: what a restore would load now, and the tail, come to the same as folding from zero."""
-    base, whole = Base.of(world.shelf.saved()), Partition()
-    for offset, record in enumerate(world.log):
-        evolve(whole, record.machine, record.event, offset)
+    base = Base.of(world.shelf.saved())
+    for offset in range(base.start, len(world.log)):
+        record = world.log[offset]
         if base.skips(offset, record.machine):
             base.skip(record.event)
-        elif offset >= base.start:
+        else:
             evolve(base.state, record.machine, record.event, offset)
-    if state_hash(base.state) != state_hash(whole):
+    if state_hash(base.state) != whole:
         yield "checkpoint and tail differ from zero"
 
 
-def with_duplicates(world: World) -> Iterator[str]:
-    """I3: a log in which records come again folds to the same state. Fences do not: each is an event of its own."""
-    rng, whole, again = Random(len(world.log)), Partition(), Partition()
-    seen: list[Record] = []
+def from_zero(world: World) -> str:
+    """The hash of the state that the log holds now."""
+    state = Partition()
     for offset, record in enumerate(world.log):
-        evolve(whole, record.machine, record.event, offset)
-        evolve(again, record.machine, record.event, offset)
+        evolve(state, record.machine, record.event, offset)
+    return state_hash(state)
+
+
+def with_duplicates(world: World, whole: str) -> Iterator[str]:
+    """I3: a log in which records come again folds to the same state. Fences do not: each is an event of its own."""
+    rng, state, seen = Random(len(world.log)), Partition(), list[Record]()
+    for offset, record in enumerate(world.log):
+        evolve(state, record.machine, record.event, offset)
         if not isinstance(record.event, PartitionTaken):
             seen.append(record)
         if seen and rng.random() < 0.3:
-            repeated = rng.choice(seen)
-            if evolve(again, repeated.machine, repeated.event, offset).verdict == "accepted":
-                yield f"a repeated record is accepted: at {offset} {repeated.event}"
-    if state_hash(whole) != state_hash(again):
+            again = rng.choice(seen)
+            if evolve(state, again.machine, again.event, offset).verdict == "accepted":
+                yield f"a repeated record is accepted: at {offset} {again.event}"
+    if state_hash(state) != whole:
         yield "repeated records change the state"

@@ -64,10 +64,13 @@ class Orchestrator:
             self._live()
 
     def _live(self) -> None:
-        actions = (
-            [self.read] * 4 + [self.think] * 3 + [self.send] * 3 + [self.hear, self.commit, self.checkpoint]
-        )
-        self.world.rng.choice(actions + [self.checkpoint] * int(8 * self.world.faults.checkpoint))()
+        """Something that there is to do; thinking, since timers may be due, and committing are always possible."""
+        actions = [self.think] * 3 + [self.commit]
+        actions += [self.read] * 4 if self._living().position < len(self.world.log) else []
+        actions += [self.send] * 3 if self.unsent else []
+        actions += [self.hear] if self.acks else []
+        actions += [self.checkpoint] * int(1 + 5 * self.world.faults.checkpoint)
+        self.world.rng.choice(actions)()
 
     def take_fence(self) -> None:
         self.fence = self.world.append(0, PartitionTaken(owner=self.name, time=self.now), self.name)

@@ -15,7 +15,7 @@ from typing import Any
 from noetl_stream.core.plan import Arc, Expression, Loop, Plan, Step
 from tests.simulation.scripts import Kind, Script
 
-CHILDREN = ("child", "grandchild")
+CLOCK = ("now",)
 
 
 @dataclass(slots=True)
@@ -40,9 +40,10 @@ class Part:
     exit: str
 
 
-def plans(rng: Random, path: str = "main") -> dict[str, Plan]:
-    """A random plan and those of the children it may start."""
-    found = {path: draw(rng, path, child="child")}
+def plans(rng: Random, *, wide: bool = False) -> dict[str, Plan]:
+    """A random plan and those of the children it may start; `wide` is one parallel loop, for the workers' sake."""
+    builder = Builder(rng, None if wide else "child")
+    found = {"main": builder.wide() if wide else builder.plan("main", depth=2)}
     found["child"] = draw(rng, "child", child="grandchild", depth=1)
     found["grandchild"] = draw(rng, "grandchild", child=None, depth=0)
     return found
@@ -57,8 +58,14 @@ def of(root: str, key: str, test: Callable[[Any], bool]) -> Expression:
     return Expression(evaluate=lambda scope: test(scope[root].get(key)), reads=frozenset({(root, key)}))
 
 
-def remainder(number: int) -> Callable[[int], bool]:
-    return lambda found: found % 3 == number
+def by(root: str, key: str) -> Callable[[int], Expression]:
+    """Chooses an arm by its number and a value."""
+    return lambda number: of(root, key, lambda found: found % 3 == number)
+
+
+def by_clock(number: int) -> Expression:
+    """Chooses an arm by the decision's own moment: two decisions on one state choose differently."""
+    return Expression(evaluate=lambda s: int(s["now"]().timestamp()) % 2 == number, reads=frozenset({CLOCK}))
 
 
 def differs(number: int) -> Callable[[int], bool]:
@@ -84,6 +91,12 @@ class Builder:
         if not self.cyclic:
             self.jump_ahead()
         return assemble(path, part.entry, self.steps.values())
+
+    def wide(self) -> Plan:
+        loop = self.step(None, Script(fails=self.rng.randrange(2), writes=True))
+        loop.loop = Loop(items=constant(6), iterator="it", limit=4, parallel=True)
+        self.link(loop.name, self.step("last", Script()).name)
+        return assemble("main", loop.name, self.steps.values())
 
     def sequence(self, depth: int, most: int) -> Part:
         parts = [self.part(depth) for _ in range(self.rng.randint(1, most))]
@@ -176,10 +189,10 @@ class Builder:
         asks = self.step(None, Script(writes=True, salt=rng.randrange(2)))
         arms = [self.sequence(depth, 2) for _ in range(rng.randint(2, 3))]
         after = self.step(None, rng.choice((None, Script())))
-        root, key = rng.choice((("ctx", asks.name), ("workload", "x")))
+        asked = rng.choice((by("ctx", asks.name), by("ctx", asks.name), by("workload", "x"), by_clock))
         for number, arm in enumerate(arms):
             is_last = number == len(arms) - 1 and rng.random() < 0.9
-            when = None if is_last else of(root, key, remainder(number))
+            when = None if is_last else asked(number)
             asks.arcs.append(Arc(target=arm.entry, when=when))
             self.link(arm.exit, after.name)
         asks.strict = rng.random() < 0.3

@@ -12,6 +12,7 @@ from typing import Any
 
 from noetl_stream.core.plan import Arc, Plan, Step
 from noetl_stream.core.values import Value
+from tests.simulation.plans import CLOCK
 from tests.simulation.scripts import Script, left_behind, value, writes
 
 
@@ -119,6 +120,9 @@ class Interpreter:
             self.out.status, self.out.certain = "FAILED", False
 
     def matches(self, arc: Arc) -> bool:
+        if arc.when is not None and CLOCK in arc.when.reads:
+            self.out.timed = True
+            return False
         return arc.when is None or bool(arc.when.evaluate(self.scope()))
 
     def write(self, found: Mapping[str, Value]) -> None:

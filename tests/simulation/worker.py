@@ -44,7 +44,7 @@ def key_of(offer: Offer) -> Key:
 class Worker:
     """A crash forgets everything but the name."""
 
-    SLOTS = 2
+    SLOTS = 3
 
     def __init__(self, world: World, index: int) -> None:
         self.world, self.index, self.name = world, index, f"W{index}"
