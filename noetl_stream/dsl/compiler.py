@@ -14,6 +14,7 @@ from noetl_stream.dsl.expressions import as_number
 from noetl_stream.dsl.kinds import EXTRAS
 from noetl_stream.dsl.normalise import normalise
 from noetl_stream.dsl.parts import parts_of_steps
+from noetl_stream.dsl.pending import DOCUMENT, warn_pending
 from noetl_stream.dsl.report import Report, Site, suggest
 from noetl_stream.dsl.source import Node, load, walk
 from noetl_stream.dsl.steps import compile_step
@@ -87,7 +88,9 @@ def _check_document(document: Node, report: Report) -> None:
             "subscriptions are not supported yet in this version", kind.place, "use `kind: Playbook`"
         )
         report.raise_errors()
-    PLAYBOOK.check(document, Site(report=report, subject="the playbook"))
+    site = Site(report=report, subject="the playbook")
+    PLAYBOOK.check(document, site)
+    warn_pending(document, DOCUMENT, site)
     _check_required(document, report)
 
 

@@ -6,7 +6,7 @@ whole value, and a path followed by "?" says that nothing stands there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jinja2 import ChainableUndefined
@@ -34,6 +34,8 @@ LOOP_KEYS = frozenset(
         "changed",
     }
 )
+KV_BYTES = 1024 * 1024
+"""A result up to this size counts as `kv`."""
 _MISSING = object()
 _RESULTS = frozenset({"data", "response", "result"})
 
@@ -145,6 +147,8 @@ def _as_ref(value: Any) -> Ref | None:
 
 
 def _of_ref(ref: Ref, keys: tuple[Any, ...]) -> Any:
+    if keys[0] in _ABOUT:
+        return follow(_ABOUT[keys[0]](ref), keys[1:])
     segments = [str(key) for key in keys]
     for length in range(len(segments), -1, -1):
         prefix = ".".join(segments[:length])
@@ -178,7 +182,11 @@ def _step(value: Any, key: Any) -> Any:
             # Its own __getattribute__ answers from the names assigned to it, never from the object.
             return getattr(value, key, _MISSING) if _is_public(key) else _MISSING
         case _:
-            return _of_sequence(value, key) if is_frame(value) else _MISSING
+            return _of_frame(value, key) if is_frame(value) else _MISSING
+
+
+def _of_frame(value: Any, key: Any) -> Any:
+    return _ABOUT[key](value.ref) if key in ("_ref", "_store") else _of_sequence(value, key)
 
 
 def _is_public(key: object) -> bool:
@@ -212,6 +220,16 @@ def _of_envelope(fields: Mapping[str, Any], key: Any) -> Any:
         return Result(found) if key in _RESULTS and type(found) is not Result else found
     inner = whole(fields.get("data"))
     return inner[key] if isinstance(inner, Mapping) and key in inner else _MISSING
+
+
+def _store_of(ref: Ref) -> str:
+    """Where a result lives, in the words of `result.store.kind`."""
+    scheme = ref.uri.partition("://")[0]
+    return {"s3": "s3", "gs": "gcs"}.get(scheme) or ("kv" if ref.bytes <= KV_BYTES else "disk")
+
+
+_ABOUT: Mapping[str, Callable[[Ref], str]] = {"_ref": lambda ref: ref.uri, "_store": _store_of}
+"""What an externalised result tells of itself."""
 
 
 def _of_sequence(value: Any, key: Any) -> Any:

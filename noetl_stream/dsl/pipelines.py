@@ -11,6 +11,8 @@ from noetl_stream.dsl.configs import CODE, canonical, check_config, compile_conf
 from noetl_stream.dsl.expressions import compile_number, compile_value
 from noetl_stream.dsl.kinds import EXTRAS, missing_reason
 from noetl_stream.dsl.normalise import COMMON
+from noetl_stream.dsl.pending import TASK as TASK_PENDING
+from noetl_stream.dsl.pending import warn_pending
 from noetl_stream.dsl.policy import compile_retry, compile_rule_list, compile_rules
 from noetl_stream.dsl.report import Site, suggest
 from noetl_stream.dsl.schema import TASK, TASK_SPEC
@@ -91,6 +93,7 @@ def _task(name: str, node: Node, labels: frozenset[str], setting: Setting, world
         f"the tool of {site.subject}" if not setting.tool.is_list else f"task '{name}' of {site.subject}"
     )
     site = replace(site, subject=subject)
+    warn_pending(node, TASK_PENDING, site)
     kind, fault = _kind(node, site, world)
     config = _checked_config(node, kind, site)
     spec = node.get("spec")

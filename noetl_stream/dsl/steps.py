@@ -9,6 +9,8 @@ from noetl_stream.core.values import Value
 from noetl_stream.dsl.expressions import as_number, compile_condition
 from noetl_stream.dsl.loops import Repetition, compile_iterator, compile_loop
 from noetl_stream.dsl.normalise import COMMON
+from noetl_stream.dsl.pending import STEP as PENDING
+from noetl_stream.dsl.pending import warn_pending
 from noetl_stream.dsl.pipelines import Setting, block_reads, compile_pipeline
 from noetl_stream.dsl.report import Site
 from noetl_stream.dsl.routes import compile_routes
@@ -19,7 +21,7 @@ from noetl_stream.dsl.tasks import Pipeline
 from noetl_stream.dsl.templates import has_template, truth
 from noetl_stream.dsl.workbook import Calls, expanded, merged_nodes
 from noetl_stream.dsl.world import World
-from noetl_stream.dsl.writes import compile_writes
+from noetl_stream.dsl.writes import compile_writes, written_names
 
 POOL = "default"
 
@@ -28,11 +30,14 @@ def compile_step(name: str, index: int, node: Node, world: World) -> Step:
     """Check and compile a step; problems go to the report."""
     site = world.deciding(name)
     _check_shape(name, node, world)
+    warn_pending(node, PENDING, site)
     layers = merged_nodes(world.spec, node.get("spec"))
     written = node.get("tool")
     given = frozenset(node.mapping["input"].mapping) if "input" in node.mapping else frozenset()
     tool = expanded(written, Calls(book=world.book, given=given, site=site)) if written else None
     repeat = _repetition(name, node, tool, layers, world)
+    if repeat.loop is not None and repeat.loop.parallel and tool is not None:
+        _warn_races(tool, site)
     pipeline = _pipeline(name, node, tool, merged_nodes(layers, repeat.spec), repeat, world)
     if pipeline is None and not node.get("next") and "tool" not in node.mapping:
         site.report.warn(
@@ -68,6 +73,16 @@ def _check_shape(name: str, node: Node, world: World) -> None:
         (COMMON | fields | {"code", "url", "query", "command", "method"}) - STEP.keys(), hint
     )
     Keys(keys=STEP, required=("step",), elsewhere=elsewhere).check(node, world.site(name))
+
+
+def _warn_races(tool: Node, site: Site) -> None:
+    names = sorted(set(written_names(tool, "ctx")))
+    if names:
+        site.report.warn(
+            f"{site.subject}: parallel iterations write ctx.{', ctx.'.join(names)}; the last index wins",
+            tool.place,
+            "write `iter.…` and read the loop's results",
+        )
 
 
 def _repetition(name: str, node: Node, tool: Node | None, layers: Node | None, world: World) -> Repetition:

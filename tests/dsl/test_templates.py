@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -42,6 +43,10 @@ class Rows:
         return iter(self._rows)
 
     def arrow(self) -> None: ...
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(uri="cache://rows", bytes=1, sha256="", format="arrow", rows=len(self))
 
 
 JSON = st.recursive(
@@ -349,6 +354,16 @@ class TestReferences:
         for text in ("{{ x | tojson }}", "x {{ x }}"):
             with pytest.raises(NeedsPayload):
                 value(text, x={"a": [reference()]})
+
+    def test_an_externalised_result_tells_where_it_is(self) -> None:
+        small, large = reference(), replace(reference(), bytes=2**21)
+
+        assert value("{{ load._ref }} {{ load._store }}", load=Result(small)) == "cache://x kv"
+        assert value("{{ load._store }}", load=Result(large)) == "disk"
+        assert value("{{ load._store }}", load=Result(replace(large, uri="s3://b/k"))) == "s3"
+        assert value("{{ load._store }}", load=Result(replace(large, uri="gs://b/k"))) == "gcs"
+        assert value("{{ load._ref is defined }}", load=Result({"a": 1})) is False
+        assert value("{{ load._ref }}", load=Result(Rows([]))) == "cache://rows"
 
     def test_parts_may_hold_the_whole(self) -> None:
         load = Result(reference(**{"": {"data": {"x": 1}}}))
