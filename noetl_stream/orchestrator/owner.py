@@ -79,7 +79,7 @@ class Owner:
             folded = evolve(self.state, machine, event, offset)
             sent = outbox(self._plan_of(folded), folded, _moment(event, at)) if unsent else ()
         except Exception as fault:  # our own fault must cost one execution, never the partition
-            self._quarantine(machine, fault)
+            self._repeat[machine] = self._quarantine(machine, fault)
             return None
         self._hold(offset, sent)
         self._note(machine, event, folded)
@@ -140,23 +140,21 @@ class Owner:
         try:
             moves = decide(self._plans(execution.request), execution, now)
         except Exception as fault:  # as in fold
-            self._quarantine(machine, fault)
-            return self._in_flight.pop(machine)
+            return self._quarantine(machine, fault)
         if moves:
             return Append(machine, Decision(fence=self.fence, after=self.position - 1, at=now, moves=moves))
         self._alarms.set(machine, execution.next_due())
         return None
 
-    def _quarantine(self, machine: int, fault: Exception) -> None:
+    def _quarantine(self, machine: int, fault: Exception) -> Append:
         reason = f"{type(fault).__name__}: {fault}"
         event = ExecutionQuarantined(fence=self.fence, reason=reason, time=self.state.log_time)
-        self._repeat[machine] = self._in_flight[machine] = Append(machine, event)
+        self._in_flight[machine] = Append(machine, event)
+        return self._in_flight[machine]
 
     def refuse(self, append: Append, fault: Exception) -> Append:
         """A decision that cannot be written down costs its execution: what to append in its stead."""
-        self._quarantine(append.machine, fault)
-        del self._repeat[append.machine]
-        return self._in_flight[append.machine]
+        return self._quarantine(append.machine, fault)
 
     def landed(self, append: Append, offset: int, at: float) -> None:
         """An append was acknowledged at `offset`. Folded at once if nothing else came between, else when read back."""
