@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,8 @@ from noetl_stream.wire.codec import decode, expect
 from noetl_stream.wire.records import Request
 
 _AVRO = b"\xc3\x01"
+_TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+"""Kafka's own rule: a reply that can never be sent would be tried for ever."""
 
 
 class JsonRequest(BaseModel):
@@ -70,15 +73,27 @@ class Intake:
             await self.refresh()
             found = self.plans.newest(request.playbook, request.version)
         if found is None:
+            asked = (
+                request.playbook
+                if request.version is None
+                else f"{request.playbook} version {request.version}"
+            )
             raise InvalidRequest(
-                f"no playbook '{request.playbook}' is in the catalog; register it with `noetl-stream register FILE`"
+                f"no playbook '{asked}' is in the catalog; register it with `noetl-stream register FILE`"
             )
         return found
 
     def _check(self, request: Request) -> None:
-        """Answers go where the deployment lets them, never into our own topics."""
-        if request.reply_to is not None and not self.reply_allowed(request.reply_to):
-            raise InvalidRequest(f"replies to '{request.reply_to}' are not allowed; use a topic that is")
+        """Answers go where the deployment lets them, never into our own topics, nor where no topic can be."""
+        topic = request.reply_to
+        if topic is None:
+            return
+        if not _TOPIC_NAME.fullmatch(topic) or topic in (".", ".."):
+            raise InvalidRequest(
+                f"reply_to '{topic}' is no legal topic name; use up to 249 letters, digits, '.', '_' or '-'"
+            )
+        if not self.reply_allowed(topic):
+            raise InvalidRequest(f"replies to '{topic}' are not allowed; use a topic that is")
 
     def _identity(self, request: Request, record: Record) -> bytes:
         if request.idempotency_key is not None:

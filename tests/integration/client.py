@@ -53,7 +53,7 @@ class Client:
         await self.platform.catalog.register(path, text)
         return path
 
-    async def ask(self, path: str, payload: Value = None, *, key: str | None = None, **more: Value) -> int:
+    async def ask(self, path: str, payload: Value = None, *, key: str | None = None, **more: str) -> int:
         """Produce a request as any service would; the id of the execution it starts, or has started."""
         key = key or uuid4().hex
         asked = {"playbook": path, "payload": payload or {}, "idempotency_key": key, **more}
@@ -99,10 +99,11 @@ class Client:
         assert story.machine is not None
         return await self.value(dict(story.machine.results))
 
-    async def letters(self, count: int) -> list[Letter]:
-        """The first dead letters, waiting for them."""
+    async def letters(self) -> list[Letter]:
+        """All dead letters so far."""
         topic = self.platform.topics.dead_letters.name
-        return [_letter(record) for record in await self.records(topic, 0, count)]
+        stop = await self.platform.reader.end(topic, 0)
+        return [_letter(record) async for record in self.platform.reader.read(topic, 0, 0, stop)]
 
     async def records(self, topic: str, partition: int, count: int) -> list[Record]:
         """The first records of a partition, waiting for them."""
