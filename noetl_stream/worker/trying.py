@@ -16,7 +16,7 @@ from noetl_stream.core.messages import Offer
 from noetl_stream.core.scope import evaluate
 from noetl_stream.core.values import Error, Value
 from noetl_stream.dsl.tasks import Task
-from noetl_stream.errors import ExpressionError, ToolError
+from noetl_stream.errors import ExpressionError, InfrastructureError, ToolError
 from noetl_stream.ids import child_request, effect_key
 from noetl_stream.ports.frames import Cache, FrameKey
 from noetl_stream.ports.tools import Call, Done, Park, Tool
@@ -63,13 +63,18 @@ class Trial:
             return await self._tool_failed(task, error)
         except ExpressionError as error:
             return Ended(error=invalid(error))
-        except TimeoutError:
-            message = f"task '{task.name}' did not end within its timeout; raise `timeout` or make it faster"
-            return Ended(error=Error(kind="timeout", message=message, retryable=True, place=task.place))
-        except Exception as fault:  # the worker's boundary: a tool may raise anything
+        except InfrastructureError as error:
+            message = str(error)[:MESSAGE_LENGTH]
+            return Ended(error=Error(kind="server_error", message=message, retryable=True, place=task.place))
+        except (Exception, SystemExit, asyncio.CancelledError) as fault:  # a tool may raise anything
+            if isinstance(fault, asyncio.CancelledError) and _being_cancelled():
+                raise
             trace = traceback.format_exc()[-TRACE_BYTES:]
             message = f"{type(fault).__name__}: {fault}"[:MESSAGE_LENGTH]
-            return Ended(error=Error(kind="python", message=message, place=task.place, trace=trace))
+            kind = "timeout" if isinstance(fault, TimeoutError) else "python"
+            retryable = isinstance(fault, TimeoutError)
+            error = Error(kind=kind, message=message, retryable=retryable, place=task.place, trace=trace)
+            return Ended(error=error)
 
     async def _tool_failed(self, task: Task, error: ToolError) -> Ended:
         recorded = Error(
@@ -88,8 +93,7 @@ class Trial:
     async def _call(self, task: Task, resumed: bool) -> Ended:
         tool = self._tool(task)
         call = self._prepare(task, tool, resumed)
-        async with asyncio.timeout(call.timeout):
-            done = await tool.run(call)
+        done = await _within(task, call, tool)
         match done:
             case Park(wait=wait):
                 return Ended(wait=self._identified(task, wait))
@@ -144,6 +148,27 @@ class Trial:
         key = FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name=task.name)
         limit, paths = offer.inline_limit, self._step.parts
         return await frames_of(self._cache, key, value, inline_limit=limit, paths=paths)
+
+
+async def _within(task: Task, call: Call, tool: Tool) -> Done | Park:
+    """The tool's answer within its timeout. A `TimeoutError` of the tool's own is not ours to explain."""
+    limit = asyncio.timeout(call.timeout)
+    try:
+        async with limit:
+            return await tool.run(call)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        message = (
+            f"task '{task.name}' did not end within {call.timeout:g} s; raise `timeout` or make it faster"
+        )
+        raise ToolError(message, kind="timeout", retryable=True) from None
+
+
+def _being_cancelled() -> bool:
+    """Whether somebody wants this block to stop; else a tool raised what looks like it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def invalid(error: ExpressionError) -> Error:
