@@ -58,6 +58,11 @@ class Client:
         key = key or uuid4().hex
         asked = {"playbook": path, "payload": payload or {}, "idempotency_key": key, **more}
         await self.send(json.dumps(asked).encode())
+        return self.execution(path, key)
+
+    @staticmethod
+    def execution(path: str, key: str) -> int:
+        """The id that a request with this key gets."""
         return execution_id(keyed_request("default", path, key))
 
     async def send(self, request: bytes) -> int:
