@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from noetl_stream.core.events import CancelRequested, ExecutionRequested
+from noetl_stream.core.events import CancelRequested, Decision, ExecutionEnded, ExecutionRequested
 from noetl_stream.ids import execution_id, keyed_request
 from tests.simulation.checkpoints import Shelf
 from tests.simulation.faults import CALM, PROFILES, Actor, disturb, strike, turn
@@ -17,7 +17,7 @@ from tests.simulation.plans import plans
 from tests.simulation.worker import Worker
 from tests.simulation.world import WORKERS, Record, World
 
-STEPS = 400
+STEPS = 600
 PATIENCE = 2_000
 """Seconds of virtual time after the faults in which every execution must end."""
 
@@ -63,7 +63,7 @@ def explore(seed: int, profile: str | None = None, cast: Cast | None = None) -> 
 
 def _faulty(world: World, actors: list[Actor], profile: str) -> list[str]:
     """The restless part. What clients did not get around to, they do at its end."""
-    rng, todo, bad = world.rng, letters(world.rng), list[str]()
+    rng, (todo, cancels), bad = world.rng, letters(world.rng), list[str]()
     cut = rng.randrange(STEPS) if profile == "single" else -1
     for step in range(STEPS):
         if step == cut:
@@ -72,22 +72,32 @@ def _faulty(world: World, actors: list[Actor], profile: str) -> list[str]:
             world.shelf.changed = False
             bad += from_checkpoint(world, from_zero(world))
         disturb(world, actors)
-        if todo and rng.random() < 0.08:
+        if todo and rng.random() < 0.06:
             _post(world, todo.pop(rng.randrange(len(todo))))
+        if cancels and (rng.random() < 0.005 or _about_to_end(actors, cancels[-1].machine)):
+            _post(world, cancels.pop())
         turn(world, rng.choice(actors))
         if bad:
             break
-    for letter in todo:
+    for letter in todo + cancels:
         _post(world, letter)
     return bad
+
+
+def _about_to_end(actors: list[Actor], machine: int) -> bool:
+    """The worst moment for a cancel: the end is decided, but not yet in the log."""
+    queues = [actor.producing for actor in actors if isinstance(actor, Orchestrator)]
+    waiting = [append.event for queue in queues for append in queue if append.machine == machine]
+    moves = [move for event in waiting if isinstance(event, Decision) for move in event.moves]
+    return any(isinstance(move, ExecutionEnded) for move in moves)
 
 
 def _post(world: World, letter: Record) -> None:
     world.land(Record(letter.machine, letter.event, world.now), "client")
 
 
-def letters(rng: Random) -> list[Record]:
-    """What clients send, in any order: two requests, one of them twice, perhaps a cancel, even before its request."""
+def letters(rng: Random) -> tuple[list[Record], list[Record]]:
+    """What clients send, in any order: two requests, one of them twice; perhaps cancels, even before their requests."""
     requests = [request(f"key {n}", x=rng.randrange(4)) for n in range(2)]
     again = requests[rng.randrange(2)]
     late = rng.random() < 0.1
@@ -97,7 +107,7 @@ def letters(rng: Random) -> list[Record]:
     cancels = (
         [Record(requests[0].machine, CancelRequested(time=1_000.0), 1_000.0)] if rng.random() < 0.25 else []
     )
-    return [*requests, again, *cancels]
+    return [*requests, again], cancels[: rng.choice((0, 0, 1, 2))]
 
 
 def request(key: str, *, x: int = 0, path: str = "main", deadline: float | None = None) -> Record:

@@ -44,8 +44,8 @@ PROFILES: dict[str, Faults] = {
     "crashes": Faults(crash=0.03, zombie=0.2),
     "zombies": Faults(rebalance=0.06, zombie=0.95, delay=0.2, crash=0.003, pause=0.05),
     "acks": Faults(crash=0.01, lost_ack=0.2, drop=0.1, delay=0.2, slow_ack=0.3),
-    "workers": Faults(crash=0.02, rebalance=0.04, zombie=0.3, pause=0.01),
-    "stores": Faults(crash=0.005, rebalance=0.03, zombie=0.7, checkpoint=1.0, pause=0.05),
+    "workers": Faults(crash=0.02, rebalance=0.01, zombie=0.3),
+    "stores": Faults(crash=0.003, rebalance=0.03, zombie=0.8, checkpoint=1.0, pause=0.05),
     "single": Faults(zombie=0.9),  # one guided fault at one moment, nothing else
 }
 
@@ -54,6 +54,11 @@ class Actor(Protocol):
     """A process: it hears of rebalances when it is told, and acts one await at a time."""
 
     name: str
+
+    @property
+    def halfway(self) -> bool:
+        """Between two writes that belong together: the worst moment to be stopped."""
+        ...
 
     def learn(self) -> None: ...
 
@@ -77,7 +82,7 @@ def disturb(world: World, actors: Sequence[Actor]) -> None:
     if world.chance("crash"):
         crash(world, world.rng.choice(actors))
     if world.chance("pause"):
-        _pause(world, world.rng.choice(actors))
+        _pause(world, world.rng.choice([actor for actor in actors if actor.halfway] or actors))
     if world.chance("rebalance"):
         world.group.move(world.rng.randrange(2))
     if world.chance("rebalance"):

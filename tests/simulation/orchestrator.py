@@ -32,6 +32,7 @@ class Orchestrator:
         self.fence: int | None = None
         self.owner: Owner | None = None
         self.thoughts: Iterator[Append] = iter(())
+        self.producing: deque[Append] = deque()
         self.acks: deque[tuple[Append, int | None]] = deque()
         self.unsent: list[Sending] = []
         self.rounds: Rounds | None = None
@@ -41,6 +42,10 @@ class Orchestrator:
     def now(self) -> float:
         """Clocks of two machines differ."""
         return self.world.now - self.skew
+
+    @property
+    def halfway(self) -> bool:
+        return self.round is not None
 
     def learn(self) -> None:
         """The group tells this member its assignment."""
@@ -68,6 +73,7 @@ class Orchestrator:
         actions = [self.think] * 3 + [self.commit]
         actions += [self.read] * 4 if self._living().position < len(self.world.log) else []
         actions += [self.send] * 3 if self.unsent else []
+        actions += [self.produce] * 3 if self.producing else []
         actions += [self.hear] if self.acks else []
         actions += [self.checkpoint] * int(1 + 5 * self.world.faults.checkpoint)
         self.world.rng.choice(actions)()
@@ -123,11 +129,14 @@ class Orchestrator:
                 self.thoughts = iter(list(self.thoughts))
             append = next(self.thoughts, None)
         if append is not None:
-            self._append(append)
+            self.producing.append(append)
 
-    def _append(self, append: Append) -> None:
-        offset = self.world.append(append.machine, append.event, self.name)
-        self.acks.append((append, offset))
+    def produce(self) -> None:
+        """Appends leave in the order in which they were asked for; meanwhile other records land."""
+        if not self.producing:
+            return
+        append = self.producing.popleft()
+        self.acks.append((append, self.world.append(append.machine, append.event, self.name)))
         if not self.world.chance("slow_ack"):
             self.hear()
 
@@ -152,13 +161,9 @@ class Orchestrator:
             self.unsent.remove(sending)
 
     def commit(self) -> None:
-        group = self.world.group
-        if not group.confirms(self.index, self.generation):
-            return
-        upto = self._living().committable
-        if upto < group.committed:
-            self.world.broken.append(f"committed offset goes back: {group.committed} to {upto}")
-        group.committed = upto
+        """May go back: one who lost the partition and got it again unawares commits what it has folded itself."""
+        if self.world.group.confirms(self.index, self.generation):
+            self.world.group.committed = self._living().committable
 
     def checkpoint(self) -> None:
         """Begin a round at a moment when all is sent, or go on with it by one write."""

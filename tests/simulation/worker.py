@@ -57,6 +57,10 @@ class Worker:
         self.runs: dict[Key, Run] = {}
         self.finished: set[Key] = set()
 
+    @property
+    def halfway(self) -> bool:
+        return any(run.done for run in self.runs.values())
+
     def learn(self) -> None:
         """A new assignment: delivery begins at the committed offsets, earlier deliveries count no more."""
         blocks = self.world.blocks
