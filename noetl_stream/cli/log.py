@@ -135,9 +135,7 @@ async def _events(settings: Settings, execution: int, *, follow: bool, as_json: 
         async for told in tell(reader, topics, execution, stop=None if follow else stop):
             number += 1
             typer.echo(_line(number, told, as_json=as_json))
-            if told.folded.machine is not None and told.folded.machine.over:
-                follow = False
-            if not follow and told.record.offset >= stop - 1:
+            if follow and told.folded.machine is not None and told.folded.machine.over:
                 break
     if not number:
         raise unknown(execution)

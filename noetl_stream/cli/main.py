@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import NoReturn
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -23,9 +24,26 @@ app = typer.Typer(
 )
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"noetl-stream {version('noetl-stream')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end.")
+]
+
+
 @app.callback()
 def everywhere(
-    ctx: typer.Context, bootstrap: Bootstrap = None, data: Data = None, debug: Debug = False
+    ctx: typer.Context,
+    bootstrap: Bootstrap = None,
+    data: Data = None,
+    debug: Debug = False,
+    version: Version = False,
 ) -> None:
     """Playbooks in, an event log you can replay out: NoETL's execution model on Kafka, Faust and Arrow.
 
@@ -50,6 +68,7 @@ def main() -> NoReturn:
     except SystemExit as end:
         code = end.code
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(BrokenPipeError):  # whoever read the output has seen enough
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code if isinstance(code, int) else 0)

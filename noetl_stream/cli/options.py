@@ -40,7 +40,9 @@ Pools = Annotated[
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="An input, over the payload. Dots nest; values are YAML or JSON."
+        "--set",
+        metavar="KEY=VALUE",
+        help="An input, over the payload; may be repeated. Dots nest, values are YAML or JSON.",
     ),
 ]
 Payload = Annotated[

@@ -1,0 +1,44 @@
+"""One installation that runs as long as the session, started as anybody would."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import Ended, noetl, started, written
+from tests.cli.documents import HELLO, SLEEPING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Up:
+    """A running `up` and where its things are."""
+
+    bootstrap: str
+    data: Path
+
+    def __call__(self, *arguments: object) -> Ended:
+        """Run a command against it."""
+        return noetl(*arguments, "--bootstrap", self.bootstrap)
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """`noetl-stream up` with the examples registered; SIGTERM ends it in order."""
+    data, examples = tmp_path_factory.mktemp("up"), tmp_path_factory.mktemp("examples")
+    written(examples, "hello.yaml", HELLO)
+    written(examples, "sleeping.yaml", SLEEPING)
+    running = started("up", "--port", 0, "--data", data, "--json")
+    assert running.stdout is not None
+    ready = json.loads(running.stdout.readline())
+    found = Up(bootstrap=ready["bootstrap"], data=data)
+    registered = found("register", examples)
+    assert registered.code == 0, registered.err
+    yield found
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode == 0, err
