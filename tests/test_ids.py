@@ -11,6 +11,7 @@ from noetl_stream.ids import (
     execution_id,
     identity,
     keyed_request,
+    offer_partition,
     partition_of,
     positioned_request,
 )
@@ -64,3 +65,8 @@ def test_an_effect_key_differs_by_task_and_visit_alone() -> None:
 @given(st.integers(1, 2**63 - 1), st.integers(1, 128))
 def test_a_machine_lives_in_one_of_the_partitions(execution: int, partitions: int) -> None:
     assert 0 <= partition_of(execution, partitions) < partitions
+
+
+def test_a_blocks_offers_go_to_one_partition_and_blocks_to_all() -> None:
+    assert offer_partition("7/load/0/0", 8) == offer_partition("7/load/0/0", 8)
+    assert {offer_partition(f"7/load/0/{n}", 8) for n in range(200)} == set(range(8))

@@ -48,9 +48,8 @@ def outbox(plan: Plan | None, folded: Folded, at: float) -> tuple[Message, ...]:
     sent: list[Message] = [*folded.chunks]
     if folded.again is not None:
         sent.append(folded.again)
-    for move in folded.moves:
-        if folded.machine is not None:
-            sent += _of(plan, folded.machine, move, at)
+    if folded.machine is not None:
+        sent += (message for move in folded.moves for message in _of(plan, folded.machine, move, at))
     return tuple(sent)
 
 
@@ -182,8 +181,8 @@ class _Wanted:
                 self._take(self._machine.ctx, self.ctx, rest)
             case ("steps", *rest):
                 self._take(self._steps, self.steps, rest)
-            case (name, *_):
-                self._bare(name)
+            case _:
+                self._bare(path[0])
 
     @staticmethod
     def _take(source: Mapping[str, Value], into: dict[str, Value], rest: list[str]) -> None:

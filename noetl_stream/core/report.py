@@ -79,12 +79,11 @@ class Story:
                 assert_never(move)
 
     def _finished(self, move: StepFinished) -> None:
-        story = self.steps[move.step]
+        assert self.machine is not None  # whose move it is
+        story, ended = self.steps[move.step], self.machine.finished[move.step]
         story.status = move.status
-        ended = self.machine.finished.get(move.step) if self.machine is not None else None
-        if ended is not None:
-            story.attempts += ended.tries
-            story.iterations += ended.iterations
+        story.attempts += ended.tries
+        story.iterations += ended.iterations
 
     @property
     def status(self) -> str:

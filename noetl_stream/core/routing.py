@@ -50,10 +50,15 @@ def _late(execution: Execution, join: str, via: str | None) -> bool:
 
     Only each step's last run is known: where that hides the way (an arm that goes in circles of its own), the token counts.
     """
-    ran, at = execution.entered.get(join, inf), inf
-    while via is not None and via != join and ran < execution.entered[via] < at:
-        via, at = execution.finished[via].via, execution.entered[via]
-    return via is not None and via != join and execution.entered[via] < ran < inf
+    ran, at = execution.entered.get(join), inf
+    while ran is not None and via is not None and via != join:
+        if execution.entered[via] >= at:
+            return False
+        if execution.entered[via] < ran:
+            return True
+        at = execution.entered[via]
+        via = execution.finished[via].via
+    return False
 
 
 def _still_to_come(plan: Plan, execution: Execution, join: str, up: str) -> bool:

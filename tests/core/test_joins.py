@@ -285,3 +285,36 @@ def test_a_token_for_a_step_that_runs_waits_for_its_turn() -> None:
     assert BlockId("work", 1, 0) in log.settled().execution.blocks
     log.completed("work", 2).settled()
     assert (log.status, log.result) == ("COMPLETED", 2)
+
+
+def test_several_tokens_for_one_step_enter_one_by_one() -> None:
+    blueprint = plan(
+        step("start", "work", "slow", "slower", inclusive=True),
+        step("work"),
+        step("slow", "work"),
+        step("slower", "work"),
+    )
+    log = history(blueprint).requested().completed("start").completed("slow").completed("slower")
+
+    for result in range(3):
+        log.completed("work", result)
+    log.settled()
+
+    assert (log.status, log.result, log.entered().count("work")) == ("COMPLETED", 2, 3)
+
+
+def test_an_arm_that_goes_in_circles_of_its_own_is_an_arrival_like_any_other() -> None:
+    """Only each step's last run is known, so that its token cannot be told to be late: the join runs for it."""
+    blueprint = plan(
+        step("start", "quick", "a", inclusive=True),
+        step("quick", "end"),
+        step("a", "b"),
+        step("b", arc("a", lambda s: seen(s["result"])), arc("end")),
+        step("end", join="any"),
+    )
+    log = history(blueprint).requested().completed("start").completed("quick").completed("end")
+
+    log.completed("a").completed("b", True).completed("a").completed("b", False)
+
+    assert log.running() == ["end"]
+    assert log.completed("end").settled().status == "COMPLETED"

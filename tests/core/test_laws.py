@@ -48,7 +48,10 @@ def check_any_prefix_then_the_rest_is_the_whole(log: list[Logged], cut: int) -> 
 
 
 def check_a_record_that_comes_again_changes_nothing(log: list[Logged], first: int, again: int) -> None:
+    """Of records that counted once; an outcome before its offer is a lie that may become true."""
     record = log[first]
+    if evolve(refolded(log[:first]), record.machine, record.event, first).verdict != "accepted":
+        return
     state = refolded(log[:again])
     before = state_hash(state)
 

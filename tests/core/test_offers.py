@@ -10,7 +10,7 @@ from noetl_stream.core.outbox import ITERATION_BYTES, RESULT_BYTES, STATE_BYTES,
 from noetl_stream.core.partition import Folded
 from noetl_stream.core.plan import Path
 from noetl_stream.core.values import Ref
-from tests.histories.blueprints import arc, loop, plan, step
+from tests.histories.blueprints import arc, loop, plan, router, step
 from tests.histories.builder import EXECUTION, START, History, history
 
 
@@ -94,6 +94,12 @@ def test_a_step_without_an_upstream_result_is_sent_none() -> None:
     log = history(plan(step("load", reads=frozenset({("result",)})))).requested()
 
     assert log.offer("load").results == {}
+
+
+def test_a_router_hands_on_no_result() -> None:
+    log = history(plan(router("choose", "load"), step("load", reads=frozenset({("result",)})))).requested()
+
+    assert (log.offer("load").via, log.offer("load").results) == ("choose", {})
 
 
 def test_an_offer_after_a_failure_carries_its_error() -> None:

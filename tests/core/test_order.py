@@ -100,6 +100,12 @@ def test_a_blocks_own_writes_count_before_its_steps_set_reads_them() -> None:
     assert log.ctx == {"n": 4, "twice": 8, "note": "x"}
 
 
+def test_only_ctx_outlives_a_step() -> None:
+    blueprint = plan(step("count", writes=lambda s: {"ctx.a": 1, "step.b": 2, "c": 3}))
+
+    assert history(blueprint).requested().completed("count").settled().ctx == {"a": 1}
+
+
 def test_a_steps_private_variables_end_with_it() -> None:
     blueprint = plan(
         step("first", "second"),

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from noetl_stream.core.names import DRAWN, ENVELOPE, EVENT_NAMES, LAST, UNSHADOWABLE
 from noetl_stream.core.plan import Expression
-from noetl_stream.core.scope import Envelopes, EventName, Facts, Results, bind, envelope, evaluate, names
+from noetl_stream.core.scope import (
+    Envelopes,
+    EventName,
+    Facts,
+    Results,
+    _fixed,
+    _last,
+    bind,
+    envelope,
+    evaluate,
+    names,
+)
 from noetl_stream.core.values import Envelope, Error, Ref, Result
 from tests.histories.blueprints import arc, plan, seen, step
 from tests.histories.builder import START, history
@@ -49,6 +61,17 @@ def test_what_cannot_be_shadowed_is_not() -> None:
 
     assert (scope["execution_id"], scope["ctx"], scope["path"]) == ("7", {"a": 1}, "mine")
     assert scope["job"] == {"uuid": "7", "execution_id": "7"}
+
+
+def test_the_names_of_a_scope_are_those_that_the_language_lists() -> None:
+    failed = Error(kind="sql", message="m")
+    fixed, last = _fixed(known()), _last(known(via="a", results={"a": 1}, error=failed))
+
+    assert fixed.keys() <= set(UNSHADOWABLE)
+    assert last.keys() <= set(LAST)
+    assert {name for name, value in fixed.items() if callable(value)} == DRAWN
+    assert envelope(1, error=None).fields.keys() <= ENVELOPE
+    assert all(EventName(name) == older for older, name in EVENT_NAMES.items())
 
 
 def test_error_is_undefined_where_none_led_here() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from noetl_stream.core.done import DoneSet, Ended
 from noetl_stream.core.events import BlockId
 from noetl_stream.core.snapshot import dump, load, state_hash
 from noetl_stream.core.values import Error, Ref
@@ -57,6 +58,14 @@ def test_a_loop_with_a_failure_late_in_it_can_be_checkpointed() -> None:
     log.requested().failed("each", iteration=19_999)
 
     assert load(dump(log.execution)) == log.execution
+
+
+def test_a_set_of_ended_executions_comes_back_as_it_was() -> None:
+    done = DoneSet()
+    for hour in range(3):
+        done.add(hour + 1, Ended(hour, 2**64 - 1), at=hour * 3_600.0)
+
+    assert load(dump(done)) == done
 
 
 def test_the_order_in_which_things_came_is_state() -> None:
