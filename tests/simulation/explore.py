@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -132,6 +132,11 @@ def _calm(world: World, actors: list[Actor], owners: list[Orchestrator]) -> None
     world.faults = CALM
     world.paused.clear()
     world.note("--- calm")
+    settle(world, actors, owners)
+
+
+def settle(world: World, actors: Sequence[Actor], owners: Sequence[Orchestrator]) -> None:
+    """Everybody takes turns until nothing is left to do, or patience is."""
     while world.limbo:
         world.land(world.limbo.pop(), "late")
     for _ in range(PATIENCE):
@@ -144,7 +149,7 @@ def _calm(world: World, actors: list[Actor], owners: list[Orchestrator]) -> None
                 actor.step()
 
 
-def settled(world: World, owners: list[Orchestrator]) -> bool:
+def settled(world: World, owners: Sequence[Orchestrator]) -> bool:
     """The owner has read everything, decided everything, sent everything; nothing is open, no offer waits."""
     living = owners[world.group.owner].owner
     if living is None or living.state.machines or not world.blocks.drained:
