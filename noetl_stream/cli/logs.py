@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-
-import typer
+import sys
 
 _CLIENTS = "aiokafka"
 _PRINTED = "noetl_stream.tools.warm.pool"
@@ -40,7 +39,7 @@ def show_prints() -> None:
 
 
 class _Prints(logging.Handler):
-    """`typer.echo` looks up stderr each time, and so does not write across a live table."""
+    """Looks up stderr at every line: a live table puts itself in its place."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        typer.echo(record.getMessage().rstrip(), err=True)
+        print(record.getMessage().rstrip(), file=sys.stderr)

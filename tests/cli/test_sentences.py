@@ -107,7 +107,9 @@ SAID: list[tuple[Event, str]] = [
     (decided(offered(ROUTE, attempt=1)), "the routing of 'load' is offered, attempt 2"),
     (decided(ChildRequested(block=BLOCK, attempt=0, segment=0)), "the child of 'load' is started"),
     (
-        decided(StepFinished(step="load", epoch=0, status="done", targets=(Target("a"), Target("b")))),
+        decided(
+            StepFinished(step="load", epoch=0, status="done", targets=(Target(step="a"), Target(step="b")))
+        ),
         "step 'load' is done → 'a', 'b'",
     ),
     (
