@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from noetl_stream.core.values import Value
+from noetl_stream.core.values import Envelope, Value
 from noetl_stream.ports.frames import Cache, FrameKey
 from noetl_stream.worker.keep import keep
 from noetl_stream.worker.sites import Desk
 
 NOTE_BYTES = 1024
-"""A task's result up to this size stays in the notes; a larger one is left in the cache."""
+"""A value up to this size stays in the notes; a larger one is left in the cache."""
+LAYERS = ("tasks", "local", "ctx", "iter", "step")
+"""What of a desk goes into the notes."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,12 +55,20 @@ async def written(cache: Cache, notes: Notes, desk: Desk) -> Value:
         "task": notes.task,
         "tries": notes.tries,
         "visits": notes.visits,
-        "tasks": {name: await _kept(cache, desk, name, value) for name, value in desk.tasks.items()},
-        "local": {name: await _kept(cache, desk, name, value) for name, value in desk.local.items()},
-        "ctx": desk.ctx,
-        "iter": desk.iter,
-        "step": desk.step,
+        "output": None if desk.previous is None else await _envelope(cache, desk, desk.previous),
+        **{layer: await _layer(cache, desk, layer) for layer in LAYERS},
     }
+
+
+async def _layer(cache: Cache, desk: Desk, layer: str) -> Value:
+    values: Mapping[str, Value] = getattr(desk, layer)
+    return {name: await _kept(cache, desk, f"{layer}.{name}", value) for name, value in values.items()}
+
+
+async def _envelope(cache: Cache, desk: Desk, output: Envelope) -> Value:
+    """The envelope that the next task's config reads; its result stands in it twice and is noted once."""
+    fields = {name: value for name, value in output.fields.items() if name != "response"}
+    return await _kept(cache, desk, "output", fields)
 
 
 async def _kept(cache: Cache, desk: Desk, name: str, value: Any) -> Value:
@@ -69,5 +79,8 @@ async def _kept(cache: Cache, desk: Desk, name: str, value: Any) -> Value:
 
 def restore(desk: Desk, resume: Mapping[str, Any]) -> None:
     """Lay out a desk as it was."""
-    desk.tasks, desk.local = dict(resume["tasks"]), dict(resume["local"])
-    desk.ctx, desk.iter, desk.step = dict(resume["ctx"]), dict(resume["iter"]), dict(resume["step"])
+    for layer in LAYERS:
+        setattr(desk, layer, dict(resume[layer]))
+    output = resume["output"]
+    if output is not None:
+        desk.previous = Envelope({**output, "response": output["data"]})
