@@ -32,8 +32,8 @@ from noetl_stream.core.events import (
 )
 from noetl_stream.core.machine import Machine, MachineFact, Verdict
 from noetl_stream.core.messages import StoreChunk
-from noetl_stream.core.run import Finished, Run, is_iteration, loop_name, spill
-from noetl_stream.core.values import Error, Ref, Value
+from noetl_stream.core.run import Finished, Run, is_iteration, spill
+from noetl_stream.core.values import Error, Ref, Value, twin
 from noetl_stream.errors import IllegalTransition
 
 
@@ -72,19 +72,13 @@ class Execution(Machine):
 
     def draft(self) -> Execution:
         """A copy on which decisions can be tried. Values are shared; containers that decisions change are not."""
-        return replace(
-            self,
-            ctx=dict(self.ctx),
-            results=dict(self.results),
-            weights=dict(self.weights),
-            runs={name: run.draft() for name, run in self.runs.items()},
-            finished=dict(self.finished),
-            tokens=dict(self.tokens),
-            epochs=dict(self.epochs),
-            entered=dict(self.entered),
-            blocks=dict(self.blocks),
-            awake=dict(self.awake),
-        )
+        draft = twin(self)
+        draft.runs = {name: run.draft() for name, run in self.runs.items()}
+        draft.ctx, draft.results, draft.weights = dict(self.ctx), dict(self.results), dict(self.weights)
+        draft.finished, draft.tokens = dict(self.finished), dict(self.tokens)
+        draft.epochs, draft.entered = dict(self.epochs), dict(self.entered)
+        draft.blocks, draft.awake = dict(self.blocks), dict(self.awake)
+        return draft
 
     @property
     def over(self) -> bool:
@@ -348,13 +342,12 @@ def _finish(execution: Execution, event: StepFinished, at: float) -> list[StoreC
 
 
 def _keep_result(execution: Execution, event: StepFinished, run: Run) -> list[StoreChunk]:
-    name = loop_name(execution.id, event.step, run.epoch)
     if event.status == "skipped" or (run.total == 0 and not run.loop):
         execution.results.pop(event.step, None)
         execution.weights.pop(event.step, None)
         return []
     broken = run.spilt and run.error is not None
-    execution.results[event.step] = None if broken else run.result(name)
+    execution.results[event.step] = None if broken else run.result(execution.id, event.step)
     execution.weights[event.step] = 0 if run.spilt else run.result_bytes
     if run.spilt and not run.chunked and not broken:
         return [spill(execution.id, event.step, run, 0)]

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from noetl_stream.core.events import ROUTE, BlockId, BlockOffered, Move, StepFinished, Target
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.plan import Arc, Plan, Step
-from noetl_stream.core.run import Run, loop_name
+from noetl_stream.core.run import Run
 from noetl_stream.core.scope import Facts, evaluate
 from noetl_stream.core.sites import Ending, facts, leaving, led_here
 from noetl_stream.core.values import Error, NeedsPayload, Value
@@ -53,7 +53,7 @@ def ending(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
 
 
 def _result(draft: Execution, name: str, run: Run) -> Value:
-    return None if run.spilt and run.error is not None else run.result(loop_name(draft.id, name, run.epoch))
+    return None if run.spilt and run.error is not None else run.result(draft.id, name)
 
 
 def with_loop_writes(draft: Execution, run: Run) -> Execution:
@@ -89,7 +89,8 @@ def conclude(step: Step, end: StepFinished, view: View) -> StepFinished:
     writes: dict[str, Value] = {}
     if step.writes is not None and end.error is None:
         writes |= evaluate(step.writes, view(writes))
-    scope, targets = view(writes), dict[str, Target]()
+    scope = view(writes) if step.reads_to_leave() else {}
+    targets = dict[str, Target]()
     for arc in _chosen(step, end, scope):
         if arc.writes is not None:
             writes |= evaluate(arc.writes, scope)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
 
 from noetl_stream.core.events import ITEMS, ROUTE, StepEntered, StepFinished
 from noetl_stream.core.messages import StoreChunk
-from noetl_stream.core.values import Error, Ref, Value
+from noetl_stream.core.values import Error, Ref, Value, twin
 
 CHUNK = 1_000
 """Iterations per stored chunk of results."""
@@ -81,7 +81,7 @@ class Run:
 
     def draft(self) -> Run:
         """A copy whose counters may be moved by decisions; what only facts change is shared."""
-        return replace(self)
+        return twin(self)
 
     @property
     def complete(self) -> bool:
@@ -129,12 +129,12 @@ class Run:
         failed = self.failed.bit_count()
         return {"total": self.total or 0, "success": self.ended - failed, "failed": failed}
 
-    def result(self, name: str) -> Value:
-        """The step's result as readers see it; `name` is its base in the cache if it does not fit an event."""
+    def result(self, execution: int, step: str) -> Value:
+        """The step's result as readers see it: a reference, named after them, if it does not fit an event."""
         if not self.loop:
             return self.results.get(0)
         if self.spilt:
-            return self._reference(name)
+            return self._reference(loop_name(execution, step, self.epoch))
         results = [self.results.get(i) for i in range(self.total or 0)]
         return {"results": results, "data": results, **self._summary()}
 
