@@ -19,7 +19,7 @@ LAYERS = ("tasks", "local", "ctx", "iter", "step")
 
 @dataclass(slots=True, kw_only=True)
 class Notes:
-    """The task to run next; how often each was tried since it was last left, and visited in all.
+    """The task to run next; how often each was tried since it was last left, visited in all, and tried in all.
 
     `total` counts the tries of this segment. A new visit of a task has a new effect key; a retry has not.
     """
@@ -27,16 +27,19 @@ class Notes:
     task: int = 0
     tries: dict[str, int] = field(default_factory=dict)
     visits: dict[str, int] = field(default_factory=dict)
+    turns: dict[str, int] = field(default_factory=dict)
     total: int = 0
 
     @classmethod
     def of(cls, resume: Mapping[str, Any]) -> Notes:
         """Notes that an earlier segment or attempt left."""
-        return cls(task=resume["task"], tries=dict(resume["tries"]), visits=dict(resume["visits"]))
+        tries, visits, turns = (dict(resume[name]) for name in ("tries", "visits", "turns"))
+        return cls(task=resume["task"], tries=tries, visits=visits, turns=turns)
 
     def count(self, task: str) -> None:
         """One more try of a task."""
         self.tries[task] = self.tries.get(task, 0) + 1
+        self.turns[task] = self.turns.get(task, 0) + 1
         self.total += 1
         if self.tries[task] == 1:
             self.visits[task] = self.visits.get(task, 0) + 1
@@ -55,6 +58,7 @@ async def written(cache: Cache, notes: Notes, desk: Desk) -> Value:
         "task": notes.task,
         "tries": notes.tries,
         "visits": notes.visits,
+        "turns": notes.turns,
         "output": None if desk.previous is None else await _envelope(cache, desk, desk.previous),
         **{layer: await _layer(cache, desk, layer) for layer in LAYERS},
     }

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, assert_never
 
 from noetl_stream.core.events import BlockCompleted, BlockFailed, BlockParked, Outcome, Retry, Wait
@@ -60,7 +61,9 @@ class PipelineRun:
 
     async def _tasks(self) -> Outcome:
         last, resumed = Ended(), self._offer.answered
-        for _ in range(MOVES):
+        for move in range(MOVES):
+            if move:
+                await asyncio.sleep(0)  # tools that never wait must not keep the worker from its heartbeats
             if self._notes.task == END or self._notes.task >= len(self._pipeline.tasks):
                 return await self._completed(last)
             task = self._pipeline.tasks[self._notes.task]
@@ -77,10 +80,10 @@ class PipelineRun:
             match ruled.ruling:
                 case Again(after=after):
                     self._desk.write(ruled.writes)
-                    return await self._again(last, after)
-                case Fail():
+                    return await self._again(task, last, after)
+                case Fail(why=why):
                     self._desk.write(ruled.writes)
-                    return await self._failed(last if last.error is not None else _told_to_fail(task, last))
+                    return await self._failed(_told(task, last, why))
                 case _:
                     self._settle(task, last, ruled)
         except ExpressionError as error:
@@ -100,13 +103,14 @@ class PipelineRun:
             case _:
                 assert_never(ruling)
 
-    async def _again(self, last: Ended, after: float) -> Outcome | None:
+    async def _again(self, task: Task, last: Ended, after: float) -> Outcome | None:
         """A retry that is due soon waits in its slot; a later one frees it and goes on at the same task."""
         if after <= IN_SLOT:
             await asyncio.sleep(after)
             return None
         resume = await written(self._cache, self._notes, self._desk)
-        return await self._failed(last, Retry(after=after, resume=resume))
+        told = _told(task, last, f"went well, but its rule tries it again in {after:g} s")
+        return await self._failed(told, Retry(after=after, resume=resume))
 
     def _rule(self, task: Task, last: Ended) -> Ruled:
         output = self._envelope(last)
@@ -193,8 +197,9 @@ def _endless() -> Error:
     )
 
 
-def _told_to_fail(task: Task, last: Ended) -> Ended:
-    message = f"a rule of task '{task.name}' says `fail`"
-    return Ended(
-        error=Error(kind="validation", message=message, place=task.place), result=last.result, http=last.http
-    )
+def _told(task: Task, last: Ended, why: str) -> Ended:
+    """How a task ended, for a rule that will not have it: its own error, or the rule's if it had none."""
+    if last.error is not None:
+        return last
+    error = Error(kind="validation", message=f"task '{task.name}' {why}", place=task.place)
+    return replace(last, error=error)

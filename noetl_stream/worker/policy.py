@@ -16,6 +16,8 @@ Backoff: TypeAlias = Literal["fixed", "linear", "exponential"]
 IN_SLOT = 2.0
 """Seconds: a retry that is due sooner waits in its slot, a later one frees it."""
 ATTEMPTS = 3
+LONGEST = 86_400.0
+"""Seconds: a backoff that grows stops growing here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,9 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The block fails with the task's error."""
+    """The block fails with the task's error; `why` tells of a task that had none."""
+
+    why: str = "went well, but its rule says `fail`"
 
 
 Ruling: TypeAlias = Continue | Again | Jump | Break | Fail
@@ -71,7 +75,7 @@ def rule(
     chosen = next((r for r in rules if r.when is None or evaluate(r.when, scope)), None)
     if chosen is None:
         return Ruled(ruling=Fail() if failed else Continue(), writes={})
-    ruling = _ruling(chosen, scope, failed=failed, tries=tries, jitter=jitter, retry_after=retry_after)
+    ruling = _ruling(chosen, scope, tries=tries, jitter=jitter, retry_after=retry_after)
     writes = evaluate(chosen.writes, scope) if chosen.writes is not None else {}
     return Ruled(ruling=ruling, writes=writes)
 
@@ -80,7 +84,6 @@ def _ruling(
     chosen: Rule,
     scope: Mapping[str, Any],
     *,
-    failed: bool,
     tries: int,
     jitter: float,
     retry_after: float | None,
@@ -95,8 +98,8 @@ def _ruling(
         case "fail":
             return Fail()
         case "retry":
-            if tries >= _number(chosen.attempts, scope, ATTEMPTS):
-                return Fail() if failed else Continue()
+            if tries >= (attempts := _number(chosen.attempts, scope, ATTEMPTS)):
+                return Fail(f"used up its {attempts:g} attempts")
             return Again(max(_delay(chosen, scope, tries, jitter), retry_after or 0.0))
         case _:
             assert_never(chosen.do)
@@ -114,13 +117,17 @@ def _delay(chosen: Rule, scope: Mapping[str, Any], tries: int, jitter: float) ->
 
 
 def backoff(kind: Backoff, base: float, tries: int, jitter: float) -> float:
-    """`fixed` repeats the delay, `linear` adds it, `exponential` doubles it and spreads up to a quarter more."""
+    """`fixed` repeats the delay, `linear` adds it, `exponential` doubles it and spreads up to a quarter more.
+
+    What grows does so up to a day.
+    """
     match kind:
         case "fixed":
             return base
         case "linear":
-            return base * tries
+            return max(base, min(base * tries, LONGEST))
         case "exponential":
-            return float(base * 2 ** (tries - 1) * (1 + jitter / 4))
+            grown = base * 2.0 ** min(tries - 1, 64) * (1 + jitter / 4)
+            return max(base, min(grown, LONGEST))
         case _:
             assert_never(kind)

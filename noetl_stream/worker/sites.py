@@ -84,9 +84,14 @@ class Desk:
         elif self.previous is not None:
             fixed["output"] = self.previous
         local = {**{n: Result(v) for n, v in self.tasks.items()}, **self.local}
-        if own:
-            local.setdefault(self.offer.block.step, Result(result))
+        if own and self._is_free(self.offer.block.step):
+            local[self.offer.block.step] = Result(result)
         return names(replace(known, ctx=ctx), fixed=fixed, local=local, iterator=self._iterator(), last=last)
+
+    def _is_free(self, step: str) -> bool:
+        """Whether the step's own name means its result so far, not another task of the pipeline nor what one set."""
+        single = self.plan.steps[step].tool.single
+        return step not in self.local and (single or step not in self.tasks)
 
     def _iterator(self) -> dict[str, Any]:
         pipeline = self.plan.steps[self.offer.block.step].tool

@@ -69,12 +69,7 @@ class Trial:
         except (Exception, SystemExit, asyncio.CancelledError) as fault:  # a tool may raise anything
             if isinstance(fault, asyncio.CancelledError) and _being_cancelled():
                 raise
-            trace = traceback.format_exc()[-TRACE_BYTES:]
-            message = f"{type(fault).__name__}: {fault}"[:MESSAGE_LENGTH]
-            kind = "timeout" if isinstance(fault, TimeoutError) else "python"
-            retryable = isinstance(fault, TimeoutError)
-            error = Error(kind=kind, message=message, retryable=retryable, place=task.place, trace=trace)
-            return Ended(error=error)
+            return Ended(error=_raised(task, fault))
 
     async def _tool_failed(self, task: Task, error: ToolError) -> Ended:
         recorded = Error(
@@ -136,11 +131,11 @@ class Trial:
         return f"{self._offer.execution}/{self._offer.block}"
 
     def _identified(self, task: Task, wait: Wait) -> Wait:
-        """A retried block starts another child; a redelivered one meets the child that it started."""
+        """Every try starts a child of its own; a redelivered one meets the child that it started."""
         if not isinstance(wait, Child):
             return wait
-        visit = self._notes.visit(task.name)
-        return replace(wait, identity=child_request(self._block, self._offer.attempt, task.name, visit).hex())
+        turn = self._notes.turns[task.name]
+        return replace(wait, identity=child_request(self._block, self._offer.attempt, task.name, turn).hex())
 
     async def _framed(self, task: Task, value: Any) -> Any:
         """What a tool yielded, its tables in the cache and open."""
@@ -163,6 +158,17 @@ async def _within(task: Task, call: Call, tool: Tool) -> Done | Park:
             f"task '{task.name}' did not end within {call.timeout:g} s; raise `timeout` or make it faster"
         )
         raise ToolError(message, kind="timeout", retryable=True) from None
+
+
+def _raised(task: Task, fault: BaseException) -> Error:
+    late = isinstance(fault, TimeoutError)
+    return Error(
+        kind="timeout" if late else "python",
+        message=f"{type(fault).__name__}: {fault}"[:MESSAGE_LENGTH],
+        retryable=late,
+        place=task.place,
+        trace=traceback.format_exc()[-TRACE_BYTES:],
+    )
 
 
 def _being_cancelled() -> bool:

@@ -107,7 +107,7 @@ class Stage:
     def answer(self, **more: Any) -> Stage:
         """The newest child has ended."""
         parent = self.children[-1].parent
-        life = {"block": parent.block, "attempt": parent.attempt, "segment": parent.segment}
+        life: dict[str, Any] = {"block": parent.block, "attempt": parent.attempt, "segment": parent.segment}
         given: dict[str, Any] = {"status": "COMPLETED", "child": 99, "time": self.log.now}
         self.log.fold(ChildEnded(**life, **(given | more)))
         return self
