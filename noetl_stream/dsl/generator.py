@@ -50,6 +50,8 @@ class Generator(CodeGenerator):
 
     def _chain(self, node: nodes.Getattr | nodes.Getitem, frame: Frame) -> None:
         base, keys = unchained(node)
+        sliced = any(isinstance(key, nodes.Slice) for key in keys)
+        self.write("context.sized(" if sliced else "(")
         self.write(f"environment.{'keep' if self._is_kept(node) else 'read'}(")
         if isinstance(base, nodes.Name):
             super().visit_Name(base, frame)
@@ -59,7 +61,7 @@ class Generator(CodeGenerator):
         for key in keys:
             self._key(key, frame)
             self.write(", ")
-        self.write("))")
+        self.write(")))")
 
     def _key(self, key: nodes.Expr, frame: Frame) -> None:
         if not isinstance(key, nodes.Slice):

@@ -12,10 +12,11 @@ class LimitExceeded(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Characters of text, elements of a list, operations, bits of an integer."""
+    """Characters of text, elements of a list, values of a result, operations, bits of an integer."""
 
     output: int = 1024 * 1024
     items: int = 100_000
+    values: int = 1_000_000
     operations: int = 1_000_000
     bits: int = 10_000
 

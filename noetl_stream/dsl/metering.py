@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Final
 
 from jinja2.filters import FILTERS as JINJA
+from jinja2.tests import TESTS as JINJA_TESTS
 from jinja2.utils import pass_context
 
 from noetl_stream.dsl import filters, regex
@@ -18,6 +19,18 @@ Filter = Callable[..., Any]
 EACH: Final = "_each"
 """The filter put around whatever a `for` goes over."""
 
+WEIGHED: Final = "_weighed"
+"""The filter put around one side of a comparison."""
+WITHIN: Final = "_within"
+"""The test in place of `in`."""
+
+_COMPARING = frozenset(
+    "sort unique min max groupby dictsort select reject selectattr rejectattr map".split()  # noqa: SIM905
+)
+"""Filters that compare what they are given to its depths."""
+_COMPARISONS = frozenset("== eq equalto != ne > gt greaterthan >= ge < lt lessthan <= le in".split())  # noqa: SIM905
+
+_LIGHT = (int, float, bool, type(None))
 _REFUSED = frozenset({"attr", "format", "pprint", "random"})
 """Jinja's filters that reach into objects, size their output by their input, or draw by chance."""
 
@@ -49,13 +62,15 @@ _OURS: Mapping[str, Filter] = {
 }
 
 
-def metered(function: Filter) -> Filter:
+def metered(function: Filter, *, deep: bool) -> Filter:
     """The filter with its meter."""
     passes = getattr(getattr(function, "jinja_pass_arg", None), "name", None)
 
     @wraps(function)
     def run(context: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
         context.charge(len(value) + 1 if hasattr(value, "__len__") else 1)
+        if deep:
+            context.weigh(value)
         return _bounded(context, function(*_lead(passes, context), value, *args, **kwargs))
 
     return pass_context(run)
@@ -82,6 +97,47 @@ def _bounded(context: Any, made: Any) -> Any:
     return check_text(made)
 
 
+@pass_context
+def weighed(context: Any, value: Any) -> Any:
+    """A side of a comparison, charged for its depth."""
+    if type(value) not in _LIGHT:
+        context.weigh(value)
+    return value
+
+
+@pass_context
+def within(context: Any, needle: Any, haystack: Any) -> bool:
+    """`in`: charged for every element that the needle is compared with."""
+    size = len(haystack) if hasattr(haystack, "__len__") and not isinstance(haystack, dict) else 1
+    if type(needle) in _LIGHT or isinstance(haystack, str):
+        context.charge(size // (256 if isinstance(haystack, str) else 8))
+    else:
+        context.charge(context.weigh(needle) * size)
+    return needle in haystack
+
+
+def compared(test: Filter) -> Filter:
+    """A test that compares, charged for the depth of what it is given."""
+
+    @wraps(test)
+    def run(context: Any, value: Any, *args: Any) -> Any:
+        return test(weighed(context, value), *args)
+
+    return pass_context(run)
+
+
 FILTERS: Mapping[str, Filter] = {
-    name: metered(function) for name, function in {**JINJA, **_OURS}.items() if name not in _REFUSED
+    WEIGHED: weighed,
+    **{
+        name: metered(function, deep=name in _COMPARING)
+        for name, function in {**JINJA, **_OURS}.items()
+        if name not in _REFUSED
+    },
+}
+_JINJA_TESTS: Mapping[str, Filter] = JINJA_TESTS  # type: ignore[assignment] # they are callables
+TESTS: Mapping[str, Filter] = {
+    **_JINJA_TESTS,
+    **{name: compared(_JINJA_TESTS[name]) for name in _COMPARISONS},
+    "in": within,
+    WITHIN: within,
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,20 +12,44 @@ from typing import Any
 from jinja2 import Undefined
 
 from noetl_stream.core.values import Envelope, Ref, Result, Value
+from noetl_stream.dsl.limits import LIMITS, LimitExceeded
 from noetl_stream.dsl.lookup import is_frame, plain, whole
 
 
 def native(value: Any) -> Value:
-    """The value as JSON; references and frames stay what they are. Raises TypeError for anything else."""
+    """The value as JSON; references and frames stay what they are, numbers that JSON lacks (NaN) become null.
+
+    Raises TypeError for anything else, LimitExceeded for more values than one evaluation may make.
+    """
+    return _native(value, Budget(left=LIMITS.values))
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many values a walk may still visit: a list may hold one list many times over."""
+
+    left: int
+
+    def spend(self, values: int) -> None:
+        self.left -= values
+        if self.left < 0:
+            raise LimitExceeded(f"it makes more than {LIMITS.values} values")
+
+
+def _native(value: Any, budget: Budget) -> Value:
     kind = type(value)
-    if value is None or kind in (str, int, float, bool, Ref):
+    if value is None or kind in (str, int, bool, Ref):
         return value
-    if kind is list or kind is tuple:
-        return [native(each) for each in value]
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        budget.spend(len(value))
+        return [_native(each, budget) for each in value]
     if isinstance(value, Mapping):
-        return {str(key): native(each) for key, each in value.items()}
+        budget.spend(len(value))
+        return {str(key): _native(each, budget) for key, each in value.items()}
     if isinstance(value, Result | Envelope):
-        return native(whole(value))
+        return _native(whole(value), budget)
     return value if is_frame(value) else _converted(value)
 
 
@@ -46,8 +72,6 @@ def _converted(value: Any) -> Value:
             return None
         case str():
             return str.__str__(value)
-        case list() | tuple():
-            return [native(each) for each in value]
         case Decimal():
             return decimal_number(value)
         case datetime() | date() | time():

@@ -6,7 +6,7 @@ from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
 from noetl_stream.core.names import EVENT_NAMES
-from noetl_stream.dsl.metering import EACH
+from noetl_stream.dsl.metering import EACH, WEIGHED, WITHIN
 
 METHODS = {
     "get": "get",
@@ -45,7 +45,7 @@ class Rewrite(NodeTransformer):
         if any(map(_is_event_name, node.find_all(nodes.Getattr))):
             for constant in node.find_all(nodes.Const):
                 self._rename(constant)
-        return node
+        return _metered(node)
 
     def visit_For(self, node: nodes.For) -> nodes.Node:
         self.generic_visit(node)
@@ -57,6 +57,23 @@ class Rewrite(NodeTransformer):
         if current:
             self.notes.append(f"the event '{constant.value}' is now called '{current}'")
             constant.value = current
+
+
+def _metered(node: nodes.Compare) -> nodes.Node:
+    """The comparison, charged for what it will look at; beside a constant it looks at little."""
+    if len(node.ops) == 1 and node.ops[0].op in ("in", "notin"):
+        test = nodes.Test(node.expr, WITHIN, [node.ops[0].expr], [], None, None, lineno=node.lineno)
+        return nodes.Not(test, lineno=node.lineno) if node.ops[0].op == "notin" else test
+    sides = [node.expr, *(operand.expr for operand in node.ops)]
+    if len(sides) > 2 or not any(isinstance(side, nodes.Const) for side in sides):
+        node.expr = _weighed(node.expr)
+        for operand in node.ops[:-1]:
+            operand.expr = _weighed(operand.expr)
+    return node
+
+
+def _weighed(node: nodes.Expr) -> nodes.Expr:
+    return nodes.Filter(node, WEIGHED, [], [], None, None, lineno=node.lineno)
 
 
 def _is_event_name(node: nodes.Getattr) -> bool:

@@ -21,7 +21,7 @@ from noetl_stream.core.plan import Scope
 from noetl_stream.dsl import lookup
 from noetl_stream.dsl.generator import Generator
 from noetl_stream.dsl.limits import LIMITS, LimitExceeded, check_items, check_text
-from noetl_stream.dsl.metering import FILTERS
+from noetl_stream.dsl.metering import FILTERS, TESTS
 from noetl_stream.dsl.native import native, solid
 
 
@@ -45,6 +45,29 @@ class Evaluation(Context):
             return self._scope[key]
         except KeyError:
             return self.environment.globals.get(key, missing)
+
+    def weigh(self, value: Any) -> int:
+        """Charge for comparing a value to its depths; returns how many values it holds, in eighths."""
+        weight, pending = 1, [value]
+        while pending:
+            each = pending.pop()
+            if isinstance(each, dict):
+                pending.extend(each.values())
+                weight += len(each)
+            elif isinstance(each, list | tuple):
+                pending.extend(each)
+                weight += len(each)
+            elif isinstance(each, str):
+                weight += len(each) // 32
+            if weight // 8 > self._left:
+                break
+        self.charge(weight // 8)
+        return weight // 8
+
+    def sized(self, value: Any) -> Any:
+        """A slice, charged for what was copied."""
+        self.charge(len(value) // 8 if hasattr(value, "__len__") else 1)
+        return value
 
     def is_drawn(self, value: Any) -> bool:
         """Whether this is one of the scope's functions."""
@@ -90,6 +113,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         )
         self.globals = {"range": bounded_range, "dict": dict, "namespace": Namespace}
         self.filters = dict(FILTERS)
+        self.tests = dict(TESTS)
         self.eval_context = EvalContext(self)
 
     read = staticmethod(lambda value, keys: lookup.plain(lookup.follow(value, keys)))
@@ -131,7 +155,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 context.charge((len(left) + len(right)) // 64)
                 check_items(len(left) + len(right), text=isinstance(left, str))
             case "*":
-                _check_product(left, right)
+                _check_product(context, left, right)
             case "**":
                 _check_power(left, right)
             case "%" if isinstance(left, str | bytes):
@@ -154,10 +178,11 @@ def _is_sized(value: Any) -> bool:
     return isinstance(value, str | list | tuple)
 
 
-def _check_product(left: Any, right: Any) -> None:
+def _check_product(context: Evaluation, left: Any, right: Any) -> None:
     for sequence, times in ((left, right), (right, left)):
         if _is_sized(sequence) and isinstance(times, int):
             check_items(len(sequence) * max(times, 0), text=isinstance(sequence, str))
+            context.charge(context.weigh(sequence) * max(times, 0))
     if isinstance(left, int) and isinstance(right, int):
         _check_bits(left.bit_length() + right.bit_length())
 

@@ -15,6 +15,7 @@ from noetl_stream.dsl.templates import BadTemplate, template
 from noetl_stream.errors import ExpressionError
 
 SCOPE: dict[str, Any] = {"x": "text", "d": {"a": 1}, "xs": [1, 2], "f": print, "now": lambda: "then"}
+SCOPE["longer"] = list(range(8000))
 
 
 def outcome(text: str) -> Any:
@@ -108,6 +109,11 @@ def test_a_known_escape_reaches_nothing(text: str, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == ""
 
 
+DOUBLING = (
+    "{% set n = namespace(l=1, m=1) %}"
+    "{% for i in range(60) %}{% set n.l = [n.l, n.l] %}{% set n.m = [n.m, n.m] %}{% endfor %}"
+)
+"""Two equal values of 2**60 leaves, in 120 lists."""
 ENDLESS = [
     "{{ range(10**9) }}",
     "{{ 'a' * 10**9 }}",
@@ -125,6 +131,18 @@ ENDLESS = [
     "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     "{% macro m(x) %}{{ x }}{{ x }}{% endmacro %}"
     "{% set n = namespace(s='a') %}{% for i in range(60) %}{% set n.s = m(n.s) %}{% endfor %}",
+    "{% for i in range(99999) %}{% set q = 70000 in longer %}{% endfor %}",
+    "{% for i in range(99999) %}{% set q = longer not in [xs] %}{% endfor %}",
+    "{% for i in range(99999) %}{% set q = [longer] in [1] * 1000 %}{% endfor %}",
+    "{% for i in range(99999) %}{% set q = longer[:] %}{% endfor %}",
+    "{% for i in range(99999) %}{% set q = longer == xs %}{% endfor %}",
+    "{% for i in range(99999) %}{% set q = longer is eq(xs) %}{% endfor %}",
+    "{% for i in range(99999) %}{% set q = longer | sort %}{% endfor %}",
+    "{{ [[1] * 99999] * 99999 }}",
+    pytest.param(DOUBLING + "{{ n.l == n.m }}", marks=pytest.mark.slow),
+    pytest.param(DOUBLING + "{{ [n.l, n.m] | sort }}", marks=pytest.mark.slow),
+    pytest.param(DOUBLING + "{{ n.l }}", marks=pytest.mark.slow),
+    pytest.param(DOUBLING + "{{ n.l | tojson }}", marks=pytest.mark.slow),
     "{{ 'a' | center(10**9) }}",
     "{{ 'a' | indent(10**9, true) }}",
     "{{ ('a\n' * 1000) | indent('b' * 10000) }}",

@@ -155,6 +155,17 @@ class TestRule1NativeValues:
     def test_powers_of_floats_are_numbers(self) -> None:
         assert value("{{ 2.0 ** 3 + 2 ** -1 + 7 % 4 }}") == 11.5
 
+    def test_numbers_that_json_lacks_are_null(self) -> None:
+        assert value("{{ 1e308 * 10 }}") is None
+        assert value("{{ [x] | tojson }}", x=float("nan")) == "[null]"
+
+    def test_in_looks_into_lists_texts_and_keys(self) -> None:
+        text = "{{ 1 in xs }}{{ 1 not in xs }}{{ 'a' in 'abc' }}{{ 'k' in d }}{{ [1] in [[1]] }}{{ 1 in nowhere }}"
+
+        assert value(text, xs=[1], d={"k": 1}) == "TrueFalseTrueTrueTrueFalse"
+        assert value("{{ xs | select('in', [1, 2]) }}", xs=[1, 3]) == [1]
+        assert value("{{ 1 < a <= 3 and a == b }}", a=2, b=2) is True
+
     def test_what_is_no_json_is_refused(self) -> None:
         with pytest.raises(TypeError, match="cannot yield a"):
             value("{{ range }}")
