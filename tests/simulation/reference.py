@@ -12,8 +12,8 @@ from typing import Any
 
 from noetl_stream.core.plan import Arc, Plan, Step
 from noetl_stream.core.values import Value
-from tests.simulation.plans import CLOCK
 from tests.simulation.scripts import Script, left_behind, value, writes
+from tests.simulation.sketches import CLOCK
 
 
 @dataclass(slots=True)

@@ -21,9 +21,9 @@ from tests.simulation.explore import request, settle
 from tests.simulation.faults import CALM, Faults
 from tests.simulation.invariants import check
 from tests.simulation.orchestrator import Orchestrator
-from tests.simulation.plans import Sketch, assemble
 from tests.simulation.post import deliver
 from tests.simulation.scripts import Script
+from tests.simulation.sketches import Sketch, assemble
 from tests.simulation.worker import Worker
 from tests.simulation.world import Fate, Record, World
 
@@ -92,6 +92,13 @@ class Stage:
     def send(self, who: Orchestrator) -> Self:
         while who.unsent:
             who.send()
+        return self
+
+    def send_last(self, message: Message) -> Self:
+        """All that the first owner has to send, this one last."""
+        for sending in sorted(self.one.unsent, key=lambda s: s.message is message):
+            sending.done = deliver(self.world, sending.message, "test")
+        self.one.unsent.clear()
         return self
 
     def advance(self, who: Orchestrator) -> Self:
@@ -163,6 +170,3 @@ class Stage:
 
     def offers(self) -> list[Offer]:
         return [offer for partition in self.world.blocks.offers for offer in partition]
-
-    def deliver(self, message: Message) -> bool:
-        return deliver(self.world, message, "test")

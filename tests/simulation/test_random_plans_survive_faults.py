@@ -7,18 +7,17 @@ import pytest
 from tests.simulation.explore import campaign, explore
 from tests.simulation.faults import PROFILES
 
-RUNS = 30
-"""Of each profile, in the default run: some ten seconds in all."""
+RUNS = 20
+"""Of each profile, in the default run: some five seconds in all."""
 
 ONCE_FAILED = {
-    93: "a join entered while a cycle in its arm still went round",
-    488: "a checkpoint round skipped a machine whose decision was in flight",
-    1241: "a renewed lease was taken away by an offer decided before it",
+    56: "a join entered while a cycle in its arm still went round",
+    12: "a checkpoint round skipped a machine whose decision was in flight",
+    470: "a renewed lease was taken away by an offer decided before it",
 }
-"""Seeds that found a fault, and which. Plans drawn otherwise make them ordinary seeds; test_findings holds the histories."""
+"""Seeds that fail where that fault stands. If plans are drawn otherwise, look for new ones: test_findings has the histories."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_invariant_holds_whatever_goes_wrong(profile: str) -> None:
     found = {seed: bad for seed in range(RUNS) if (bad := explore(seed, profile).bad)}

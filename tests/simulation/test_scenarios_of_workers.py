@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from noetl_stream.core.events import BlockOffered, BlockParked
+from noetl_stream.core.plan import Loop
 from tests.simulation.scripts import NAP, Script
+from tests.simulation.sketches import Sketch, assemble, constant
 from tests.simulation.stage import Stage, line
-from tests.simulation.worker import LEASE
+from tests.simulation.worker import LEASE, key_of
 
 
 def place(stage: Stage) -> int:
@@ -22,10 +24,11 @@ def assign(stage: Stage, worker: int) -> None:
 
 
 def test_an_offer_seen_again_while_it_runs_survives_a_crash() -> None:
+    """On a join a member is handed its own running records again: they end with the run, and only with it."""
     stage = Stage(line(Script())).request().give_to_one().advance_one()
     assign(stage, 0)
     stage.workers[0].poll()
-    stage.world.blocks.put(stage.offers()[0])
+    assign(stage, 0)
     stage.workers[0].poll()
 
     stage.workers[0].crash()
@@ -35,7 +38,6 @@ def test_an_offer_seen_again_while_it_runs_survives_a_crash() -> None:
 
 
 def test_an_offer_redelivered_to_its_own_worker_joins_the_run() -> None:
-    """On a join a member is handed its own running records again."""
     stage = Stage(line(Script())).request().give_to_one().advance_one()
     assign(stage, 0)
     stage.workers[0].poll()
@@ -82,4 +84,24 @@ def test_two_parks_of_one_attempt_are_two_and_the_first_counts_once() -> None:
     stage.land(first).work(0).advance_one().later(NAP + 1.0).land(first).advance_one()
 
     assert [offer.segment for offer in stage.offers()] == [0, 1, 2]
+    assert (stage.finish(), stage.ends()) == ([], ["COMPLETED"])
+
+
+def test_an_offer_that_finished_before_an_earlier_one_is_not_acknowledged_past_it() -> None:
+    loop = Sketch("s0", Script(), loop=Loop(items=constant(4), iterator="it", limit=4, parallel=True))
+    stage = Stage(assemble("main", "s0", [loop])).request().give_to_one().advance_one()
+    partition, worker = (
+        max(enumerate(stage.world.blocks.offers), key=lambda p: len(p[1]))[0],
+        stage.workers[0],
+    )
+    assign(stage, 0)
+    for _ in range(20):
+        worker.poll()
+    second = stage.world.blocks.offers[partition][1]
+
+    while (key := key_of(second)) in worker.runs:
+        worker.advance(worker.runs[key])
+    worker.crash()
+
+    assert stage.world.blocks.committed[partition] == 0
     assert (stage.finish(), stage.ends()) == ([], ["COMPLETED"])
