@@ -24,7 +24,7 @@ def may_enter(plan: Plan, execution: Execution, step: str) -> bool:
         return False
     if len(came) >= _quorum(plan.steps[step]):
         return True
-    return not any(_still_to_come(plan, execution, step, up) for up in plan.upstream[step])
+    return not _more_to_come(plan, execution, step)
 
 
 def waiting(plan: Plan, execution: Execution) -> set[str]:
@@ -61,7 +61,9 @@ def _late(execution: Execution, join: str, via: str | None) -> bool:
     return False
 
 
-def _still_to_come(plan: Plan, execution: Execution, join: str, up: str) -> bool:
-    """An upstream step that runs, waits for its turn, or can be reached, also again: an arm may hold a cycle."""
-    live = waiting(plan, execution).union(execution.runs)
-    return up in live or any(up in plan.ahead[step] for step in live if step != join)
+def _more_to_come(plan: Plan, execution: Execution, join: str) -> bool:
+    """Whether an upstream step runs, waits for its turn, or can be reached, also again: an arm may hold a cycle."""
+    live, upstream = waiting(plan, execution).union(execution.runs), plan.upstream[join]
+    if not upstream.isdisjoint(live):
+        return True
+    return any(not upstream.isdisjoint(plan.ahead[step]) for step in live if step != join)
