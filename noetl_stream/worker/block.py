@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from noetl_stream.core.events import ITEMS, ROUTE, BlockCompleted, BlockFailed, Outcome
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Plan
-from noetl_stream.core.run import INLINE_BYTES
 from noetl_stream.core.values import Error, Value
 from noetl_stream.errors import ExpressionError
 from noetl_stream.ports.frames import Cache, FrameKey
 from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.hydrate import hydrate_offer
+from noetl_stream.worker.items import item_at, materialised
 from noetl_stream.worker.keep import keep
 from noetl_stream.worker.pipeline import PipelineRun
 from noetl_stream.worker.sites import items_of, route_of
@@ -23,11 +24,12 @@ async def run_block(
     *, plan: Plan, offer: Offer, tools: Mapping[str, Tool], cache: Cache, run_id: str
 ) -> Outcome:
     """Run one block to its outcome. Raises InfrastructureError if the cache cannot be reached."""
-    offer = await hydrate_offer(cache, offer)
+    offer = await hydrate_offer(cache, await _with_item(cache, offer))
     if offer.block.iteration not in (ITEMS, ROUTE):
         return await PipelineRun(plan=plan, offer=offer, tools=tools, cache=cache, run_id=run_id).run()
+    find_out = _items if offer.block.iteration == ITEMS else _route
     try:
-        found = await _items(plan, offer, cache) if offer.block.iteration == ITEMS else _route(plan, offer)
+        found = await find_out(plan, offer, cache)
     except ExpressionError as error:
         return _refused(offer, run_id, error)
     return BlockCompleted(
@@ -40,17 +42,32 @@ async def run_block(
     )
 
 
+async def _with_item(cache: Cache, offer: Offer) -> Offer:
+    """This iteration's item, where it was not sent inline: cut from the collection that was materialised once."""
+    if offer.items is None or offer.block.iteration < 0:
+        return offer
+    return replace(offer, item=await item_at(cache, offer.items, offer.block.iteration))
+
+
 async def _items(plan: Plan, offer: Offer, cache: Cache) -> Value:
-    """The collection, materialised once: recovery never renders it again."""
     items = items_of(plan, plan.steps[offer.block.step], offer)
-    if isinstance(items, int):
-        return {"items": items, "total": items}
-    key = FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name="items")
-    return {"items": await keep(cache, key, items, inline_limit=INLINE_BYTES), "total": len(items)}
+    return await materialised(cache, _key(offer, "items"), items)
 
 
-def _route(plan: Plan, offer: Offer) -> Value:
-    return route_of(plan, plan.steps[offer.block.step], offer)
+async def _route(plan: Plan, offer: Offer, cache: Cache) -> Value:
+    """Where the step's tokens go, and what is written on the way: large values by reference, like results."""
+    found = route_of(plan, plan.steps[offer.block.step], offer)
+
+    async def kept(name: str, value: Value) -> Value:
+        return await keep(cache, _key(offer, name), value, inline_limit=offer.inline_limit)
+
+    writes = {name: await kept(f"set-{name}", value) for name, value in found["writes"].items()}
+    targets = [{**to, "args": await kept(f"to-{to['step']}", to["args"])} for to in found["targets"]]
+    return {**found, "writes": writes, "targets": targets}
+
+
+def _key(offer: Offer, name: str) -> FrameKey:
+    return FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name=name)
 
 
 def _refused(offer: Offer, run_id: str, error: ExpressionError) -> BlockFailed:

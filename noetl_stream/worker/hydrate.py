@@ -22,7 +22,7 @@ async def hydrate_offer(cache: Cache, offer: Offer) -> Offer:
         ctx=await hydrate(cache, offer.ctx),
         results=await hydrate(cache, offer.results),
         steps=await hydrate(cache, offer.steps),
-        item=await _item(cache, offer),
+        item=await hydrate(cache, offer.item),
         args=await hydrate(cache, offer.args),
         resume=await hydrate(cache, offer.resume),
         answer=await hydrate(cache, offer.answer),
@@ -40,7 +40,7 @@ def _mentions_ref(offer: Offer) -> bool:
         offer.resume,
         offer.answer,
     )
-    return offer.items is not None or any(has_ref(layer) for layer in layers)
+    return any(has_ref(layer) for layer in layers)
 
 
 def has_ref(value: Value) -> bool:
@@ -53,14 +53,6 @@ def has_ref(value: Value) -> bool:
             return any(has_ref(v) for v in value)
         case _:
             return False
-
-
-async def _item(cache: Cache, offer: Offer) -> Value:
-    """This iteration's item: sent inline, or cut from the collection that was materialised once."""
-    if offer.items is None or offer.block.iteration < 0:
-        return await hydrate(cache, offer.item)
-    items = await hydrate(cache, offer.items)
-    return items[offer.block.iteration]
 
 
 async def hydrate(cache: Cache, value: Any) -> Any:

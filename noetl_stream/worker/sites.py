@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from noetl_stream.core.entering import collection
 from noetl_stream.core.events import StepFinished
-from noetl_stream.core.finishing import conclude, routed
+from noetl_stream.core.finishing import concluded, routed
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Plan, Step
 from noetl_stream.core.scope import EventName, Facts, envelope, evaluate, names
-from noetl_stream.core.sites import Ending, leaving
+from noetl_stream.core.sites import Ending
 from noetl_stream.core.values import Envelope, Error, Result, Value
-from noetl_stream.errors import ExpressionError
+from noetl_stream.dsl.lookup import is_frame
+from noetl_stream.ports.frames import Frame
 
 
 def facts(plan: Plan, offer: Offer, site: str) -> Facts:
@@ -109,14 +110,15 @@ def task_envelope(
     return envelope(result, error=error, http=http, attempt=attempt, duration_ms=duration_ms)
 
 
-def items_of(plan: Plan, step: Step, offer: Offer) -> list[Value] | int:
+def items_of(plan: Plan, step: Step, offer: Offer) -> list[Value] | int | Frame:
     """A loop's collection, evaluated with the values that were too large for the owner. Raises ExpressionError."""
     assert step.loop is not None  # only a loop's collection is asked for
     found = evaluate(step.loop.items, names(facts(plan, offer, "in"), last={"input": offer.args or {}}))
-    if not isinstance(found, list | tuple | dict | str | int | None):
-        return list(found)
+    if is_frame(found):
+        return cast(Frame, found)
     items = collection(found, step.name)
-    return [] if items is None else items
+    assert items is not None  # every reference was resolved
+    return items
 
 
 def route_of(plan: Plan, step: Step, offer: Offer) -> Mapping[str, Value]:
@@ -132,9 +134,5 @@ def route_of(plan: Plan, step: Step, offer: Offer) -> Mapping[str, Value]:
         args=offer.args,
         variables=notes["variables"],
     )
-    known = facts(plan, offer, "out")
     end = StepFinished(step=step.name, epoch=offer.block.epoch, status="done")
-    try:
-        return routed(conclude(step, end, lambda writes: leaving(known, ended, writes)))
-    except ExpressionError as error:
-        return {"targets": [], "writes": {}, "error": str(error)}
+    return routed(concluded(step, end, facts(plan, offer, "out"), ended))

@@ -1,0 +1,44 @@
+"""A loop's collection that is too large for the log: one Arrow table, one row an item, cut by index without reading the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from noetl_stream.core.run import INLINE_BYTES
+from noetl_stream.core.values import Ref, Value
+from noetl_stream.dsl.native import native
+from noetl_stream.ports.frames import Cache, Frame, FrameKey
+from noetl_stream.wire.values import decode_value, encode_value
+from noetl_stream.worker.keep import without_tables
+
+COLUMN = "noetl.item"
+"""The one column of a table that holds items as JSON. A table of the users' own is its rows."""
+
+
+async def materialised(cache: Cache, key: FrameKey, items: list[Value] | int | Frame) -> Value:
+    """What an ITEMS block brings: `{"items": …, "total": n}`, so that recovery never renders the collection again."""
+    match items:
+        case int():
+            return {"items": items, "total": items}
+        case list():
+            return {"items": await _kept(cache, key, items), "total": len(items)}
+        case _:
+            return {"items": items.ref, "total": len(items)}
+
+
+async def _kept(cache: Cache, key: FrameKey, items: list[Value]) -> Value:
+    stored = await without_tables(cache, key, items, inline_limit=INLINE_BYTES)
+    if len(encode_value(stored)) <= INLINE_BYTES:
+        return stored
+    import pyarrow as pa
+
+    texts = pa.array([encode_value(item) for item in stored], pa.large_binary())
+    return await cache.put_table(key, pa.table({COLUMN: texts}))
+
+
+async def item_at(cache: Cache, items: Ref, index: int) -> Value:
+    """One item. References in it are not resolved."""
+    if items.format != "arrow":
+        return (await cache.json(items))[index]
+    row: Any = (await cache.frame(items))[index]
+    return decode_value(row[COLUMN]) if COLUMN in row else native(row)
