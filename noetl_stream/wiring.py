@@ -121,6 +121,7 @@ def compiler(settings: Settings) -> Callable[[Entry], Plan]:
             version=entry.version,
             digest=entry.digest,
             catalog_offset=entry.offset,
+            pools=settings.pools,
         )
         metadata = {**compiled.plan.metadata, "spec": compiled.kept.get("spec")}
         return replace(compiled.plan, metadata=metadata, environment=environment)

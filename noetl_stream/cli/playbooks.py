@@ -14,6 +14,7 @@ from noetl_stream.core.plan import Plan
 from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.errors import InvalidPlaybook, InvalidRequest, Problem
 from noetl_stream.ports.tools import Kind
+from noetl_stream.settings import settings_from_environment
 from noetl_stream.tools.builtin import kinds
 
 _OURS = re.compile(r"^apiVersion:\s*['\"]?noetl\.io/", re.MULTILINE)
@@ -35,10 +36,16 @@ def _kinds() -> Mapping[str, Kind]:
     return kinds()
 
 
+@cache
+def _pools() -> tuple[str, ...]:
+    """The pools of this installation, by its environment."""
+    return settings_from_environment().pools
+
+
 def checked(file: Path) -> Document:
     """Read and compile one file. Raises InvalidPlaybook with every problem, InvalidRequest if it cannot be read."""
     text = text_of(file)
-    compiled = compile_playbook(text, file=str(file), kinds=_kinds())
+    compiled = compile_playbook(text, file=str(file), kinds=_kinds(), pools=_pools())
     return Document(file=file, text=text, plan=compiled.plan, warnings=compiled.warnings)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from noetl_stream.core.plan import Plan, Step
@@ -48,15 +48,17 @@ def compile_playbook(
     version: int = 1,
     digest: str | None = None,
     catalog_offset: int = 0,
+    pools: Iterable[str] | None = None,
 ) -> Compiled:
     """Compile a document. Raises InvalidPlaybook with every error, each with file, line and column.
 
     `kinds` are the tool kinds that can run here, by name; a known one that is missing is a warning.
+    `pools` are the worker pools that exist; None does not check them.
     """
     report = Report()
     document = normalise(load(text, file), report)
     _check_document(document, report)
-    world = world_of(document, report, kinds)
+    world = world_of(document, report, kinds, None if pools is None else frozenset(pools))
     workload = compile_workload(document.get("workload"), report)
     steps = _with_parts(_steps(world), world)
     entry = _entry(world, steps)

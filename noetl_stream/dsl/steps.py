@@ -12,7 +12,7 @@ from noetl_stream.dsl.normalise import COMMON
 from noetl_stream.dsl.pending import STEP as PENDING
 from noetl_stream.dsl.pending import warn_pending
 from noetl_stream.dsl.pipelines import Setting, block_reads, compile_pipeline
-from noetl_stream.dsl.report import Site
+from noetl_stream.dsl.report import Site, suggest
 from noetl_stream.dsl.routes import compile_routes
 from noetl_stream.dsl.schema import STEP
 from noetl_stream.dsl.shapes import Keys
@@ -60,7 +60,7 @@ def compile_step(name: str, index: int, node: Node, world: World) -> Step:
         inclusive=routes.inclusive,
         on_no_match=routes.on_no_match,
         join=_join(layers),
-        pool=_pool(tool, layers, site),
+        pool=_pool(tool, layers, site, world.pools),
         priority=str(priority.value) if priority else None,
         reads=block_reads(pipeline, tool, world) if pipeline and tool else frozenset(),
     )
@@ -146,8 +146,8 @@ def _join(layers: Node | None) -> Literal["all", "any"] | int:
     return "any" if join.text == "any" else "all"
 
 
-def _pool(tool: Node | None, layers: Node | None, site: Site) -> str:
-    """A worker pool named on the tool, else by the layers."""
+def _pool(tool: Node | None, layers: Node | None, site: Site, pools: frozenset[str] | None) -> str:
+    """A worker pool named on the tool, else by the layers. It must be one of `pools`, where they are known."""
     tasks = (tool.items or [tool]) if tool else []
     named = {text: pool for task in tasks if (pool := task.get("pool")) and (text := pool.text)}
     if len(named) > 1:
@@ -161,4 +161,7 @@ def _pool(tool: Node | None, layers: Node | None, site: Site) -> str:
         return POOL
     if has_template(str(chosen.value)):
         site.report.error(f"{site.subject}: a worker pool is named literally", chosen.place)
+    elif pools is not None and str(chosen.value) not in pools:
+        hint = suggest(str(chosen.value), pools) or "name it in the setting `pools` (NOETL_STREAM_POOLS)"
+        site.report.error(f"{site.subject}: there is no worker pool '{chosen.value}'", chosen.place, hint)
     return str(chosen.value)

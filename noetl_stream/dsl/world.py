@@ -36,6 +36,7 @@ class World:
     book: Mapping[str, Node]
     steps: tuple[str, ...]
     names: frozenset[str]
+    pools: frozenset[str] | None = None
     decided: list[Decided] = field(default_factory=list)
 
     @property
@@ -57,7 +58,9 @@ class World:
         return expression
 
 
-def world_of(document: Node, report: Report, kinds: Mapping[str, Kind]) -> World:
+def world_of(
+    document: Node, report: Report, kinds: Mapping[str, Kind], pools: frozenset[str] | None = None
+) -> World:
     """Everything that can be known before a step is compiled."""
     workflow = document.get("workflow")
     steps = tuple(name for step in (workflow.items if workflow else []) if (name := step_name(step)))
@@ -66,6 +69,7 @@ def world_of(document: Node, report: Report, kinds: Mapping[str, Kind]) -> World
         document=document,
         report=report,
         kinds=kinds,
+        pools=pools,
         book=entries_of(document),
         steps=steps,
         names=frozenset(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.errors import InvalidPlaybook
-from tests.dsl.kinds import KINDS, error, problems, warnings
+from tests.dsl.kinds import HEAD, KINDS, error, problems, warnings
 
 
 def flow(step: str) -> str:
@@ -368,3 +368,24 @@ def test_no_shape_of_a_step_breaks_the_compiler(step: dict[str, object], book: o
     except InvalidPlaybook as error:
         found = error.problems
     assert found
+
+
+class TestPools:
+    """A missing pool is never replaced by another: that is how an ancestor ran jobs where nobody looked."""
+
+    def test_a_pool_that_does_not_exist_is_an_error_at_its_place(self) -> None:
+        text = HEAD + flow("step: load\ntool: {kind: noop, pool: cup}")
+
+        with pytest.raises(InvalidPlaybook) as refused:
+            compile_playbook(text, file="sales.yaml", kinds=KINDS, pools=("default", "cpu"))
+
+        (problem,) = refused.value.problems
+        assert str(problem).endswith("error: step 'load': there is no worker pool 'cup'; did you mean 'cpu'?")
+        assert (problem.line, problem.column) == (6, 28)
+
+    def test_pools_that_nobody_knows_are_not_checked(self) -> None:
+        compiled = compile_playbook(
+            HEAD + flow("step: load\ntool: {kind: noop, pool: cup}"), file="sales.yaml", kinds=KINDS
+        )
+
+        assert compiled.plan.steps["load"].pool == "cup"
