@@ -82,14 +82,12 @@ def show_status(report: Mapping[str, Value], *, as_json: bool) -> None:
 
         typer.echo(text(report))
         return
-    from rich.console import Console
+    from noetl_stream.cli.shown import console, show_results, show_state, show_steps
 
-    from noetl_stream.cli.shown import show_results, show_state, show_steps
-
-    console = Console()
-    show_state(console, report)
-    show_steps(console, report["steps"])
-    show_results(console, report["results"])
+    out = console()
+    show_state(out, report)
+    show_steps(out, report["steps"])
+    show_results(out, report["results"])
 
 
 async def _fetched(settings: Settings, results: Mapping[str, Value]) -> Mapping[str, Value]:

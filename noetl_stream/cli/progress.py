@@ -126,13 +126,14 @@ class Live:
 
     def __rich__(self) -> Table:
         from rich.table import Table
+        from rich.text import Text
 
         now = time.time()
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
         for row in self._rows:
             style = _STYLES[row.state]
             took = max(0.0, (row.ended or now) - row.entered)
-            table.add_row(row.step, f"[{style}]{row.state}[/]", row.counter, f"{took:.1f} s")
+            table.add_row(Text(row.step), f"[{style}]{row.state}[/]", row.counter, f"{took:.1f} s")
         took = max(0.0, (self._ended or now) - self._began)
         table.add_row("[dim]total[/]", "", "", f"[dim]{took:.1f} s[/]")
         return table

@@ -100,11 +100,9 @@ async def _list(settings: Settings, *, as_json: bool) -> int:
     if as_json:
         typer.echo(json.dumps(entries, ensure_ascii=False, indent=2))
     elif entries:
-        from rich.console import Console
+        from noetl_stream.cli.shown import console, show_table
 
-        from noetl_stream.cli.shown import show_table
-
-        show_table(Console(), entries, len(entries))
+        show_table(console(), entries, len(entries))
     else:
         typer.echo("the catalog is empty; register playbooks with `noetl-stream register FILE`")
     return Exit.COMPLETED

@@ -192,11 +192,9 @@ async def _topics(settings: Settings, *, as_json: bool) -> int:
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return Exit.COMPLETED
-    from rich.console import Console
+    from noetl_stream.cli.shown import console, show_table
 
-    from noetl_stream.cli.shown import show_table
-
-    show_table(Console(), [_flat(row) for row in rows], len(rows))
+    show_table(console(), [_flat(row) for row in rows], len(rows))
     return Exit.COMPLETED
 
 

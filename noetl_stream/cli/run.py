@@ -28,6 +28,7 @@ from noetl_stream.cli.options import (
 )
 from noetl_stream.cli.timings import Timings
 from noetl_stream.core.values import Value
+from noetl_stream.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from noetl_stream.broker.fsync import FsyncPolicy
@@ -93,6 +94,7 @@ def run(
     given = inputs(payload, sets or ())
     settings = settings_of(ctx, bootstrap=bootstrap, data=data)
     playbook, others = _documents(file, catalog or [])
+    _check_writable(report)
     clock.mark("check")
     asked = Request(
         playbook=playbook,
@@ -117,6 +119,17 @@ def _documents(file: Path, catalog: list[Path]) -> tuple[Document, tuple[Documen
     documents = checked_all(files_of([file, *catalog]))
     warn(documents)
     return documents[0], documents[1:]
+
+
+def _check_writable(report: Path | None) -> None:
+    """A run shall not find out at its end that its report has no place."""
+    if report is None:
+        return
+    try:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.open("a").close()
+    except OSError as error:
+        raise InvalidRequest(f"--report {report} cannot be written ({error}); name another file") from error
 
 
 async def _run(asked: Request, clock: Timings) -> int:
@@ -174,20 +187,23 @@ async def _carried_out(platform: Platform, asked: Request) -> Story:
 async def _end(platform: Platform, story: Story, asked: Request) -> int:
     from noetl_stream.cli.documented import as_json, documented
     from noetl_stream.cli.running import report_of
-    from noetl_stream.worker.hydrate import hydrate
 
     needs_all = asked.as_json or asked.report is not None
     report = documented(await report_of(platform, story) if needs_all else story.as_json({}))
     if asked.report is not None:
-        asked.report.parent.mkdir(parents=True, exist_ok=True)
         asked.report.write_text(as_json(report) + "\n")
     if asked.as_json:
         typer.echo(as_json(report))
     else:
-        from rich.console import Console
-
-        from noetl_stream.cli.shown import show_report
-
-        result = None if story.end is None else await hydrate(platform.cache, story.end.result)
-        show_report(Console(), report, result)
+        await _show(platform, story, report)
     return Exit.COMPLETED if story.status == "COMPLETED" else Exit.FAILED
+
+
+async def _show(platform: Platform, story: Story, report: Mapping[str, Value]) -> None:
+    from noetl_stream.cli.shown import console, show_report, written
+    from noetl_stream.worker.hydrate import hydrate
+
+    results = {} if story.machine is None else story.machine.results
+    result = None if story.end is None else await hydrate(platform.cache, story.end.result)
+    files = dict.fromkeys(written([*results.values(), result], since=story.started_at or 0.0))
+    show_report(console(), report, result, files)

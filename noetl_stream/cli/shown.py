@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from noetl_stream.cli.documented import as_json, plain
 from noetl_stream.core.values import Value
@@ -16,29 +16,40 @@ if TYPE_CHECKING:
 ROWS, COLUMNS, LINES = 20, 10, 60
 """What is shown of a table, and of JSON."""
 
+_PATH = 255
+"""What is longer is no file's name."""
+
 _STYLES = {"COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow", "RUNNING": "cyan"}
 
 
-def show_report(console: Console, report: Mapping[str, Value], result: Any) -> None:
-    """The end of a run: what became of it, and its last result. `result` is hydrated: tables are frames."""
-    show_state(console, report)
+def console(file: TextIO | None = None) -> Console:
+    """Stdout, or `file`, without rich's own ideas about `:words:` and numbers in other people's text."""
+    from rich.console import Console
+
+    return Console(file=file, emoji=False, highlight=False)
+
+
+def show_report(out: Console, report: Mapping[str, Value], result: Any, files: Iterable[Path]) -> None:
+    """The end of a run: what became of it, its last result (hydrated: tables are frames), and the files it wrote."""
+    show_state(out, report)
     if result is not None:
-        show_value(console, result)
-    for path in written(result):
-        console.print(f"wrote {path}", style="bold", highlight=False, markup=False)
+        show_value(out, result)
+    for file in files:
+        out.print(f"wrote {file}", style="bold", markup=False, soft_wrap=True)
 
 
-def show_state(console: Console, report: Mapping[str, Value]) -> None:
+def show_state(out: Console, report: Mapping[str, Value]) -> None:
     """What an execution is and how it stands, in a few lines."""
+    from rich.markup import escape
+
     status = report["status"]
-    console.print(
-        f"[bold]{report['playbook']}[/] version {report['version']}  [{_STYLES[status]}]{status}[/]  "
+    out.print(
+        f"[bold]{escape(report['playbook'])}[/] version {report['version']}  [{_STYLES[status]}]{status}[/]  "
         f"execution {report['execution_id']}",
-        highlight=False,
         soft_wrap=True,
     )
     if report["error"] is not None:
-        console.print(error_line(report["error"]), style="red", markup=False, highlight=False, soft_wrap=True)
+        out.print(error_line(report["error"]), style="red", markup=False, soft_wrap=True)
 
 
 def error_line(error: Mapping[str, Value]) -> str:
@@ -47,33 +58,33 @@ def error_line(error: Mapping[str, Value]) -> str:
     return f"{where} ({error['kind']}): {error['message']}"
 
 
-def show_steps(console: Console, steps: Mapping[str, Mapping[str, Value]]) -> None:
+def show_steps(out: Console, steps: Mapping[str, Mapping[str, Value]]) -> None:
     """The steps of a report."""
     rows = [{"step": name, **step} for name, step in steps.items()]
     if rows:
-        show_table(console, rows, len(rows))
+        show_table(out, rows, len(rows))
 
 
-def show_results(console: Console, results: Mapping[str, Value]) -> None:
+def show_results(out: Console, results: Mapping[str, Value]) -> None:
     """Each step's result under its name."""
     for name, result in results.items():
-        console.print(f"{name}:", style="bold", markup=False, highlight=False)
-        show_value(console, result)
+        out.print(f"{name}:", style="bold", markup=False)
+        show_value(out, result)
 
 
-def show_value(console: Console, value: Any) -> None:
+def show_value(out: Console, value: Any) -> None:
     """A table as a table; anything else as JSON."""
     found = _as_rows(value)
     if found is not None:
-        show_table(console, *found)
+        show_table(out, *found)
         return
     lines = as_json(_short(value)).splitlines()
-    console.print("\n".join(lines[:LINES]), markup=False, highlight=False, soft_wrap=True)
+    out.print("\n".join(lines[:LINES]), markup=False, soft_wrap=True)
     if len(lines) > LINES:
-        console.print(f"… {len(lines) - LINES} more lines; --json or --report has all", style="dim")
+        out.print(f"… {len(lines) - LINES} more lines; --json or --report has all", style="dim")
 
 
-def show_table(console: Console, rows: Sequence[Mapping[str, Value]], total: int) -> None:
+def show_table(out: Console, rows: Sequence[Mapping[str, Value]], total: int) -> None:
     """The first rows and columns of `total` rows, and a line that says what is left out."""
     from rich.table import Table
     from rich.text import Text
@@ -84,11 +95,11 @@ def show_table(console: Console, rows: Sequence[Mapping[str, Value]], total: int
         table.add_column(Text(name), overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(row.get(name))) for name in columns[:COLUMNS]))
-    console.print(table)
+    out.print(table)
     left_out = [f"{len(rows)} of {total} rows"] if total > len(rows) else []
     left_out += [f"{COLUMNS} of {len(columns)} columns"] if len(columns) > COLUMNS else []
     if left_out:
-        console.print(f"{' and '.join(left_out)}; --json or --report has all", style="dim", highlight=False)
+        out.print(f"{' and '.join(left_out)}; --json or --report has all", style="dim")
 
 
 def _as_rows(value: Any) -> tuple[list[Mapping[str, Value]], int] | None:
@@ -133,16 +144,23 @@ def _cell(value: Value) -> str:
             return str(plain(value))
 
 
-def written(value: Any) -> Iterator[Path]:
-    """Files that a result names and that exist."""
+def written(value: Any, since: float) -> Iterator[Path]:
+    """Files that results name and that were written after `since` (seconds since the epoch)."""
     match value:
-        case str() if "/" in value and "\n" not in value and len(value) < 1024 and Path(value).is_file():
+        case str() if _is_new(value, since):
             yield Path(value)
         case dict():
             for each in value.values():
-                yield from written(each)
+                yield from written(each, since)
         case list() | tuple():
             for each in value[:LINES]:
-                yield from written(each)
+                yield from written(each, since)
         case _:
             return
+
+
+def _is_new(text: str, since: float) -> bool:
+    if not text or len(text) > _PATH or "\n" in text or "\0" in text:
+        return False
+    path = Path(text)
+    return path.is_file() and path.stat().st_mtime >= int(since)

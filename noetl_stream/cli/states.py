@@ -76,28 +76,27 @@ def waiting(state: Execution) -> dict[str, list[str | None]]:
 
 def show(state: Execution) -> None:
     """The state on stdout, for people."""
-    from rich.console import Console
+    from rich.markup import escape
 
-    from noetl_stream.cli.shown import show_results, show_steps
+    from noetl_stream.cli.shown import console, show_results, show_steps
 
-    console = Console()
-    console.print(
-        f"[bold]{state.request.path}[/] version {state.request.version}  {_status(state)}  execution {state.id}",
-        highlight=False,
+    out = console()
+    out.print(
+        f"[bold]{escape(state.request.path)}[/] version {state.request.version}  {_status(state)}  execution {state.id}",
         soft_wrap=True,
     )
-    show_steps(console, steps(state))
-    _list(console, "blocks in flight", {name: block["status"] for name, block in blocks(state).items()})
+    show_steps(out, steps(state))
+    _list(out, "blocks in flight", {name: block["status"] for name, block in blocks(state).items()})
     tokens = {step: ", ".join(via or "the request" for via in sent) for step, sent in waiting(state).items()}
-    _list(console, "waiting to be entered", tokens)
+    _list(out, "waiting to be entered", tokens)
     if state.ctx:
-        show_results(console, {"ctx": plain(state.ctx)})
-    show_results(console, plain(state.results))
+        show_results(out, {"ctx": plain(state.ctx)})
+    show_results(out, plain(state.results))
 
 
-def _list(console: Console, title: str, entries: Mapping[str, Value]) -> None:
+def _list(out: Console, title: str, entries: Mapping[str, Value]) -> None:
     for name, text in entries.items():
-        console.print(f"{title}: {name} ({text})", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"{title}: {name} ({text})", markup=False, soft_wrap=True)
 
 
 def _status(state: Execution) -> str:

@@ -121,6 +121,16 @@ def test_a_table_is_shown_as_a_table_and_reported_whole(tmp_path: Path) -> None:
     assert report["results"]["rows"]["rows"][499] == {"i": 499, "twice": 998}
 
 
+def test_a_report_that_has_no_place_is_invalid_input_before_anything_starts(tmp_path: Path) -> None:
+    ended = noetl(
+        "run", written(tmp_path, "hello.yaml", HELLO), "--report", tmp_path, "--data", tmp_path / "none"
+    )
+
+    assert ended.code == 2
+    assert ended.err.startswith(f"--report {tmp_path} cannot be written")
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_run_that_takes_too_long_is_given_up_in_one_sentence(tmp_path: Path, place: Path) -> None:
     ended = noetl("run", written(tmp_path, "sleeping.yaml", SLEEPING), "--timeout", 0.5, "--quiet")
 
