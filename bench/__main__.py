@@ -7,22 +7,19 @@ import asyncio
 import json
 import statistics
 import tempfile
-import time
-import uuid
 from pathlib import Path
 
 from bench.floor import floor
-from noetl_stream.cli.running import Job, everything, run_to_end
-from noetl_stream.errors import NoetlError
+from bench.service import Service
+from noetl_stream.cli.running import everything
 from noetl_stream.settings import Settings
-from noetl_stream.wiring import Platform
 
 CHAIN, FAN, SINGLES, ROUNDS = 100, 1_000, 100, 5
 
 
 def chain(length: int) -> str:
     """`length` noop steps, one after the other."""
-    steps = [
+    steps: list[dict[str, object]] = [
         {"step": f"s{i}", "tool": {"kind": "noop"}, **({"next": f"s{i + 1}"} if i + 1 < length else {})}
         for i in range(length)
     ]
@@ -45,26 +42,17 @@ def playbook(name: str, steps: list[dict[str, object]]) -> str:
     return json.dumps(document)
 
 
-async def timed(platform: Platform, path: str) -> float:
-    """Seconds from producing the request to reading the accepted end."""
-    job = Job(path=path, payload={}, key=uuid.uuid4().hex)
-    began = time.perf_counter()
-    story = await run_to_end(platform, job, timeout=120, watch=lambda _: None)
-    took = time.perf_counter() - began
-    if story.status != "COMPLETED":
-        raise NoetlError(f"{path} ended {story.status}; its time would mean nothing")
-    return took
-
-
 async def measure(settings: Settings) -> dict[str, float]:
     async with everything(settings) as platform:
         for text, name in ((chain(1), "chain1"), (chain(CHAIN), f"chain{CHAIN}"), (fan(FAN), f"fan{FAN}")):
             await platform.catalog.register(f"bench/{name}", text)
-        await timed(platform, "bench/chain1")
-        found = await floor(platform.settings.bootstrap)
-        singles = [await timed(platform, "bench/chain1") for _ in range(SINGLES)]
-        chains = [await timed(platform, f"bench/chain{CHAIN}") for _ in range(ROUNDS)]
-        fans = [await timed(platform, f"bench/fan{FAN}") for _ in range(ROUNDS)]
+        bootstrap = platform.settings.bootstrap
+        found = await floor(bootstrap)
+        async with Service.connected(bootstrap, platform.topics.requests.name) as service:
+            await service.timed("bench/chain1")
+            singles = [await service.timed("bench/chain1") for _ in range(SINGLES)]
+            chains = [await service.timed(f"bench/chain{CHAIN}") for _ in range(ROUNDS)]
+            fans = [await service.timed(f"bench/fan{FAN}") for _ in range(ROUNDS)]
     return found | {
         "one step, ms": round(statistics.median(singles) * 1000, 2),
         f"chain of {CHAIN}, steps/s": round(CHAIN / statistics.median(chains)),
