@@ -295,6 +295,7 @@ def test_readers_see_a_loops_result_as_a_result() -> None:
     assert history(blueprint).requested().completed("each").running() == ["after"]
 
 
+@pytest.mark.slow
 def test_the_state_of_a_running_loop_does_not_grow_with_it() -> None:
     log = history(looping(20_000, limit=10, parallel=True)).requested().settled()
     sizes = []

@@ -52,6 +52,7 @@ def test_a_partition_comes_back_as_it_was(life: str) -> None:
     assert state_hash(load(dump(state))) == state_hash(state)
 
 
+@pytest.mark.slow
 def test_a_loop_with_a_failure_late_in_it_can_be_checkpointed() -> None:
     """Python writes no integer of more than 4,300 digits in decimal; a bitset has that many from iteration 14,285 on."""
     log = history(plan(step("each", loop=loop(20_000, limit=20_000, parallel=True, on_error="continue"))))

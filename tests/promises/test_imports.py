@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import noetl_stream
 
 READERS = ("agents/app.py",)
@@ -58,6 +60,7 @@ def modules() -> list[str]:
     return [each.name for each in walked if not each.name.endswith("__main__")]
 
 
+@pytest.mark.slow
 def test_importing_any_module_does_nothing() -> None:
     root = str(Path(noetl_stream.__file__).parent)
 
