@@ -82,6 +82,17 @@ def evolve(partition: Partition, machine: int, event: Event, offset: int) -> Fol
             return _fact(partition, machine, event, offset)
 
 
+def pass_over(partition: Partition, event: Event) -> None:
+    """A record that its machine's checkpoint contains already: only its time is news to the partition."""
+    match event:
+        case PartitionTaken() | RecordRejected() | ExecutionQuarantined():
+            return
+        case Decision():
+            _tick(partition, event.at)
+        case _:
+            _tick(partition, event.time)
+
+
 def _tick(partition: Partition, time: float) -> None:
     """Log time never runs back; a moment that no clock shows moves nothing."""
     if partition.log_time < time < _NEVER:

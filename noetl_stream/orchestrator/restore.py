@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from noetl_stream.core.events import Event, ExecutionRequested, PartitionTaken
-from noetl_stream.core.partition import Partition
+from noetl_stream.core.partition import Partition, pass_over
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.snapshot import load
 from noetl_stream.errors import HistoryError, UndecodableRecord, UnknownSchema
@@ -60,6 +60,7 @@ class Restorer:
         except UNREADABLE:
             return
         if record.offset <= base.get(machine, -1):
+            pass_over(owner.state, event)
             return
         await self.prepare(event)
         unsent = record.offset >= committed

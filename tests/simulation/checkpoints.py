@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
-from noetl_stream.core.events import Decision, Event
-from noetl_stream.core.partition import Partition
+from noetl_stream.core.events import Event
+from noetl_stream.core.partition import Partition, pass_over
 from noetl_stream.core.snapshot import load
 from noetl_stream.wire.records import Checkpoint, PartitionMarker
 
@@ -85,6 +85,4 @@ class Base:
         return offset <= self.ahead.get(machine, -1)
 
     def skip(self, event: Event) -> None:
-        """A record that its machine's checkpoint contains still moves the log's time."""
-        time = event.at if isinstance(event, Decision) else event.time
-        self.state.log_time = max(self.state.log_time, time)
+        pass_over(self.state, event)

@@ -12,6 +12,8 @@ from noetl_stream.orchestrator.owner import Owner
 from tests.histories.blueprints import arc, chain, plan, step
 from tests.histories.builder import history
 from tests.simulation.checkpoints import Base, Shelf
+from tests.simulation.scripts import Script
+from tests.simulation.stage import Stage, line
 
 
 def test_a_join_waits_for_an_arm_that_holds_a_cycle() -> None:
@@ -69,3 +71,16 @@ def test_an_offer_decided_before_a_renewed_claim_takes_no_lease_away() -> None:
 
     assert log.verdict == "stale"
     assert log.decided() == ()
+
+
+def test_a_restore_knows_the_time_of_records_that_a_checkpoint_spares_it() -> None:
+    """A round that was cut off left the machine's checkpoint ahead of the marker; a lagging clock then went unnoticed."""
+    stage = Stage(line(Script(), Script())).request().give_to_one().advance_one()
+    stage.checkpoint(stage.one).later(5.0).work(0).read(stage.one).begin_checkpoint(
+        stage.one
+    ).begin_checkpoint(stage.one)
+
+    stage.give(stage.two)
+
+    assert stage.two.owner is not None
+    assert stage.two.owner.state.log_time == stage.state().log_time
