@@ -18,7 +18,7 @@ from tests.simulation.worker import Worker
 from tests.simulation.world import WORKERS, Record, World
 
 STEPS = 600
-PATIENCE = 2_000
+PATIENCE = 6_000
 """Seconds of virtual time after the faults in which every execution must end."""
 
 

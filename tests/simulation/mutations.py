@@ -14,6 +14,7 @@ from noetl_stream.core.outbox import outbox
 from noetl_stream.core.partition import Folded, evolve
 from noetl_stream.core.snapshot import dump, load
 from noetl_stream.ids import effect_key
+from noetl_stream.orchestrator import restore
 from noetl_stream.orchestrator.owner import Append, Owner
 from tests.simulation.checkpoints import Shelf
 from tests.simulation.explore import Cast
@@ -153,8 +154,8 @@ class RekeyingWorker(Worker):
         return effect_key(f"{offer.execution}/{offer.block}", "tool", offer.attempt)
 
 
-def _owned_by(kind: type[Owner]) -> Cast:
-    return Cast(orchestrator=type(f"{kind.__name__}s", (Orchestrator,), {"kind": kind}))
+def _owned_by(kind: type[Owner]) -> Callable[[], AbstractContextManager[None]]:
+    return lambda: swapped(restore, "Owner", kind)
 
 
 def _segments_ignored() -> AbstractContextManager[None]:
@@ -170,12 +171,12 @@ MUTATIONS = (
     ),
     Mutation("an early cancel is dropped", swap=lambda: swapped(partition, "_precancel", lambda *_: "stale")),
     Mutation("the segment is forgotten", swap=_segments_ignored),
-    Mutation("acknowledge before send", _owned_by(HastyOwner)),
-    Mutation("offer before decision", _owned_by(EagerOwner)),
-    Mutation("send what was acknowledged", _owned_by(TrustingOwner)),
-    Mutation("ids from a count", _owned_by(CountingOwner)),
-    Mutation("decide anew after unknown fate", _owned_by(ForgetfulOwner)),
-    Mutation("two decisions in flight", _owned_by(ImpatientOwner)),
+    Mutation("acknowledge before send", swap=_owned_by(HastyOwner)),
+    Mutation("offer before decision", swap=_owned_by(EagerOwner)),
+    Mutation("send what was acknowledged", swap=_owned_by(TrustingOwner)),
+    Mutation("ids from a count", swap=_owned_by(CountingOwner)),
+    Mutation("decide anew after unknown fate", swap=_owned_by(ForgetfulOwner)),
+    Mutation("two decisions in flight", swap=_owned_by(ImpatientOwner)),
     Mutation("a newer fence is ignored", Cast(orchestrator=StubbornOrchestrator)),
     Mutation("checkpoints without a fence", Cast(shelf=SharedShelf)),
     Mutation("acknowledge out of order", Cast(worker=CarelessWorker)),

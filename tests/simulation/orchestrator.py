@@ -1,4 +1,4 @@
-"""An orchestrator's shell, simulated: it drives the real `Owner` against the world. `step` is what happens between two awaits."""
+"""An orchestrator's shell, simulated: it drives the real `Owner`, `Restorer` and `Rounds` against the world. `step` is what happens between two awaits."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
-from noetl_stream.core.events import PartitionTaken
+from noetl_stream.errors import AppendUnknown
 from noetl_stream.orchestrator.checkpointing import Rounds
 from noetl_stream.orchestrator.owner import Append, Owner, Sending
-from tests.simulation.checkpoints import Base
+from noetl_stream.orchestrator.restore import Restorer
+from tests.simulation.ports import Ports
 from tests.simulation.post import deliver
 from tests.simulation.world import World
 
@@ -17,11 +18,13 @@ from tests.simulation.world import World
 class Orchestrator:
     """A crash forgets everything but the name. `owner` is None until a fence stands and the state is restored."""
 
-    kind: type[Owner] = Owner
-
     def __init__(self, world: World, index: int) -> None:
         self.world, self.index, self.name = world, index, f"O{index}"
         self.skew = 2.0 * index
+        ports = Ports(world, self.name)
+        self.restorer = Restorer(
+            log=ports, reader=ports, checkpoints=world.shelf, plans=ports, topic="events", name=self.name
+        )
         self.crash()
 
     def crash(self) -> None:
@@ -29,7 +32,7 @@ class Orchestrator:
         self._forget()
 
     def _forget(self) -> None:
-        self.fence: int | None = None
+        self.restoring: Coroutine[Any, Any, Owner] | None = None
         self.owner: Owner | None = None
         self.thoughts: Iterator[Append] = iter(())
         self.producing: deque[Append] = deque()
@@ -61,10 +64,8 @@ class Orchestrator:
     def step(self) -> None:
         if not self.assigned:
             return
-        if self.fence is None:
-            self.take_fence()
-        elif self.owner is None:
-            self.restore(self.fence)
+        if self.owner is None:
+            self.restore()
         else:
             self._live()
 
@@ -78,26 +79,22 @@ class Orchestrator:
         actions += [self.checkpoint] * int(1 + 5 * self.world.faults.checkpoint)
         self.world.rng.choice(actions)()
 
-    def take_fence(self) -> None:
-        self.fence = self.world.append(0, PartitionTaken(owner=self.name, time=self.now), self.name)
+    def restore(self) -> None:
+        """The next await of a restore; one whose fence is of unknown fate is begun again."""
+        if self.restoring is None:
+            self.restoring = self.restorer.restore(0, self.world.group.committed, self.now)
+        try:
+            self.restoring.send(None)
+        except AppendUnknown:
+            self.restoring = None
+        except StopIteration as done:
+            self._begin(done.value)
 
-    def restore(self, fence: int) -> None:
-        """Load, fold to the fence, send again what was not committed past, decide every open machine once."""
-        world, base = self.world, Base.of(self.world.shelf.saved())
-        owner = self.kind(fence=fence, state=base.state, position=base.start, plans=world.plan_of)
-        for offset in range(base.start, fence + 1):
-            record = world.log[offset]
-            if base.skips(offset, record.machine):
-                base.skip(record.event)
-                continue
-            owner.fold(
-                offset, record.machine, record.event, record.time, unsent=offset >= world.group.committed
-            )
-        owner.decide_all()
+    def _begin(self, owner: Owner) -> None:
         self._forget()
-        self.fence, self.owner, self.unsent = fence, owner, owner.fresh()
-        self.rounds = Rounds(0, owner, world.shelf)
-        world.note(f"{self.name} is restored from {base.start} to {fence}, sends {len(self.unsent)} again")
+        self.owner, self.unsent = owner, owner.fresh()
+        self.rounds = Rounds(0, owner, self.world.shelf)
+        self.world.note(f"{self.name} is restored to {owner.fence}, sends {len(self.unsent)} again")
 
     def read(self) -> None:
         """Fold the next record, whatever it is; what was folded from its acknowledgement comes again too."""

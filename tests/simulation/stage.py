@@ -65,8 +65,8 @@ class Stage:
         """The group gives the partition to an orchestrator and tells it alone: fence, restore."""
         self.world.group.move(who.index)
         who.learn()
-        who.step()
-        who.step()
+        while who.owner is None:
+            who.step()
         return self
 
     def give_to_one(self) -> Self:

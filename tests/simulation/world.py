@@ -95,6 +95,7 @@ class World:
         self.rng, self.faults, self.plans = Random(seed), faults, plans
         self.now = 1_000.0
         self.log: list[Record] = []
+        self.encoded: dict[int, bytes] = {}
         self.limbo: list[Record] = []
         self.fates: deque[Fate] = deque()
         self.group, self.blocks, self.outside, self.shelf = Group(), BlockTopic(), Outside(), shelf
