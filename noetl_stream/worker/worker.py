@@ -6,33 +6,33 @@ It holds nothing that the log does not: killed at any instruction, its offers ar
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, TypeAlias
 
 from noetl_stream.core.events import BlockFact, BlockFailed, BlockId, Outcome
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.values import Error
-from noetl_stream.errors import InfrastructureError, NoetlError
-from noetl_stream.ids import identity
+from noetl_stream.errors import InfrastructureError, NoetlError, ToolError
 from noetl_stream.ports.facts import FactLog
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.block import run_block
-from noetl_stream.worker.lease import hold
+from noetl_stream.worker.lease import USUAL, Pace, hold
 from noetl_stream.worker.trying import TRACE_BYTES
+
+log = logging.getLogger(__name__)
 
 Key: TypeAlias = tuple[int, BlockId, int, int]
 """(execution, block, attempt, segment): one life of a block."""
 REMEMBERED = 10_000
 """Finished lives kept in memory, to drop offers that come again: it saves work, nothing rests on it."""
-REPEAT_AFTER = 1.0
-"""Seconds before an outcome that could not be appended is tried again."""
 
 
 class Plans(Protocol):
@@ -70,41 +70,52 @@ class Worker:
         tools: Mapping[str, Tool],
         cache: Cache,
         facts: FactLog,
+        pace: Pace = USUAL,
     ) -> None:
-        self._name, self._plans, self._tools, self._cache, self._facts = name, plans, tools, cache, facts
+        self._name, self._pace, self._plans, self._tools, self._cache, self._facts = (
+            name,
+            pace,
+            plans,
+            tools,
+            cache,
+            facts,
+        )
         self._left, self._freed = slots, asyncio.Event()
         self._runs: dict[Key, Run] = {}
         self._finished: OrderedDict[Key, None] = OrderedDict()
         self._stopped: OrderedDict[int, None] = OrderedDict()
-        self._count = 0
+        self._count, self._closed = 0, False
 
     async def accept(self, offer: Offer, done: Callable[[], None]) -> None:
         """Take an offer; returns when it has a slot, so that a full worker stops reading. `done` is called once the
         offer may be forgotten: its outcome is durable, or the block holds itself by a claim.
         """
-        key = (offer.execution, offer.block, offer.attempt, offer.segment)
-        if key in self._finished or offer.execution in self._stopped:
-            done()
-            return
-        if key in self._runs:
-            self._join(self._runs[key], done)
-            return
-        while not self._left:
+        key = _key(offer)
+        while not self._known(key, done):
+            if self._left:
+                self._begin(key, offer).done.append(done)
+                return
             self._freed.clear()
             await self._freed.wait()
-        if key in self._runs or key in self._finished:
-            await self.accept(offer, done)
+
+    def _known(self, key: Key, done: Callable[[], None]) -> bool:
+        """Whether an offer needs no slot: its run is over, or goes on, or is left to the next worker."""
+        if key in self._finished or key[0] in self._stopped:
+            done()
+        elif key in self._runs:
+            self._join(self._runs[key], done)
         else:
-            self._begin(key, offer).done.append(done)
+            return self._closed
+        return True
 
     def overhear(self, offer: Offer) -> None:
         """Begin an offer of this process before the broker delivers it here, if a slot is free.
 
         The delivery will join the run, or find it finished; if it goes elsewhere, the block runs twice and counts once.
         """
-        key = (offer.execution, offer.block, offer.attempt, offer.segment)
+        key = _key(offer)
         known = key in self._runs or key in self._finished or offer.execution in self._stopped
-        if self._left and not known:
+        if self._left and not known and not self._closed:
             self._begin(key, offer)
 
     def _begin(self, key: Key, offer: Offer) -> Run:
@@ -112,7 +123,18 @@ class Worker:
         self._count += 1
         run = Run(asyncio.create_task(self._run(key, offer, f"{self._name}/{self._count}")))
         self._runs[key] = run
+        run.task.add_done_callback(partial(self._over, key))
         return run
+
+    def _over(self, key: Key, task: asyncio.Task[None]) -> None:
+        """A slot is free again. A run that reported nothing leaves its offer to be delivered again."""
+        self._left += 1
+        self._freed.set()
+        run = self._runs.pop(key)
+        if key in self._finished:
+            run.let_go()
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            log.error("block %s of execution %s ended without a report", key[1], key[0], exc_info=fault)
 
     @staticmethod
     def _join(run: Run, done: Callable[[], None]) -> None:
@@ -122,19 +144,12 @@ class Worker:
             run.let_go()
 
     async def _run(self, key: Key, offer: Offer, run_id: str) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                lease = group.create_task(self._hold(key, offer, run_id))
-                outcome = await self._outcome(offer, run_id)
-                lease.cancel()
-            await self._conclude(offer, run_id, outcome)
-            self._remember(key)
-        finally:
-            self._left += 1
-            self._freed.set()
-            run = self._runs.pop(key)
-            if key in self._finished:
-                run.let_go()
+        async with asyncio.TaskGroup() as group:
+            lease = group.create_task(self._hold(key, offer, run_id))
+            outcome = await self._outcome(offer, run_id)
+            lease.cancel()
+        await self._conclude(offer, run_id, outcome)
+        self._remember(key)
 
     async def _hold(self, key: Key, offer: Offer, run_id: str) -> None:
         async def append(claim: BlockFact) -> None:
@@ -145,7 +160,7 @@ class Worker:
             run.detached = True
             run.let_go()
 
-        await hold(offer, run_id, append, detached)
+        await hold(offer, run_id, self._pace, append, detached)
 
     async def _outcome(self, offer: Offer, run_id: str) -> Outcome:
         """The worker's boundary: whatever goes wrong with this block becomes its outcome."""
@@ -154,6 +169,8 @@ class Worker:
             return await run_block(
                 plan=plan, offer=offer, tools=self._tools, cache=self._cache, run_id=run_id
             )
+        except ToolError as error:
+            return _broken(offer, run_id, Error(kind=error.kind, message=error.message, code=error.code))
         except NoetlError as error:
             retryable = isinstance(error, InfrastructureError)
             return _broken(offer, run_id, Error(kind="server_error", message=str(error), retryable=retryable))
@@ -178,7 +195,7 @@ class Worker:
             try:
                 return await self._facts.report(execution, fact)
             except InfrastructureError:
-                await asyncio.sleep(REPEAT_AFTER)
+                await asyncio.sleep(self._pace.repeat_after)
 
     def _remember(self, key: Key) -> None:
         self._finished[key] = None
@@ -196,17 +213,22 @@ class Worker:
                 run.task.cancel()
 
     async def close(self) -> None:
-        """Stop what runs, without a report: the offers will be delivered again."""
+        """Stop what runs, without a report, and take nothing more: the offers will be delivered again."""
+        self._closed = True
+        self._freed.set()
         tasks = [run.task for run in self._runs.values()]
         for task in tasks:
             task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def busy(self) -> int:
         """Slots in use."""
         return len(self._runs)
+
+
+def _key(offer: Offer) -> Key:
+    return offer.execution, offer.block, offer.attempt, offer.segment
 
 
 def _broken(offer: Offer, run_id: str, error: Error) -> BlockFailed:
@@ -218,8 +240,3 @@ def _broken(offer: Offer, run_id: str, error: Error) -> BlockFailed:
         error=error,
         time=time.time(),
     )
-
-
-def worker_name(host: str, process: int, pool: str) -> str:
-    """A name that no other process of this pool has."""
-    return identity("worker", host, process, pool).hex()[:12]
