@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import orjson
@@ -28,17 +28,17 @@ _TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 class JsonRequest(BaseModel):
-    """A request as a service writes it in JSON."""
+    """A request as services write it: in JSON, or in Avro with the same keys."""
 
     model_config = ConfigDict(extra="forbid")
 
     playbook: str
     version: int | None = None
     payload: dict[str, Any] = Field(default_factory=dict)
-    idempotency_key: str | None = None
+    idempotency_key: str | None = Field(None, min_length=1)
     reply_to: str | None = None
     correlation: str | None = None
-    deadline: float | None = None
+    deadline: float | None = Field(None, allow_inf_nan=False)
     priority: str | None = None
     trace: str | None = None
 
@@ -61,11 +61,16 @@ class Intake:
             request = parse(record.value or b"")
             plan = await self._plan(request)
             self._check(request)
+            hashed = self._identity(request, record)
+            await self._report(execution_id(hashed), self._fact(request, plan, hashed))
         except InvalidRequest as error:
             await self.refuse(record, str(error))
-            return
-        hashed = self._identity(request, record)
-        await self.facts.report(execution_id(hashed), self._fact(request, plan, hashed))
+
+    async def _report(self, execution: int, fact: ExecutionRequested) -> None:
+        try:
+            await self.facts.report(execution, fact)
+        except (TypeError, ValueError) as fault:
+            raise InvalidRequest(f"the request cannot be recorded: {fault}") from fault
 
     async def _plan(self, request: Request) -> Plan:
         found = self.plans.newest(request.playbook, request.version)
@@ -121,17 +126,27 @@ class Intake:
 
 def parse(value: bytes) -> Request:
     """A request from its bytes, Avro or JSON. Raises InvalidRequest with what is wrong and where."""
-    if value.startswith(_AVRO):
-        try:
-            return expect(Request, decode(value))
-        except NoetlError as error:
-            raise InvalidRequest(str(error)) from error
+    written = _from_avro(value) if value.startswith(_AVRO) else _from_json(value)
+    if not isinstance(written, dict):
+        raise InvalidRequest("a request is a JSON object with a key 'playbook'; see docs/requests.md")
     try:
-        found = JsonRequest.model_validate(orjson.loads(value))
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"a request is JSON or Avro, and this is neither: {error}") from error
+        return Request(**JsonRequest.model_validate(written).model_dump())
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "request"
+        key = ".".join(str(part) for part in first["loc"])
         raise InvalidRequest(f"request key '{key}': {first['msg']}; see docs/requests.md") from error
-    return Request(**found.model_dump())
+
+
+def _from_json(value: bytes) -> Any:
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"a request is JSON or Avro, and this is neither: {error}") from error
+
+
+def _from_avro(value: bytes) -> dict[str, Any]:
+    try:
+        request = expect(Request, decode(value))
+    except NoetlError as error:
+        raise InvalidRequest(str(error)) from error
+    return {field.name: getattr(request, field.name) for field in fields(request)}
