@@ -14,7 +14,6 @@ from noetl_stream.core.plan import Plan
 from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.errors import InvalidPlaybook, InvalidRequest, Problem
 from noetl_stream.ports.tools import Kind
-from noetl_stream.settings import settings_from_environment
 from noetl_stream.tools.builtin import kinds
 
 _OURS = re.compile(r"^apiVersion:\s*['\"]?noetl\.io/", re.MULTILINE)
@@ -36,16 +35,10 @@ def _kinds() -> Mapping[str, Kind]:
     return kinds()
 
 
-@cache
-def _pools() -> tuple[str, ...]:
-    """The pools of this installation, by its environment."""
-    return settings_from_environment().pools
-
-
 def checked(file: Path) -> Document:
     """Read and compile one file. Raises InvalidPlaybook with every problem, InvalidRequest if it cannot be read."""
     text = text_of(file)
-    compiled = compile_playbook(text, file=str(file), kinds=_kinds(), pools=_pools())
+    compiled = compile_playbook(text, file=str(file), kinds=_kinds())
     return Document(file=file, text=text, plan=compiled.plan, warnings=compiled.warnings)
 
 
@@ -61,6 +54,19 @@ def checked_all(files: Iterable[Path]) -> tuple[Document, ...]:
     if problems:
         raise InvalidPlaybook(tuple(problems))
     _check_paths(documents)
+    return tuple(documents)
+
+
+def catalogued(files: Iterable[Path]) -> tuple[Document, ...]:
+    """The playbooks of a catalog that compile. One that does not is shown with its problems and left out: whoever needs
+    it is told that it is not in the catalog, and nobody else is held up. Of two with one path the later is the newer.
+    """
+    documents: list[Document] = []
+    for file in files:
+        try:
+            documents.append(checked(file))
+        except (InvalidPlaybook, InvalidRequest) as error:
+            typer.echo(f"{file} is left out of the catalog:\n{error}", err=True)
     return tuple(documents)
 
 

@@ -114,11 +114,11 @@ def run(
 
 
 def _documents(file: Path, catalog: list[Path]) -> tuple[Document, tuple[Document, ...]]:
-    from noetl_stream.cli.playbooks import checked_all, files_of, warn
+    from noetl_stream.cli.playbooks import catalogued, checked_all, files_of, warn
 
-    documents = checked_all(files_of([file, *catalog]))
-    warn(documents)
-    return documents[0], documents[1:]
+    (playbook,) = checked_all([file])
+    warn([playbook])
+    return playbook, catalogued(f for f in files_of(catalog) if f.resolve() != file.resolve())
 
 
 def _check_writable(report: Path | None) -> None:
