@@ -31,6 +31,7 @@ from noetl_stream.core.events import (
     PartitionTaken,
     Retry,
     Sleep,
+    StepEntered,
     Wait,
 )
 from noetl_stream.core.execution import Execution
@@ -80,6 +81,7 @@ class History:
     state: Partition = field(default_factory=Partition)
     log: list[Logged] = field(default_factory=list)
     sent: list[Message] = field(default_factory=list)
+    happened: list[Move] = field(default_factory=list)
     verdict: Verdict = "accepted"
     last: Folded = field(default_factory=lambda: Folded(verdict="accepted"))
     _found: Execution | None = None
@@ -130,8 +132,7 @@ class History:
     def entered(self) -> list[str]:
         """The steps in the order in which they were entered, repetitions included."""
         self.settled()
-        moves = (move for each in self.log if isinstance(each.event, Decision) for move in each.event.moves)
-        return [move.step for move in moves if type(move).__name__ == "StepEntered"]  # type: ignore[union-attr]
+        return [move.step for move in self.happened if isinstance(move, StepEntered)]
 
     def messages(self, kind: type[Any]) -> list[Any]:
         return [message for message in self.sent if isinstance(message, kind)]
@@ -152,6 +153,7 @@ class History:
         self.log.append(Logged(machine, event))
         self.last = evolve(self.state, machine, event, offset)
         self.verdict = self.last.verdict
+        self.happened += self.last.moves
         if self.last.machine is not None and machine == EXECUTION:
             self._found = self.last.machine
         at = event.at if isinstance(event, Decision) else self.now
