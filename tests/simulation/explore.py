@@ -11,9 +11,10 @@ from noetl_stream.core.events import CancelRequested, Decision, ExecutionEnded, 
 from noetl_stream.ids import execution_id, keyed_request
 from tests.simulation.checkpoints import Shelf
 from tests.simulation.faults import CALM, PROFILES, Actor, disturb, strike, turn
-from tests.simulation.invariants import check, from_checkpoint, from_zero
+from tests.simulation.invariants import check
 from tests.simulation.orchestrator import Orchestrator
 from tests.simulation.plans import plans
+from tests.simulation.refolding import from_checkpoint, from_zero
 from tests.simulation.worker import Worker
 from tests.simulation.world import WORKERS, Record, World
 

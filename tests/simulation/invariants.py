@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from random import Random
+from itertools import count, takewhile
 
 from noetl_stream.core.decide import decide
 from noetl_stream.core.events import (
@@ -16,15 +16,14 @@ from noetl_stream.core.events import (
     Decision,
     ExecutionEnded,
     ExecutionQuarantined,
-    PartitionTaken,
 )
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.partition import Folded, Partition, evolve
 from noetl_stream.core.snapshot import state_hash
 from noetl_stream.core.values import Ref, Value
-from tests.simulation.checkpoints import Base
 from tests.simulation.orchestrator import Orchestrator
 from tests.simulation.reference import Interpreter
+from tests.simulation.refolding import from_checkpoint, with_duplicates
 from tests.simulation.world import Record, World
 
 
@@ -172,8 +171,16 @@ def effects(world: World, found: Verified) -> Iterator[str]:
 def stored(world: World, found: Verified) -> Iterator[str]:
     for number, (_, machine) in found.ends.items():
         for step, result in machine.results.items():
-            if isinstance(result, Ref) and f"{result.uri}/0" not in world.outside.store:
-                yield f"a reference without its chunk: {number} {step}"
+            if isinstance(result, Ref) and len(_chunks(world, result)) != result.rows:
+                yield f"a reference without all of its chunks: {number} {step}"
+
+
+def _chunks(world: World, ref: Ref) -> list[Value]:
+    """A loop's results as the store has them."""
+    parts = takewhile(
+        lambda part: part is not None, (world.outside.store.get(f"{ref.uri}/{n}") for n in count())
+    )
+    return [result for part in parts if part is not None for result in part]
 
 
 def as_expected(world: World, found: Verified) -> Iterator[str]:
@@ -204,44 +211,8 @@ def _difference(world: World, machine: Execution, wanted: dict[str, Value]) -> s
 
 
 def _seen(world: World, result: Value) -> Value:
-    return list(world.outside.store.get(f"{result.uri}/0", ())) if isinstance(result, Ref) else result
+    return _chunks(world, result) if isinstance(result, Ref) else result
 
 
 def _gathered(machine: Execution, name: str, wanted: Value) -> Value:
     return wanted["results"] if isinstance(machine.results.get(name), Ref) else wanted
-
-
-def from_checkpoint(world: World, whole: str) -> Iterator[str]:
-    """I4: what a restore would load now, and the tail, come to the same as folding from zero."""
-    base = Base.of(world.shelf.saved())
-    for offset in range(base.start, len(world.log)):
-        record = world.log[offset]
-        if base.skips(offset, record.machine):
-            base.skip(record.event)
-        else:
-            evolve(base.state, record.machine, record.event, offset)
-    if state_hash(base.state) != whole:
-        yield "checkpoint and tail differ from zero"
-
-
-def from_zero(world: World) -> str:
-    """The hash of the state that the log holds now."""
-    state = Partition()
-    for offset, record in enumerate(world.log):
-        evolve(state, record.machine, record.event, offset)
-    return state_hash(state)
-
-
-def with_duplicates(world: World, whole: str) -> Iterator[str]:
-    """I3: a log in which records come again folds to the same state. Fences do not: each is an event of its own."""
-    rng, state, seen = Random(len(world.log)), Partition(), list[Record]()
-    for offset, record in enumerate(world.log):
-        evolve(state, record.machine, record.event, offset)
-        if not isinstance(record.event, PartitionTaken):
-            seen.append(record)
-        if seen and rng.random() < 0.3:
-            again = rng.choice(seen)
-            if evolve(state, again.machine, again.event, offset).verdict == "accepted":
-                yield f"a repeated record is accepted: at {offset} {again.event}"
-    if state_hash(state) != whole:
-        yield "repeated records change the state"

@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.explore import campaign
 from tests.simulation.mutations import MUTATIONS, Mutation
 
-SEEDS = 120
+SEEDS = 150
 
 
 @pytest.mark.slow
