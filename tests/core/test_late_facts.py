@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from noetl_stream.core.events import BlockCompleted, BlockFailed, BlockId, Decision, Event, Retry
+from noetl_stream.core.events import (
+    BlockClaimed,
+    BlockCompleted,
+    BlockFailed,
+    BlockId,
+    Decision,
+    Event,
+    Retry,
+)
 from tests.histories.blueprints import arc, loop, plan, step
 from tests.histories.builder import BROKEN, History, history
 
@@ -107,3 +115,12 @@ def test_an_offer_alone_stands_whatever_came_before_it_but_a_stop() -> None:
 
     assert verdict(log, decision, failed) == "accepted"
     assert sorted(log.running()) == ["each[1]", "each[2]", "each[3]"]
+
+
+def test_an_offer_again_falls_to_a_lease_that_was_renewed_before_it() -> None:
+    log = history(plan(step("long"))).requested().claimed("long", lease=30.0).later(30.0)
+    again = log.decision(log.decided())
+    life: dict[str, Any] = {"block": BlockId("long", 0, 0), "attempt": 0, "segment": 0, "run": "run"}
+
+    assert verdict(log, again, BlockClaimed(**life, renew_by=log.now + 30.0, time=log.now)) == "stale"
+    assert log.decided() == ()
