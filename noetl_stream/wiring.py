@@ -147,6 +147,7 @@ def new_orchestrator(platform: Platform, group: Group) -> Orchestrator:
         plans=platform.plans,
         topic=platform.topics.events.name,
         name=process_name("orchestrator"),
+        learn_schemas=platform.schemas.catch_up,
     )
     delivery = Delivery(
         log=platform.log,
@@ -156,12 +157,12 @@ def new_orchestrator(platform: Platform, group: Group) -> Orchestrator:
         cache=platform.cache,
         topics=platform.topics,
         nearby=platform.neighbours.offered,
+        refresh=platform.catalog.catch_up,
     )
     orchestrator = Orchestrator(
         restorer=restorer,
         delivery=delivery,
         group=group,
-        learn_schemas=platform.schemas.catch_up,
         dead_letter=platform.refuse,
     )
     platform.facts.listener = orchestrator.overhear

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from noetl_stream.core.machine import Machine
@@ -50,6 +50,15 @@ def stamp(machine: Machine) -> Stamp:
     return machine.latest, machine.decided
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Round:
+    """One offset's state, ready to be written: what changed since it was saved, and what has ended since."""
+
+    marker: PartitionMarker
+    changed: Mapping[int, tuple[Stamp, bytes]]
+    gone: Iterable[int]
+
+
 class Rounds:
     """The checkpoints of one partition under one fence."""
 
@@ -71,29 +80,40 @@ class Rounds:
     def _behind(self) -> int:
         return self._owner.position - self._folded_to
 
-    async def run(self) -> None:
-        """One round. The state is copied before the first await, so that all of it stands at one offset."""
+    def run(self) -> Coroutine[Any, Any, None]:
+        """Begin a round. The state is copied now, so that all of it stands at one offset with nothing unsent; await what
+        is returned to write it."""
         self._running = True
-        try:
-            await self._round()
-        finally:
-            self._running = False
+        return self._write(self._copied())
 
-    async def _round(self) -> None:
+    def _copied(self) -> _Round:
         owner, folded_to = self._owner, self._owner.position - 1
         machines = owner.state.machines
-        changed = {m: (stamp(e), dump(e)) for m, e in machines.items() if stamp(e) != self._saved.get(m)}
-        gone = [m for m in self._saved if m not in machines]
         open_ones: dict[int, Any] = dict.fromkeys(machines)
-        marker = dump(replace(owner.state, machines=open_ones))
-        for machine, (stamped, body) in changed.items():
-            checkpoint = Checkpoint(machine=machine, offset=folded_to, fence=owner.fence, body=body)
-            await self._store.write(self._partition, checkpoint)
-            self._saved[machine] = stamped
-        await self._store.mark(
-            PartitionMarker(partition=self._partition, folded_to=folded_to, fence=owner.fence, body=marker)
+        return _Round(
+            marker=PartitionMarker(
+                partition=self._partition,
+                folded_to=folded_to,
+                fence=owner.fence,
+                body=dump(replace(owner.state, machines=open_ones)),
+            ),
+            changed={m: (stamp(e), dump(e)) for m, e in machines.items() if stamp(e) != self._saved.get(m)},
+            gone=[m for m in self._saved if m not in machines],
         )
-        for machine in gone:
-            await self._store.forget(self._partition, machine, owner.fence)
-            del self._saved[machine]
-        self._folded_to = folded_to
+
+    async def _write(self, round: _Round) -> None:
+        marker = round.marker
+        try:
+            for machine, (stamped, body) in round.changed.items():
+                checkpoint = Checkpoint(
+                    machine=machine, offset=marker.folded_to, fence=marker.fence, body=body
+                )
+                await self._store.write(self._partition, checkpoint)
+                self._saved[machine] = stamped
+            await self._store.mark(marker)
+            for machine in round.gone:
+                await self._store.forget(self._partition, machine, marker.fence)
+                del self._saved[machine]
+            self._folded_to = marker.folded_to
+        finally:
+            self._running = False

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from noetl_stream.core.events import (
     CancelRequested,
+    Child,
     ChildEnded,
     Decision,
     Event,
@@ -29,8 +30,9 @@ from noetl_stream.core.messages import (
     StopBlocks,
     StoreChunk,
 )
+from noetl_stream.core.plan import Plan
 from noetl_stream.core.values import Error
-from noetl_stream.errors import NoetlError
+from noetl_stream.errors import InvalidRequest, NoetlError
 from noetl_stream.ids import execution_id, identity, offer_partition, partition_of
 from noetl_stream.ports.catalog import PinnedPlans
 from noetl_stream.ports.facts import FactLog
@@ -47,7 +49,7 @@ Nearby: TypeAlias = Callable[[str, int, Offer], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """Where messages go. Everything sent is derived, so a second delivery is recognised by whoever gets it."""
+    """Where messages go; `refresh` reads the catalog to its present end. Everything sent is derived, so a second delivery is recognised by whoever gets it."""
 
     log: Appender
     facts: FactLog
@@ -56,6 +58,7 @@ class Delivery:
     cache: Cache
     topics: Topics
     nearby: Nearby
+    refresh: Callable[[], Awaitable[None]]
     clock: Callable[[], float] = time.time
 
     async def deliver(self, message: Message) -> None:
@@ -92,9 +95,11 @@ class Delivery:
         """Request the child, with the identity its block gave it; a path nobody registered answers the block."""
         child, parent = message.child, message.parent
         hashed = bytes.fromhex(child.identity)
-        plan = self.plans.newest(child.path, child.version)
-        if plan is None:
-            await self._answer(parent, execution_id(hashed), "FAILED", _unknown(child.path, child.version))
+        try:
+            plan = await self._newest(child)
+        except InvalidRequest as fault:
+            why = Error(kind="playbook", message=str(fault))
+            await self._answer(parent, execution_id(hashed), "FAILED", why)
             return
         request = ExecutionRequested(
             identity=child.identity,
@@ -115,6 +120,19 @@ class Delivery:
         await self.facts.report(execution_id(hashed), request)
         if not child.wait:
             await self._answer(parent, execution_id(hashed), "STARTED", None)
+
+    async def _newest(self, child: Child) -> Plan:
+        """What a child runs, looked up again once the catalog was read to its end. Raises InvalidRequest."""
+        plan = self.plans.newest(child.path, child.version)
+        if plan is None:
+            await self.refresh()
+            plan = self.plans.newest(child.path, child.version)
+        if plan is None:
+            asked = child.path if child.version is None else f"{child.path} version {child.version}"
+            raise InvalidRequest(
+                f"no playbook '{asked}' is in the catalog; register it with `noetl-stream register FILE`"
+            )
+        return plan
 
     async def _notify(self, message: NotifyParent) -> None:
         ended = ChildEnded(
@@ -192,12 +210,6 @@ def _end_in(event: Event) -> ExecutionEnded:
         return ExecutionEnded(status="FAILED", error=Error(kind="quarantined", message=event.reason))
     assert isinstance(event, Decision)  # the done-set points at the record that ended it
     return next(move for move in event.moves if isinstance(move, ExecutionEnded))
-
-
-def _unknown(path: str, version: int | None) -> Error:
-    asked = path if version is None else f"{path} version {version}"
-    message = f"no playbook '{asked}' is in the catalog; register it with `noetl-stream register FILE`"
-    return Error(kind="playbook", message=message)
 
 
 def reply_json(reply: ReplyRecord) -> dict[str, object]:

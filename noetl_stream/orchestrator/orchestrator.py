@@ -11,11 +11,11 @@ from functools import partial
 
 from noetl_stream.core.events import Event, PartitionTaken, RecordRejected
 from noetl_stream.core.messages import Offer
-from noetl_stream.errors import InvalidRequest, NoetlError, UnknownSchema
+from noetl_stream.errors import InfrastructureError, NoetlError
 from noetl_stream.orchestrator.checkpointing import Rounds
 from noetl_stream.orchestrator.delivery import Delivery
 from noetl_stream.orchestrator.owner import Append, Owner, Sending
-from noetl_stream.orchestrator.restore import UNREADABLE, Restorer, event_of, machine_of
+from noetl_stream.orchestrator.restore import UNREADABLE, Restorer, machine_of
 from noetl_stream.ports.log import Record
 from noetl_stream.wire.codec import encode
 
@@ -59,12 +59,13 @@ class Orchestrator:
         restorer: Restorer,
         delivery: Delivery,
         group: Group,
-        learn_schemas: Callable[[], Awaitable[None]],
         dead_letter: Callable[[Record, str], Awaitable[None]],
         clock: Callable[[], float] = time.time,
+        again_after: float = AGAIN_AFTER,
     ) -> None:
+        self._again_after = again_after
         self._restorer, self._delivery, self._group, self._clock = restorer, delivery, group, clock
-        self._learn_schemas, self._dead_letter = learn_schemas, dead_letter
+        self._dead_letter = dead_letter
         self._seats: dict[int, Seat] = {}
         self._events = delivery.topics.events.name
 
@@ -75,17 +76,24 @@ class Orchestrator:
         await self.take(p for p in mine if p not in self._seats)
 
     async def take(self, partitions: Iterable[int]) -> None:
-        """Restore partitions, all at once."""
+        """Restore partitions, all at once. If one cannot be restored, those that are not yet are given up too."""
         gained = sorted(partitions)
         if gained:
             committed = await self._group.committed()
-            await asyncio.gather(*(self._take(p, committed.get(p, 0)) for p in gained))
+            async with asyncio.TaskGroup() as group:
+                for partition in gained:
+                    group.create_task(self._take(partition, committed.get(partition, 0)))
 
     async def _take(self, partition: int, committed: int) -> None:
-        owner = await self._restorer.restore(partition, committed, self._clock())
-        rounds = Rounds(partition, owner, self._restorer.checkpoints)
-        self._seats[partition] = Seat(partition, owner, rounds)
-        self._drive(self._seats[partition])
+        restored = await self._restorer.restore(partition, committed, self._clock())
+        for unread in restored.unread:
+            await self._reject(unread.record, unread.reason)
+        if not self._group.still_mine(partition):
+            return
+        self.drop([partition])
+        rounds = Rounds(partition, restored.owner, self._restorer.checkpoints)
+        seat = self._seats[partition] = Seat(partition, restored.owner, rounds)
+        self._drive(seat)
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget what was revoked: its state, its timers, what was on its way."""
@@ -112,7 +120,7 @@ class Orchestrator:
         event = await self._read(seat, record)
         if event is None:
             return
-        await self._prepare(event)
+        await self._restorer.prepare(event)
         if seat.rounds.overdue():
             await seat.calm.wait()
         if seat.lost:
@@ -135,46 +143,34 @@ class Orchestrator:
             seat.owner.fold(offset, machine, event, self._clock())
             self._drive(seat)
 
-    async def _prepare(self, event: Event) -> None:
-        """A playbook that cannot be had costs its execution, which the owner then sets aside."""
-        try:
-            await self._restorer.prepare(event)
-        except InvalidRequest as error:
-            log.warning("%s", error)
-
     async def _read(self, seat: Seat, record: Record) -> Event | None:
-        """The record's event, or None once it is rejected: an unknown schema first holds the partition."""
+        """The record's event, or None once it is rejected: the partition goes on without it."""
         try:
-            return self._decoded(record)
-        except UnknownSchema:
-            await self._learn_schemas()
+            return await self._restorer.event(record)
         except UNREADABLE as error:
-            await self._reject(seat, record, str(error))
-            return None
-        try:
-            return self._decoded(record)
-        except UNREADABLE as error:
-            await self._reject(seat, record, str(error))
-            return None
+            await self._reject(record, str(error))
+        seat.owner.position = max(seat.owner.position, record.offset + 1)
+        self._drive(seat)
+        return None
 
-    @staticmethod
-    def _decoded(record: Record) -> Event:
-        machine_of(record)
-        return event_of(record)
-
-    async def _reject(self, seat: Seat, record: Record, reason: str) -> None:
-        """The bytes go to dead letters, the log says that they count for nobody, the partition goes on."""
+    async def _reject(self, record: Record, reason: str) -> None:
+        """The bytes go to dead letters, the log says that they count for nobody."""
         await self._dead_letter(record, reason)
         rejected = RecordRejected(offset=record.offset, reason=reason, time=self._clock())
-        await self._delivery.log.append(self._events, encode(rejected), partition=seat.partition)
-        seat.owner.position = record.offset + 1
-        self._drive(seat)
+        await self._delivery.log.append(self._events, encode(rejected), partition=record.partition)
 
     async def _superseded(self, seat: Seat) -> None:
         """A newer fence than ours: if the group still gives us the partition, take it back, else stop."""
-        self.drop([seat.partition])
-        if self._group.still_mine(seat.partition):
-            await self.take([seat.partition])
+        partition = seat.partition
+        self.drop([partition])
+        while self._group.still_mine(partition):
+            try:
+                committed = await self._group.committed()
+                await self._take(partition, committed.get(partition, 0))
+                return
+            except InfrastructureError as error:
+                log.warning("taking partition %s back is tried again: %s", partition, error)
+                await asyncio.sleep(self._again_after)
 
     def _drive(self, seat: Seat) -> None:
         """Carry out what the owner wants now, and come back when its next timer is due."""
@@ -195,8 +191,16 @@ class Orchestrator:
             seat.calm.clear()
             return
         if seat.rounds.due():
-            self._spawn(seat, seat.rounds.run())
+            self._spawn(seat, self._checkpoint(seat.rounds.run()))
         seat.calm.set()
+
+    @staticmethod
+    async def _checkpoint(round: Awaitable[None]) -> None:
+        """Checkpoints only bound a restore: a round that cannot be written is begun again at the next calm moment."""
+        try:
+            await round
+        except NoetlError as error:
+            log.warning("a round of checkpoints is given up: %s", error)
 
     def _wind(self, seat: Seat, now: float) -> None:
         """One timer a partition, for its earliest alarm."""
@@ -232,10 +236,12 @@ class Orchestrator:
             return
         log.warning("a decision on execution %s is appended again: %s", append.machine, error)
         seat.owner.fate_unknown(append)
-        asyncio.get_running_loop().call_later(AGAIN_AFTER, self._drive, seat)
+        asyncio.get_running_loop().call_later(self._again_after, self._drive, seat)
 
     def _send(self, seat: Seat, sending: Sending) -> None:
         """Offers are the hot path: no task of their own."""
+        if seat.lost:
+            return
         if not isinstance(sending.message, Offer):
             self._spawn(seat, self._deliver(seat, sending))
             return
@@ -248,7 +254,7 @@ class Orchestrator:
         error = future.exception()
         if error is not None:
             log.warning("an offer is sent again: %s", error)
-            asyncio.get_running_loop().call_later(AGAIN_AFTER, self._send, seat, sending)
+            asyncio.get_running_loop().call_later(self._again_after, self._send, seat, sending)
             return
         self._delivered(seat, sending)
 
@@ -259,7 +265,7 @@ class Orchestrator:
                 break
             except NoetlError as error:
                 log.warning("a %s is sent again: %s", type(sending.message).__name__, error)
-                await asyncio.sleep(AGAIN_AFTER)
+                await asyncio.sleep(self._again_after)
         self._delivered(seat, sending)
 
     def _delivered(self, seat: Seat, sending: Sending) -> None:

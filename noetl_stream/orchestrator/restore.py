@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from noetl_stream.core.events import Event, ExecutionRequested, PartitionTaken
+from noetl_stream.core.events import Event, ExecutionRequested, PartitionTaken, RecordRejected
 from noetl_stream.core.partition import Partition, pass_over
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.snapshot import load
-from noetl_stream.errors import HistoryError, UndecodableRecord, UnknownSchema
+from noetl_stream.errors import HistoryError, InvalidRequest, UndecodableRecord, UnknownSchema
 from noetl_stream.orchestrator.checkpointing import Checkpoints, Saved
 from noetl_stream.orchestrator.owner import Owner
 from noetl_stream.ports.catalog import PinnedPlans
 from noetl_stream.ports.log import Appender, Reader, Record
 from noetl_stream.wire.codec import decode_event, encode
 
+log = logging.getLogger(__name__)
+
 UNREADABLE = (UnknownSchema, UndecodableRecord, ValueError)
 """What reading a record of the event log may raise."""
 
 
+async def _nothing_to_learn() -> None:
+    """For a log whose writers all are of this release."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A record that nobody can read, and why."""
+
+    record: Record
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """A partition's new owner, and what it must still reject: an earlier owner ended before it had."""
+
+    owner: Owner
+    unread: tuple[Unread, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restorer:
-    """Builds the owner of a partition from the log, bounded by its checkpoints."""
+    """Builds the owner of a partition from the log, bounded by its checkpoints.
+
+    `learn_schemas` reads what writers have registered up to now.
+    """
 
     log: Appender
     reader: Reader
@@ -29,17 +56,35 @@ class Restorer:
     plans: PinnedPlans
     topic: str
     name: str
+    learn_schemas: Callable[[], Awaitable[None]] = _nothing_to_learn
 
-    async def restore(self, partition: int, committed: int, now: float) -> Owner:
+    async def restore(self, partition: int, committed: int, now: float) -> Restored:
         """Take the partition: after this nobody's older decision counts. `committed` is the group's offset."""
         taken = PartitionTaken(owner=self.name, time=now)
         fence = await self.log.append(self.topic, encode(taken), partition=partition)
         owner, base = await self._begin(fence, await self.checkpoints.read(partition))
+        unread: dict[int, Unread] = {}
         async for record in self.reader.read(self.topic, partition, owner.position, fence + 1):
-            await self._fold(owner, record, base, committed)
+            try:
+                event = await self.event(record)
+            except UNREADABLE as error:
+                unread[record.offset] = Unread(record=record, reason=str(error))
+                continue
+            if isinstance(event, RecordRejected):
+                unread.pop(event.offset, None)
+            await self._fold(owner, record, event, base, committed)
         owner.position = fence + 1
         owner.decide_all()
-        return owner
+        return Restored(owner=owner, unread=tuple(unread.values()))
+
+    async def event(self, record: Record) -> Event:
+        """What a record says; an unknown schema may have been registered meanwhile. Raises one of UNREADABLE."""
+        machine_of(record)
+        try:
+            return event_of(record)
+        except UnknownSchema:
+            await self.learn_schemas()
+        return event_of(record)
 
     async def _begin(self, fence: int, saved: Saved) -> tuple[Owner, dict[int, int]]:
         """The owner as of the marker, and for each machine the offset up to which its checkpoint reaches."""
@@ -53,12 +98,10 @@ class Restorer:
         owner = Owner(fence=fence, state=state, position=saved.marker.folded_to + 1, plans=self._plan)
         return owner, {machine: checkpoint.offset for machine, checkpoint in found.items()}
 
-    async def _fold(self, owner: Owner, record: Record, base: dict[int, int], committed: int) -> None:
-        """A record that cannot be read counts for nobody: whoever owned the partition then has rejected it."""
-        try:
-            machine, event = machine_of(record), event_of(record)
-        except UNREADABLE:
-            return
+    async def _fold(
+        self, owner: Owner, record: Record, event: Event, base: dict[int, int], committed: int
+    ) -> None:
+        machine = machine_of(record)
         if record.offset <= base.get(machine, -1):
             pass_over(owner.state, event)
             return
@@ -67,7 +110,7 @@ class Restorer:
         owner.fold(record.offset, machine, event, record.timestamp / 1000, unsent=unsent)
 
     async def prepare(self, event: Event) -> None:
-        """Whatever must be at hand before an event is folded."""
+        """Whatever must be at hand before an event is folded. Raises InfrastructureError if the catalog lags too long."""
         if isinstance(event, ExecutionRequested):
             await self._have_plan(event)
 
@@ -78,7 +121,11 @@ class Restorer:
         return self.plans.known_plan(event.path, event.version, event.digest) is not None
 
     async def _have_plan(self, request: ExecutionRequested) -> None:
-        await self.plans.await_plan(request.path, request.version, request.digest, request.catalog_offset)
+        """A playbook that cannot be had costs its execution, which the owner then sets aside, never the partition."""
+        try:
+            await self.plans.await_plan(request.path, request.version, request.digest, request.catalog_offset)
+        except InvalidRequest as error:
+            log.warning("%s", error)
 
     def _plan(self, request: ExecutionRequested) -> Plan:
         plan = self.plans.known_plan(request.path, request.version, request.digest)

@@ -9,7 +9,7 @@ from typing import Any
 from noetl_stream.errors import AppendUnknown
 from noetl_stream.orchestrator.checkpointing import Rounds
 from noetl_stream.orchestrator.owner import Append, Owner, Sending
-from noetl_stream.orchestrator.restore import Restorer
+from noetl_stream.orchestrator.restore import Restored, Restorer
 from tests.simulation.ports import Ports
 from tests.simulation.post import deliver
 from tests.simulation.world import World
@@ -32,7 +32,7 @@ class Orchestrator:
         self._forget()
 
     def _forget(self) -> None:
-        self.restoring: Coroutine[Any, Any, Owner] | None = None
+        self.restoring: Coroutine[Any, Any, Restored] | None = None
         self.owner: Owner | None = None
         self.thoughts: Iterator[Append] = iter(())
         self.producing: deque[Append] = deque()
@@ -88,7 +88,7 @@ class Orchestrator:
         except AppendUnknown:
             self.restoring = None
         except StopIteration as done:
-            self._begin(done.value)
+            self._begin(done.value.owner)
 
     def _begin(self, owner: Owner) -> None:
         self._forget()
