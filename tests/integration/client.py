@@ -139,9 +139,9 @@ async def connected(settings: Settings) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def installed(settings: Settings) -> AsyncIterator[Client]:
-    """All roles in this process, and a client of theirs."""
-    async with open_platform(settings) as platform, running(platform, ALL_ROLES):
+async def installed(settings: Settings, *roles: str) -> AsyncIterator[Client]:
+    """These roles in this process (all if none is named), and a client of theirs."""
+    async with open_platform(settings) as platform, running(platform, roles or ALL_ROLES):
         yield Client(platform=platform)
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 
 from noetl_stream.settings import Settings
+from tests.integration.client import installed
+from tests.integration.demo import DEMO, Outcome, outcome
 
 BROKERS = [
     pytest.param("embedded", marks=pytest.mark.slow),
@@ -43,3 +46,11 @@ def settings_at(bootstrap: str, folder: Path) -> Settings:
 @pytest.fixture
 def settings(bootstrap: str, tmp_path: Path) -> Settings:
     return settings_at(bootstrap, tmp_path)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def undisturbed(embedded_bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """What the demo comes to when nobody disturbs it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    async with installed(settings_at(embedded_bootstrap, folder)) as client:
+        return await outcome(client, await client.run(DEMO, {"out": str(folder)}), folder)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
+from io import BytesIO
 from uuid import uuid4
 
 import pytest
+from fastavro import schemaless_writer
 
-from noetl_stream.core.events import RecordRejected
+from noetl_stream.agents.roles import running
+from noetl_stream.core.events import ExecutionRequested, RecordRejected
 from noetl_stream.errors import NoetlError
-from noetl_stream.ids import partition_of
+from noetl_stream.ids import execution_id, identity, partition_of
 from noetl_stream.settings import Settings
-from noetl_stream.wire.codec import decode_event
+from noetl_stream.wire.codec import decode_event, encode
+from noetl_stream.wire.records import SchemaRegistered
+from noetl_stream.wire.schemas import parse, released
 from tests.integration.client import Client, connected, installed
 from tests.integration.test_requests import GREET
 
@@ -82,3 +88,100 @@ async def _rejections(client: Client, execution: int) -> list[int]:
             event = decode_event(record.value or b"")
             found += [event.offset] if isinstance(event, RecordRejected) else []
     return found
+
+
+async def test_a_new_owner_learns_a_schema_that_was_registered_after_its_process_began(
+    settings: Settings,
+) -> None:
+    """A partition that moves brings records of writers that this process has not heard of."""
+    async with installed(settings, "intake") as client:
+        execution = await _asked(client, reply_to := f"replies-{uuid4().hex[:8]}")
+        newer, encoded = _from_a_later_release()
+        topics, log = client.platform.topics, client.platform.log
+        await log.append(topics.schemas.name, encode(newer), key=newer.fingerprint.encode(), partition=0)
+        partition = partition_of(execution, topics.events.partitions)
+        await log.append(topics.events.name, encoded, key=str(execution).encode(), partition=partition)
+        async with running(client.platform, ["orchestrator", "worker:default"]):
+            [reply] = await client.records(reply_to, 0, 1)
+
+        assert json.loads(reply.value or b"")["status"] == "CANCELLED"
+        assert await client.letters() == []
+
+
+async def test_what_an_owner_could_not_read_and_died_before_rejecting_the_next_owner_rejects(
+    settings: Settings,
+) -> None:
+    async with installed(settings, "intake") as client:
+        execution = await _asked(client, reply_to := f"replies-{uuid4().hex[:8]}")
+        events = client.platform.topics.events
+        partition = partition_of(execution, events.partitions)
+        offset = await client.platform.log.append(events.name, b"junk", key=b"1", partition=partition)
+        async with running(client.platform, ["orchestrator", "worker:default"]):
+            await client.records(reply_to, 0, 1)
+            letters = await client.letters()
+            rejected = await _rejections(client, execution)
+        async with running(client.platform, ["orchestrator", "worker:default"]):
+            await client.story(await _ask_in(client, partition))
+            assert await client.letters() == letters
+
+    assert [(letter.origin, letter.value) for letter in letters] == [
+        ((events.name, partition, offset), b"junk")
+    ]
+    assert rejected == [offset]
+
+
+async def test_an_execution_whose_playbook_no_longer_compiles_is_set_aside_by_a_new_owner(
+    settings: Settings,
+) -> None:
+    """It costs one execution, answered as failed; the partition is restored all the same."""
+    async with installed(settings, "intake") as client:
+        reply_to = f"replies-{uuid4().hex[:8]}"
+        partition = partition_of(await _asked(client, reply_to), settings.partitions)
+        version, offset = await client.platform.catalog.register("greet", GREET + "  no_such_key: 1\n")
+        hashed = identity("a request of an earlier release", partition)
+        while partition_of(execution_id(hashed), settings.partitions) != partition:
+            hashed = identity("another", hashed.hex())
+        entry = client.platform.catalog.lookup("greet", version)
+        assert entry is not None
+        await client.platform.facts.report(
+            execution_id(hashed),
+            ExecutionRequested(
+                identity=hashed.hex(),
+                path="greet",
+                version=version,
+                digest=entry.digest,
+                catalog_offset=offset,
+                payload={},
+                seed="",
+                time=0.0,
+                reply_to=reply_to,
+            ),
+        )
+        async with running(client.platform, ["orchestrator", "worker:default"]):
+            replies = [json.loads(record.value or b"") for record in await client.records(reply_to, 0, 2)]
+
+    assert {reply["status"]: (reply["error"] or {}).get("kind") for reply in replies} == {
+        "COMPLETED": None,
+        "FAILED": "quarantined",
+    }
+
+
+async def _asked(client: Client, reply_to: str) -> int:
+    """An execution that waits in the log for its first owner."""
+    path = await client.register(GREET)
+    execution = await client.ask(path, reply_to=reply_to)
+    await client.told(execution, until=lambda _: True)
+    return execution
+
+
+def _from_a_later_release() -> tuple[SchemaRegistered, bytes]:
+    """A newer version of a cancel, with a field that this release does not know: its schema, and one record."""
+    [ours] = [schema for schema in released() if schema.kind == "CancelRequested"]
+    declared = json.loads(ours.text)
+    declared["version"] += 1
+    declared["fields"].append({"name": "urgency", "type": "long", "default": 0})
+    newer = parse(json.dumps(declared))
+    body = BytesIO()
+    schemaless_writer(body, newer.parsed, {"time": 1.0, "reason": "a later release said so", "urgency": 9})
+    registered = SchemaRegistered(fingerprint=newer.fingerprint.hex(), schema=newer.text)
+    return registered, b"\xc3\x01" + newer.fingerprint + body.getvalue()
