@@ -23,11 +23,13 @@ class MemoryLog:
     """A `ports.log.Appender` and `Reader`. Appends meet the next of `fates`, and land where there is none.
 
     `now` is the time that records get, in seconds. While `held`, records land and nobody is told before `release`.
+    `tried` are all appends, whatever became of them.
     """
 
     now: float = 1_700_000_000.0
     fates: deque[Fate] = field(default_factory=deque)
     held: bool = False
+    tried: list[tuple[str, bytes | None]] = field(default_factory=list)
     _records: defaultdict[tuple[str, int], list[Record]] = field(default_factory=lambda: defaultdict(list))
     _waiting: list[tuple[asyncio.Future[int], int]] = field(default_factory=list)
     _grown: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,6 +54,7 @@ class MemoryLog:
         partition: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> asyncio.Future[int]:
+        self.tried.append((topic, value))
         told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         match self.fates.popleft() if self.fates else "lands":
             case "lands":
