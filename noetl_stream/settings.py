@@ -28,15 +28,15 @@ class Settings(BaseModel):
     cache: str = Field(
         "", description="Place of the shared cache: a path or s3://, gs://, az://; empty: in `data`"
     )
-    cache_tier_bytes: int = Field(8 << 30, description="Bound of the local tier before a remote cache")
+    cache_tier_bytes: int = Field(8 << 30, ge=0, description="Bound of the local tier before a remote cache")
     prefix: str = Field("noetl.", description="Prefix of every topic and consumer group")
     partitions: int = Field(
-        8, description="Partitions of the event log; fixed for ever at creation (128 on a cluster)"
+        8, ge=1, description="Partitions of the event log; fixed for ever at creation (128 on a cluster)"
     )
-    replication: int = Field(1, description="Replication factor of topics (3 on a cluster)")
-    pools: tuple[str, ...] = Field(("default",), description="Worker pools that exist")
-    slots: int = Field(16, description="Blocks that a worker runs at once")
-    processes: int = Field(2, description="Warm subprocesses for python and polars tasks, per worker")
+    replication: int = Field(1, ge=1, description="Replication factor of topics (3 on a cluster)")
+    pools: tuple[str, ...] = Field(("default",), min_length=1, description="Worker pools that exist")
+    slots: int = Field(16, ge=1, description="Blocks that a worker runs at once")
+    processes: int = Field(2, ge=1, description="Warm subprocesses for python and polars tasks, per worker")
     allow_private: bool = Field(
         False, description="Whether the http tool may reach private and loopback addresses"
     )
@@ -44,7 +44,7 @@ class Settings(BaseModel):
         ("replies",), description="Topics, or prefixes ending in *, for replies"
     )
     environment: tuple[str, ...] = Field((), description="Variables that templates may read as `env`")
-    timeout: float = Field(10.0, description="Seconds to wait for a broker before giving up")
+    timeout: float = Field(10.0, gt=0, description="Seconds to wait for a broker before giving up")
 
     @property
     def topics(self) -> Topics:
@@ -59,8 +59,8 @@ class Settings(BaseModel):
         return f"{self.prefix}{role}"
 
     def reply_allowed(self, topic: str) -> bool:
-        """Replies go to listed topics, never to ours."""
-        if topic.startswith(self.prefix):
+        """Replies go to listed topics, never to ours nor to Kafka's own."""
+        if topic.startswith((self.prefix, "__")):
             return False
         return any(topic == t or (t.endswith("*") and topic.startswith(t[:-1])) for t in self.reply_topics)
 
@@ -76,10 +76,14 @@ def settings_from_environment(**chosen: object) -> Settings:
         text = os.environ.get(_PREFIX + name.upper())
         if text is not None:
             is_list = field.annotation == tuple[str, ...]
-            found[name] = tuple(part for part in text.split(",") if part) if is_list else text
+            found[name] = _listed(text) if is_list else text
     return Settings.model_validate(
         found | {name: value for name, value in chosen.items() if value is not None}
     )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def this_host() -> str:

@@ -52,18 +52,18 @@ async def tell(
     topics: Topics,
     execution: int,
     *,
-    start: int = 0,
     stop: int | None = None,
     until: Moment = ALWAYS,
 ) -> AsyncGenerator[Told, None]:
-    """The execution's records from `start` (an offset before its request) up to `stop`; None follows the log for ever.
+    """The execution's records up to `stop`; None follows the log for ever. Read from the beginning: which decisions
+    count depends on every fence before them.
 
     Only its own records and the partition's fences are decoded: the verdicts of other machines do not matter to it.
     A record past `until` is not even folded, since a fact changes in place the state that was told before.
     """
     partition, state = partition_of(execution, topics.events.partitions), Partition()
     key, number = str(execution).encode(), 0
-    async for record in reader.read(topics.events.name, partition, start, stop):
+    async for record in reader.read(topics.events.name, partition, 0, stop):
         if record.key not in (None, key):
             continue
         event = _decoded(record)
@@ -85,12 +85,12 @@ def _decoded(record: Record) -> Event | None:
         return None
 
 
-async def story_of(reader: Reader, topics: Topics, execution: int, *, start: int = 0) -> Story:
+async def story_of(reader: Reader, topics: Topics, execution: int) -> Story:
     """The story up to the log's present end."""
     partition = partition_of(execution, topics.events.partitions)
     stop = await reader.end(topics.events.name, partition)
     story = Story()
-    async for told in tell(reader, topics, execution, start=start, stop=stop):
+    async for told in tell(reader, topics, execution, stop=stop):
         story.tell(told.event, told.folded, told.at)
     return story
 

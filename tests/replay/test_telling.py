@@ -1,0 +1,179 @@
+"""An execution's story from the log alone: what happened, what counted, and how it stood at a past moment."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from noetl_stream.cache.local import LocalCache
+from noetl_stream.core.events import CancelRequested, Decision, ExecutionEnded, PartitionTaken
+from noetl_stream.replay.telling import Moment, Told, state_at, story_of, tell
+from noetl_stream.wire.codec import encode
+from tests.orchestrator.seat import EVENTS, TOPICS, House
+from tests.worker.stage import plan_of
+
+STEPS = "- {step: one, tool: {kind: noop}, next: two}\n- {step: two, tool: {kind: noop}}\n"
+
+
+@pytest.fixture
+async def house(tmp_path: object) -> House:
+    return await House(plan_of(STEPS), LocalCache(tmp_path)).taken()  # type: ignore[arg-type]
+
+
+async def ran(house: House, key: str = "k") -> int:
+    """An execution from its request to its end, ten seconds a step."""
+    execution = house.request(key)
+    await house.settled()
+    for step in ("one", "two"):
+        house.log.now += 10
+        house.complete(execution, step)
+        await house.settled()
+    return execution
+
+
+async def told(house: House, execution: int, until: Moment | None = None) -> list[Told]:
+    stop = len(house.log.records(EVENTS))
+    return [each async for each in tell(house.log, TOPICS, execution, stop=stop, until=until or Moment())]
+
+
+async def test_a_story_tells_the_path_the_steps_and_the_end(house: House) -> None:
+    began = house.log.now
+    execution = await ran(house)
+
+    report = (await story_of(house.log, TOPICS, execution)).as_json({})
+
+    assert (report["execution_id"], report["playbook"], report["status"]) == (
+        str(execution),
+        "sales",
+        "COMPLETED",
+    )
+    assert report["path"] == ["one", "two"]
+    assert (report["started_at"], report["finished_at"]) == (began, began + 20)
+    assert report["steps"]["one"] == {"status": "done", "attempts": 1, "iterations": 1, "epochs": 1}
+
+
+async def test_of_an_execution_that_runs_the_story_goes_as_far_as_the_log(house: House) -> None:
+    execution = house.request()
+    await house.settled()
+
+    report = (await story_of(house.log, TOPICS, execution)).as_json({})
+
+    assert (report["status"], report["path"], report["finished_at"]) == ("RUNNING", ["one"], None)
+
+
+async def test_only_the_executions_own_records_are_told_each_with_its_verdict(house: House) -> None:
+    await ran(house, "other")
+    execution = await ran(house)
+    house.complete(execution, "two")
+
+    found = await told(house, execution)
+
+    assert [type(each.event).__name__ for each in found] == [
+        "ExecutionRequested",
+        "Decision",
+        "BlockCompleted",
+        "Decision",
+        "BlockCompleted",
+        "Decision",
+        "BlockCompleted",
+    ]
+    assert [each.folded.verdict for each in found] == ["accepted"] * 6 + ["stale"]
+
+
+async def test_a_decision_of_a_former_owner_is_told_and_does_not_count(house: House) -> None:
+    execution = house.request()
+    await house.settled()
+    ended = Decision(fence=0, after=9, at=house.log.now, moves=(ExecutionEnded(status="FAILED"),))
+    house.mine = False
+    house.write(PartitionTaken(owner="another", time=house.log.now))
+    house.write(ended, execution)
+    await house.settled()
+
+    found = await told(house, execution)
+
+    assert found[-1].folded.verdict == "stale"
+    assert (await story_of(house.log, TOPICS, execution)).status == "RUNNING"
+
+
+@pytest.mark.parametrize("owner", ["nobody", "another execution"])
+async def test_what_cannot_be_read_counts_for_no_reader(house: House, owner: str) -> None:
+    execution = house.request()
+    house.write_bytes(b"no record of ours", machine=execution if owner == "nobody" else 77)
+    await house.settled()
+
+    assert (await story_of(house.log, TOPICS, execution)).path == ["one"]
+
+
+async def test_the_state_at_a_time_is_what_stood_then(house: House) -> None:
+    began = house.log.now
+    execution = await ran(house)
+
+    async def at(seconds: float) -> list[str] | None:
+        state = await state_at(house.log, TOPICS, execution, Moment(at=began + seconds))
+        return None if state is None else [*state.finished]
+
+    assert await at(-1) is None
+    assert await at(0) == []
+    assert await at(10) == ["one"]
+    assert await at(19.9) == ["one"]
+    assert await at(20) == ["one", "two"]
+    assert await at(1_000_000) == ["one", "two"]
+
+
+async def test_the_state_at_an_offset_includes_its_record(house: House) -> None:
+    execution = await ran(house)
+    found = await told(house, execution)
+    first_finished = found[3].record.offset
+
+    before = await state_at(house.log, TOPICS, execution, Moment(offset=first_finished - 1))
+    after = await state_at(house.log, TOPICS, execution, Moment(offset=first_finished))
+
+    assert before is not None
+    assert after is not None
+    assert ([*before.finished], [*after.finished]) == ([], ["one"])
+
+
+async def test_the_state_after_so_many_records_counts_only_its_own(house: House) -> None:
+    await ran(house, "other")
+    execution = await ran(house)
+
+    states = [await state_at(house.log, TOPICS, execution, Moment(number=n)) for n in range(5)]
+
+    assert states[0] is None
+    assert [[*state.finished] for state in states[1:] if state] == [[], [], [], ["one"]]
+
+
+async def test_a_replay_does_not_tell_the_future_of_the_state_it_gives(house: House) -> None:
+    """Facts change a state in place: one that was read past would show."""
+    execution = await ran(house)
+
+    state = await state_at(house.log, TOPICS, execution, Moment(number=2))
+
+    assert state is not None
+    assert (state.status, [block.step for block in state.blocks]) == ("running", ["one"])
+
+
+async def test_an_execution_that_nobody_asked_for_has_no_state(house: House) -> None:
+    await ran(house)
+
+    assert await state_at(house.log, TOPICS, 42, Moment()) is None
+    assert await told(house, 42) == []
+
+
+async def test_a_story_can_be_followed_as_it_happens(house: House) -> None:
+    execution = house.request()
+    await house.settled()
+
+    async with aclosing(tell(house.log, TOPICS, execution)) as following:
+        for _ in range(2):
+            await anext(following)
+        coming = asyncio.ensure_future(anext(following))
+        house.log.append_soon(
+            EVENTS, encode(CancelRequested(time=house.log.now)), key=str(execution).encode(), partition=0
+        )
+        told = await coming
+
+    assert (told.event, told.folded.verdict) == (CancelRequested(time=house.log.now), "accepted")
+    assert told.at == house.log.now
