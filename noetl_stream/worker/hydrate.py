@@ -10,6 +10,7 @@ from noetl_stream.core.run import CHUNK
 from noetl_stream.core.values import Ref, Value
 from noetl_stream.ports.frames import Cache, Frame
 from noetl_stream.wire.values import decode_value
+from noetl_stream.worker.rows import JsonRows
 
 
 async def hydrate_offer(cache: Cache, offer: Offer) -> Offer:
@@ -74,7 +75,7 @@ async def resolve(cache: Cache, ref: Ref) -> Value | Frame:
     """What a reference stands for. Results inside it may be references again."""
     match ref.format:
         case "arrow":
-            return await cache.frame(ref)
+            return JsonRows(await cache.frame(ref))
         case "json":
             return await hydrate(cache, await cache.json(ref))
         case "chunks":
