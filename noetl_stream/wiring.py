@@ -59,6 +59,7 @@ class Platform:
     settings: Settings
     topics: Topics
     log: KafkaAppender
+    replies: KafkaAppender
     facts: KafkaFactLog
     neighbours: Neighbours
     reader: KafkaReader
@@ -84,6 +85,8 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
     async with AsyncExitStack() as stack:
         log = await KafkaAppender.open(settings.bootstrap)
         stack.push_async_callback(log.close)
+        replies = await KafkaAppender.open(settings.bootstrap)
+        stack.push_async_callback(replies.close)
         reader = KafkaReader(settings.bootstrap)
         stack.push_async_callback(reader.close)
         schemas = SchemaTopic(log, reader, topics.schemas.name, registry())
@@ -98,6 +101,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             settings=settings,
             topics=topics,
             log=log,
+            replies=replies,
             facts=KafkaFactLog(log, topics.events),
             neighbours=Neighbours(),
             reader=reader,
@@ -151,6 +155,7 @@ def new_orchestrator(platform: Platform, group: Group) -> Orchestrator:
     )
     delivery = Delivery(
         log=platform.log,
+        replies=platform.replies,
         facts=platform.facts,
         reader=platform.reader,
         plans=platform.plans,

@@ -23,12 +23,13 @@ class MemoryLog:
     """A `ports.log.Appender` and `Reader`. Appends meet the next of `fates`, and land where there is none.
 
     `now` is the time that records get, in seconds. While `held`, records land and nobody is told before `release`.
-    `tried` are all appends, whatever became of them.
+    A topic that is `missing` takes nothing. `tried` are all appends, whatever became of them.
     """
 
     now: float = 1_700_000_000.0
     fates: deque[Fate] = field(default_factory=deque)
     held: bool = False
+    missing: str = ""
     tried: list[tuple[str, bytes | None]] = field(default_factory=list)
     _records: defaultdict[tuple[str, int], list[Record]] = field(default_factory=lambda: defaultdict(list))
     _waiting: list[tuple[asyncio.Future[int], int]] = field(default_factory=list)
@@ -56,7 +57,7 @@ class MemoryLog:
     ) -> asyncio.Future[int]:
         self.tried.append((topic, value))
         told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        match self.fates.popleft() if self.fates else "lands":
+        match self._fate(topic):
             case "lands":
                 self._tell(told, self._land(topic, partition or 0, key, value, headers))
             case "lands unheard":
@@ -67,6 +68,11 @@ class MemoryLog:
             case "is refused":
                 told.set_exception(InfrastructureError(f"{topic}: refused"))
         return told
+
+    def _fate(self, topic: str) -> Fate:
+        if topic == self.missing:
+            return "is refused"
+        return self.fates.popleft() if self.fates else "lands"
 
     def _tell(self, told: asyncio.Future[int], offset: int) -> None:
         if self.held:

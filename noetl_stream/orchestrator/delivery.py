@@ -49,9 +49,14 @@ Nearby: TypeAlias = Callable[[str, int, Offer], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """Where messages go; `refresh` reads the catalog to its present end. Everything sent is derived, so a second delivery is recognised by whoever gets it."""
+    """Where messages go. Everything sent is derived, so a second delivery is recognised by whoever gets it.
+
+    `replies` is an appender of its own: waiting for a client's topic that is not there must hold up nothing else.
+    `refresh` reads the catalog to its present end.
+    """
 
     log: Appender
+    replies: Appender
     facts: FactLog
     reader: Reader
     plans: PinnedPlans
@@ -176,7 +181,7 @@ class Delivery:
             correlation=reply.correlation,
         )
         key = (reply.correlation or str(reply.execution)).encode()
-        await self.log.append(reply.reply_to, encode_value(reply_json(record)), key=key)
+        await self.replies.append(reply.reply_to, encode_value(reply_json(record)), key=key)
 
     async def _reply_again(self, message: ReplyAgain) -> None:
         """A request that came again after its end is answered from the record that ended it."""

@@ -8,9 +8,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 
 from noetl_stream.core.events import Event, PartitionTaken, RecordRejected
-from noetl_stream.core.messages import Offer
+from noetl_stream.core.messages import Offer, Reply, ReplyAgain
 from noetl_stream.errors import InfrastructureError, NoetlError
 from noetl_stream.orchestrator.checkpointing import Rounds
 from noetl_stream.orchestrator.delivery import Delivery
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 AGAIN_AFTER = 0.5
 """Seconds before an append or a message that failed is tried again."""
+REPLY_TRIES = 3
+"""How often a reply is tried, the appender's own patience each time, before it is set aside. Everything else is tried for as long as it takes."""
 
 
 @dataclass(slots=True, eq=False)
@@ -259,14 +262,38 @@ class Orchestrator:
         self._delivered(seat, sending)
 
     async def _deliver(self, seat: Seat, sending: Sending) -> None:
-        while True:
+        for tries in count(1):
             try:
                 await self._delivery.deliver(sending.message)
                 break
             except NoetlError as error:
                 log.warning("a %s is sent again: %s", type(sending.message).__name__, error)
+                if tries >= REPLY_TRIES and await self._set_aside(seat, sending, error):
+                    break
                 await asyncio.sleep(self._again_after)
         self._delivered(seat, sending)
+
+    async def _set_aside(self, seat: Seat, sending: Sending, error: NoetlError) -> bool:
+        """A reply whose topic takes none goes to dead letters, lest one client's choice hold the partition's offset.
+
+        While the broker takes nothing at all, that fails too, and the reply is tried again.
+        """
+        reply = sending.message
+        if not isinstance(reply, Reply | ReplyAgain):
+            return False
+        record = Record(
+            topic=self._events,
+            partition=seat.partition,
+            offset=sending.offset,
+            timestamp=int(self._clock() * 1000),
+            key=str(reply.execution).encode(),
+            value=None,
+        )
+        try:
+            await self._dead_letter(record, f"the reply to '{reply.reply_to}' cannot be sent: {error}")
+        except NoetlError:
+            return False
+        return True
 
     def _delivered(self, seat: Seat, sending: Sending) -> None:
         sending.done = True

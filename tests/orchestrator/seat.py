@@ -73,6 +73,7 @@ class House:
             ),
             delivery=Delivery(
                 log=self.log,
+                replies=self.log,
                 facts=facts,
                 reader=self.log,
                 plans=self.plans,

@@ -92,6 +92,20 @@ async def test_a_reply_that_cannot_be_sent_now_is_sent_later(house: House) -> No
     assert house.committed == len(house.events)
 
 
+async def test_a_reply_that_can_never_be_sent_is_set_aside_and_holds_nothing(house: House) -> None:
+    await house.taken()
+    execution = house.request(reply_to="no such topic")
+    await house.settled()
+    house.log.missing = "no such topic"
+    house.complete(execution, "one")
+    await house.settled()
+
+    [(offset, reason)] = house.dead
+    assert offset == len(house.events) - 1
+    assert reason.startswith("the reply to 'no such topic' cannot be sent: ")
+    assert house.committed == len(house.events)
+
+
 async def test_a_request_that_comes_again_after_its_end_is_answered_from_the_log(house: House) -> None:
     await house.taken()
     execution = house.request(reply_to="replies")
