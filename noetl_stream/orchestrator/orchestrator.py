@@ -194,16 +194,8 @@ class Orchestrator:
             seat.calm.clear()
             return
         if seat.rounds.due():
-            self._spawn(seat, self._checkpoint(seat.rounds.run()))
+            self._spawn(seat, _written(seat.rounds.run()))
         seat.calm.set()
-
-    @staticmethod
-    async def _checkpoint(round: Awaitable[None]) -> None:
-        """Checkpoints only bound a restore: a round that cannot be written is begun again at the next calm moment."""
-        try:
-            await round
-        except NoetlError as error:
-            log.warning("a round of checkpoints is given up: %s", error)
 
     def _wind(self, seat: Seat, now: float) -> None:
         """One timer a partition, for its earliest alarm."""
@@ -281,14 +273,7 @@ class Orchestrator:
         reply = sending.message
         if not isinstance(reply, Reply | ReplyAgain):
             return False
-        record = Record(
-            topic=self._events,
-            partition=seat.partition,
-            offset=sending.offset,
-            timestamp=int(self._clock() * 1000),
-            key=str(reply.execution).encode(),
-            value=None,
-        )
+        record = _origin(self._events, seat, sending, reply.execution, self._clock())
         try:
             await self._dead_letter(record, f"the reply to '{reply.reply_to}' cannot be sent: {error}")
         except NoetlError:
@@ -307,3 +292,23 @@ class Orchestrator:
     @property
     def open_executions(self) -> int:
         return sum(len(seat.owner.state.machines) for seat in self._seats.values())
+
+
+async def _written(round: Awaitable[None]) -> None:
+    """Checkpoints only bound a restore: a round that cannot be written is begun again at the next calm moment."""
+    try:
+        await round
+    except NoetlError as error:
+        log.warning("a round of checkpoints is given up: %s", error)
+
+
+def _origin(topic: str, seat: Seat, sending: Sending, execution: int, now: float) -> Record:
+    """The record of the event log that a message follows from, by its place."""
+    return Record(
+        topic=topic,
+        partition=seat.partition,
+        offset=sending.offset,
+        timestamp=int(now * 1000),
+        key=str(execution).encode(),
+        value=None,
+    )
