@@ -70,14 +70,12 @@ async def _walked(cache: Cache, key: FrameKey, value: Any, paths: tuple[Path, ..
 
     async def walk(found: Any, at: Path) -> Value:
         match found:
+            case dict() | list() | tuple() if is_plain(found):
+                return found
             case dict():
                 return {name: await walk(each, (*at, str(name))) for name, each in found.items()}
             case list() | tuple():
-                return (
-                    [await walk(each, (*at, str(i))) for i, each in enumerate(found)]
-                    if _deep(found)
-                    else found
-                )
+                return [await walk(each, (*at, str(i))) for i, each in enumerate(found)]
             case _ if _is_frame(found):
                 return found.ref
             case _ if (table := as_table(found)) is not None:
@@ -88,11 +86,6 @@ async def _walked(cache: Cache, key: FrameKey, value: Any, paths: tuple[Path, ..
                 return found
 
     return await walk(value, ())
-
-
-def _deep(values: list[Any] | tuple[Any, ...]) -> bool:
-    """Whether a list may hold tables or containers: rows of scalars need no walk."""
-    return any(not isinstance(each, str | int | float | bool | None) for each in values)
 
 
 def _below(paths: tuple[Path, ...], at: Path) -> frozenset[Path]:
