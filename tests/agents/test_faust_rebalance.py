@@ -72,6 +72,26 @@ async def test_delivery_waits_for_on_rebalance_complete_of_gained_and_of_kept_pa
     assert first.places[6:9] == [(kept[0], offset) for offset in (1, 2, 3)]
 
 
+async def test_a_handler_of_on_rebalance_complete_that_raises_crashes_the_app_and_nothing_is_delivered(
+    embedded_bootstrap: str, tmp_path: Path
+) -> None:
+    """Why a restore is repeated until it is done: the member would sit on its partitions for ever."""
+    place = await Place.create(embedded_bootstrap, tmp_path)
+    member = place.member()
+
+    async def restore(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a restore that fails")
+
+    member.app.on_rebalance_complete.connect(restore)
+    await place.produce(1)
+    async with member.running():
+        async with asyncio.timeout(LIMIT):
+            await member.app._crashed.wait()
+        assert partitions_of(member.app, place.topic) == [0]
+
+    assert member.taken == []
+
+
 @asynccontextmanager
 async def another_process(place: Place) -> AsyncIterator[asyncio.subprocess.Process]:
     """A member in a process of its own, which has taken its first record."""

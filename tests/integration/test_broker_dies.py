@@ -1,0 +1,33 @@
+"""The embedded broker killed under a running loop and started again: everyone finds it, and nothing is lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from noetl_stream.broker.launch import start_broker
+from tests.integration.client import installed
+from tests.integration.conftest import settings_at
+from tests.integration.test_kills import accepted, completions
+from tests.integration.test_rolling_restart import ITERATIONS, LOOP
+
+
+@pytest.mark.slow
+async def test_a_loop_completes_though_the_broker_is_killed_under_it(tmp_path: Path) -> None:
+    broker = start_broker(tmp_path / "broker")
+    port = int(broker.bootstrap.rpartition(":")[2])
+    try:
+        async with installed(settings_at(broker.bootstrap, tmp_path)) as client:
+            execution = await client.ask(await client.register(LOOP), {"count": ITERATIONS})
+            await client.told(execution, until=completions(ITERATIONS // 4))
+            broker.kill()
+            broker = start_broker(tmp_path / "broker", port=port)
+            told = await client.told(execution)
+            results = (await client.results(await client.story(execution)))["each"]["results"]
+    finally:
+        broker.stop()
+
+    assert accepted(told) == Counter(f"each/0/{n}" for n in range(ITERATIONS))
+    assert results == [n * n for n in range(ITERATIONS)]
