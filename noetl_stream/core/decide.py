@@ -110,9 +110,7 @@ def _go_on(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
         return finish(plan, draft, name, run, now)
     if run.total is None or run.error is not None or draft.failure is not None:
         return ()
-    loop = plan.steps[name].loop
-    limit = loop.limit if loop is not None and loop.parallel else 1
-    upto = min(run.total, run.next + min(limit - run.open, MOVES_PER_DECISION))
+    upto = min(run.total, run.next + min(run.limit - run.open, MOVES_PER_DECISION))
     return tuple(_first_offer(BlockId(name, run.epoch, index)) for index in range(run.next, upto))
 
 

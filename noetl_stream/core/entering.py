@@ -37,8 +37,8 @@ def enter(
 
 def _too_large(step: str) -> str:
     return (
-        f"the admission of step '{step}' reads a result that stands in the cache;"
-        " put the condition on the arc that leads to it"
+        f"the admission or `max_in_flight` of step '{step}' reads a result that stands in the cache;"
+        " put the condition on the arc that leads to it, or the number into ctx"
     )
 
 
@@ -64,6 +64,7 @@ def _open(
 ) -> tuple[Move, ...]:
     if step.loop is None:
         return (_entered(draft, step, tokens, total=0 if step.tool is None else 1, items=None),)
+    limit = _limit(step.loop, step.name, scope)
     try:
         items = collection(evaluate(step.loop.items, scope), step.name)
     except NeedsPayload:
@@ -71,12 +72,25 @@ def _open(
     if items is None or (isinstance(items, list) and json_size(items) > INLINE_BYTES):
         block = BlockId(step.name, _epoch(draft, step), ITEMS)
         return (
-            _entered(draft, step, tokens, total=None, items=None),
+            _entered(draft, step, tokens, total=None, items=None, limit=limit),
             BlockOffered(block=block, attempt=0, segment=0),
         )
-    return (
-        _entered(draft, step, tokens, total=items if isinstance(items, int) else len(items), items=items),
-    )
+    total = items if isinstance(items, int) else len(items)
+    return (_entered(draft, step, tokens, total=total, items=items, limit=limit),)
+
+
+def _limit(loop: Loop, step: str, scope: Mapping[str, Value]) -> int:
+    """How many iterations may be in flight: one in sequence, else what the author bounded them to."""
+    if not loop.parallel:
+        return 1
+    found = loop.limit if loop.bound is None else evaluate(loop.bound, scope)
+    if not isinstance(found, int) or found < 1:
+        raise ExpressionError(
+            f"`max_in_flight` is a whole number from 1, not {found!r:.40}",
+            text="max_in_flight",
+            place=f"step '{step}', loop",
+        )
+    return found
 
 
 def collection(found: Value, step: str) -> list[Value] | int | None:
@@ -118,6 +132,7 @@ def _entered(
     *,
     total: int | None,
     items: list[Value] | int | None,
+    limit: int = 1,
 ) -> StepEntered:
     loop: Loop | None = step.loop
     return StepEntered(
@@ -128,6 +143,7 @@ def _entered(
         loop=loop is not None,
         parallel=loop is not None and loop.parallel,
         on_error=loop.on_error if loop is not None else "fail",
+        limit=limit,
         tokens=len(tokens),
         via=tokens[-1].via,
         args=tokens[-1].args,

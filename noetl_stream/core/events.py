@@ -211,7 +211,8 @@ class StepEntered:
     """A step's next epoch begins. `items` is the collection: a list, n for 0..n-1, a Ref, or None while it is materialised.
 
     `total` is None until the collection is known. What the fold must know of the plan stands here: `loop`,
-    `parallel`, `on_error`, and how many waiting `tokens` enter together (all of them, at a join).
+    `parallel`, `on_error`, the `limit` of blocks in flight, and how many waiting `tokens` enter together (all, at a
+    join).
     """
 
     step: str
@@ -221,6 +222,7 @@ class StepEntered:
     loop: bool = False
     parallel: bool = False
     on_error: Literal["fail", "continue"] = "fail"
+    limit: int = 1
     tokens: int = 1
     via: str | None = None
     args: Value = None

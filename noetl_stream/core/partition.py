@@ -30,7 +30,7 @@ from noetl_stream.errors import IllegalTransition
 
 @dataclass(slots=True)
 class Partition:
-    """Everything folded so far. `log_time` is the newest time any record carried, in seconds."""
+    """Everything folded so far. `log_time` is the newest time at which an owner decided, in seconds."""
 
     fence: int = -1
     log_time: float = 0.0
@@ -68,35 +68,31 @@ def evolve(partition: Partition, machine: int, event: Event, offset: int) -> Fol
             partition.fence = offset
             return Folded(verdict="accepted")
         case Decision():
-            _tick(partition, event.at)
+            _tick(partition, event)
             return _decision(partition, machine, event, offset)
         case ExecutionRequested():
-            _tick(partition, event.time)
             return _request(partition, machine, event, offset)
         case RecordRejected():
             return Folded(verdict="accepted")
         case ExecutionQuarantined():
             return _quarantine(partition, machine, event, offset)
         case _:
-            _tick(partition, event.time)
             return _fact(partition, machine, event, offset)
 
 
 def pass_over(partition: Partition, event: Event) -> None:
     """A record that its machine's checkpoint contains already: only its time is news to the partition."""
-    match event:
-        case PartitionTaken() | RecordRejected() | ExecutionQuarantined():
-            return
-        case Decision():
-            _tick(partition, event.at)
-        case _:
-            _tick(partition, event.time)
+    if isinstance(event, Decision):
+        _tick(partition, event)
 
 
-def _tick(partition: Partition, time: float) -> None:
-    """Log time never runs back; a moment that no clock shows moves nothing."""
-    if partition.log_time < time < _NEVER:
-        partition.log_time = time
+def _tick(partition: Partition, decision: Decision) -> None:
+    """Log time is the owners' alone: whoever else writes cannot close the window in which repetitions are known.
+
+    It never runs back; a moment that no clock shows moves nothing.
+    """
+    if partition.log_time < decision.at < _NEVER and not fenced(partition, decision.fence):
+        partition.log_time = decision.at
 
 
 def fenced(partition: Partition, fence: int) -> bool:

@@ -47,6 +47,7 @@ class Run:
     loop: bool
     parallel: bool
     on_error: Literal["fail", "continue"]
+    limit: int
     entered_at: float
     via: str | None = None
     args: Value = None
@@ -74,6 +75,7 @@ class Run:
             loop=event.loop,
             parallel=event.parallel,
             on_error=event.on_error,
+            limit=event.limit,
             entered_at=at,
             via=event.via,
             args=event.args,

@@ -112,11 +112,6 @@ def _limit(layers: Node | None, site: Site, world: World, step: str) -> int | Ex
         if number < 1:
             site.report.error(f"{site.subject}: `max_in_flight` is at least 1", found.place)
         return max(int(number), 1)
-    site.report.warn(
-        f"{site.subject}: a template in `max_in_flight` is kept, but nothing acts on it yet in this version",
-        found.place,
-        f"write a number; {IN_FLIGHT} is used",
-    )
     return world.decide(step, compile_number(found, site), before=True)
 
 

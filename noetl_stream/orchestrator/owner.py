@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from traceback import extract_tb
 from typing import TypeAlias
 
 from noetl_stream.core.decide import MOVES_PER_DECISION, decide
@@ -22,6 +24,7 @@ from noetl_stream.core.messages import Message
 from noetl_stream.core.outbox import outbox
 from noetl_stream.core.partition import Folded, Partition, evolve
 from noetl_stream.core.plan import Plan
+from noetl_stream.errors import NoetlError
 from noetl_stream.orchestrator.alarms import Alarms
 
 Plans: TypeAlias = Callable[[ExecutionRequested], Plan]
@@ -147,8 +150,7 @@ class Owner:
         return None
 
     def _quarantine(self, machine: int, fault: Exception) -> Append:
-        reason = f"{type(fault).__name__}: {fault}"
-        event = ExecutionQuarantined(fence=self.fence, reason=reason, time=self.state.log_time)
+        event = ExecutionQuarantined(fence=self.fence, reason=_reason(fault), time=self.state.log_time)
         self._in_flight[machine] = Append(machine, event)
         return self._in_flight[machine]
 
@@ -202,3 +204,12 @@ def _is(sent: Event, read: Event) -> bool:
 
 def _moment(event: Event, at: float) -> float:
     return event.at if isinstance(event, Decision) else at
+
+
+def _reason(fault: Exception) -> str:
+    """Our own sentences are safe to keep for ever; another exception's text may quote a value, so only its place is."""
+    if isinstance(fault, NoetlError):
+        return str(fault)
+    frames = extract_tb(fault.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(fault).__name__}{place}; report this with the execution's events"

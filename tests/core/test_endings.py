@@ -92,7 +92,7 @@ def test_early_cancels_are_forgotten_after_the_window() -> None:
     log.fold(CancelRequested(time=START), machine=1)
     log.fold(CancelRequested(time=START + 3_600.0), machine=2)
 
-    log.later(86_401.0).requested()
+    log.later(86_401.0).requested().settled()
     log.fold(CancelRequested(time=log.now), machine=3)
 
     assert list(log.state.precancelled) == [2, 3]

@@ -109,6 +109,17 @@ def test_a_moment_that_no_clock_shows_does_not_move_the_window() -> None:
     assert log.state.log_time == START
 
 
+def test_a_fact_dated_next_year_does_not_close_the_window_early() -> None:
+    """Log time is the owners' alone: anybody may write a cancel."""
+    log = history(chain("a")).requested().completed("a").settled()
+
+    log.fold(CancelRequested(time=START + 366 * 86_400.0), machine=9)
+    end(log, 7)
+
+    assert log.again(1).verdict == "duplicate"
+    assert log.state.log_time == START
+
+
 def test_a_decision_that_is_read_twice_counts_once() -> None:
     log = history(chain("a")).requested().settled()
 

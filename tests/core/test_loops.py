@@ -11,7 +11,7 @@ from noetl_stream.core.messages import Offer, StoreChunk
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.snapshot import dump
 from noetl_stream.core.values import Error, Ref, Result, Value
-from tests.histories.blueprints import arc, loop, plan, seen, step
+from tests.histories.blueprints import arc, expression, loop, plan, seen, step
 from tests.histories.builder import History, history
 
 
@@ -86,6 +86,26 @@ def test_a_sequential_loop_has_one_iteration_in_flight_whatever_its_limit() -> N
 
     assert log.running() == ["each[0]"]
     assert log.completed("each").running() == ["each[1]"]
+
+
+def test_a_limit_that_is_a_template_is_evaluated_when_the_step_is_entered() -> None:
+    bound = expression(lambda scope: scope["workload"]["width"])
+    blueprint = plan(step("each", loop=loop(5, parallel=True, bound=bound)))
+
+    log = history(blueprint).requested(payload={"width": 3})
+
+    assert log.running() == ["each[0]", "each[1]", "each[2]"]
+
+
+@pytest.mark.parametrize("width", [0, -1, 2.5, "many", None])
+def test_a_limit_that_is_no_count_fails_the_step_and_says_so(width: Value) -> None:
+    bound = expression(lambda scope: scope["workload"]["width"])
+    blueprint = plan(step("each", loop=loop(5, parallel=True, bound=bound)))
+
+    log = history(blueprint).requested(payload={"width": width}).settled()
+
+    assert log.error is not None
+    assert "`max_in_flight` is a whole number from 1" in log.error.message
 
 
 def test_a_parallel_loop_has_as_many_in_flight_as_its_limit() -> None:

@@ -188,7 +188,7 @@ def test_an_admission_that_reads_a_referenced_value_says_so() -> None:
 
     assert log.status == "FAILED"
     assert log.error is not None
-    assert "the admission of step 'after' reads a result that stands in the cache" in log.error.message
+    assert "the admission or `max_in_flight` of step 'after' reads a result" in log.error.message
 
 
 def test_the_brought_collection_is_no_iteration() -> None:
