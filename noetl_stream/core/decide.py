@@ -18,8 +18,9 @@ from noetl_stream.core.events import (
     ExecutionStarted,
     Move,
 )
-from noetl_stream.core.execution import Execution, apply
+from noetl_stream.core.execution import Execution
 from noetl_stream.core.finishing import finish
+from noetl_stream.core.moves import apply
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.routing import is_join, may_enter, waiting
 from noetl_stream.core.run import Run

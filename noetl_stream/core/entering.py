@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 
 from noetl_stream.core.events import ITEMS, BlockId, BlockOffered, Move, StepEntered, StepFinished
-from noetl_stream.core.execution import Execution, Token
+from noetl_stream.core.execution import Execution
 from noetl_stream.core.finishing import failing
 from noetl_stream.core.plan import Loop, Plan, Step
-from noetl_stream.core.run import INLINE_BYTES, json_size
+from noetl_stream.core.run import INLINE_BYTES, Token, json_size
 from noetl_stream.core.scope import evaluate
 from noetl_stream.core.sites import Ending, entering, facts, led_here
 from noetl_stream.core.values import Error, NeedsPayload, Ref, Value

@@ -171,6 +171,14 @@ def is_iteration(index: int) -> bool:
     return index not in (ITEMS, ROUTE)
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token waiting to enter a step, and the step that sent it."""
+
+    via: str | None
+    args: Value = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """What stays of a step's latest epoch. `seq` orders it among the execution's entries and ends."""

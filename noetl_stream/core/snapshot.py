@@ -30,7 +30,7 @@ _CLASSES: dict[str, type[Any]] = {
         events.Parent,
         events.Sleep,
         execution.Execution,
-        execution.Token,
+        run.Token,
         partition.Partition,
         run.Finished,
         run.Run,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from noetl_stream.core import execution
+from noetl_stream.core import facts, moves
 from noetl_stream.core.block import ARROWS, Block, move
 from noetl_stream.core.events import BlockFact, BlockOffered, ChildRequested
 from tests.histories.lives import LIVES
@@ -26,7 +26,8 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> set[Arrow]:
             found.add((block.status, type(event).__name__, after.status))
         return after
 
-    monkeypatch.setattr(execution, "move", watched)
+    for writer in (facts, moves):
+        monkeypatch.setattr(writer, "move", watched)
     for live in LIVES.values():
         live()
     return found

@@ -1,0 +1,164 @@
+"""Folding what is reported of a block: claims, outcomes, a child's end. What has no arrow in `block` did not happen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, assert_never
+
+from noetl_stream.core import events
+from noetl_stream.core.block import Block, move
+from noetl_stream.core.events import (
+    BlockClaimed,
+    BlockCompleted,
+    BlockFact,
+    BlockFailed,
+    BlockId,
+    BlockParked,
+    ChildEnded,
+)
+from noetl_stream.core.machine import Verdict
+from noetl_stream.core.messages import StoreChunk
+from noetl_stream.core.run import Run, is_iteration, spill
+from noetl_stream.core.values import Error, Ref, Value
+
+if TYPE_CHECKING:
+    from noetl_stream.core.execution import Execution
+
+
+def fact(execution: Execution, event: BlockFact, offset: int) -> tuple[Verdict, tuple[StoreChunk, ...]]:
+    """Fold what somebody reports of a block. Returns the verdict and what leaves the state for the cache."""
+    block, run = execution.blocks.get(event.block), execution.run_of(event.block)
+    if block is None or run is None:
+        return _verdict_on_gone(execution, event), ()
+    after = move(block, event, event.time)
+    if after is None:
+        return "duplicate" if _is_repetition(block, event) else "stale", ()
+    execution.latest = offset
+    if not _quiet(run, event):
+        execution.touched = offset
+    place(execution, event.block, after)
+    return "accepted", tuple(_record(execution, run, event, after))
+
+
+def _verdict_on_gone(execution: Execution, event: BlockFact) -> Verdict:
+    """An outcome for a block that has ended came before; anything else is from another life."""
+    epoch = execution.epochs.get(event.block.step, -1)
+    return "duplicate" if event.block.epoch <= epoch and not isinstance(event, BlockClaimed) else "stale"
+
+
+def _is_repetition(block: Block, event: BlockFact) -> bool:
+    return (event.attempt, event.segment) < (block.attempt, block.segment) or isinstance(event, ChildEnded)
+
+
+def _quiet(run: Run, event: BlockFact) -> bool:
+    """Facts that matter to nobody but their own loop: the hot ones. All others may change what is decided next."""
+    match event:
+        case BlockClaimed():
+            return True
+        case BlockCompleted():
+            counts_at_once = bool(event.writes) and not run.parallel
+            return (
+                run.loop
+                and is_iteration(event.block.iteration)
+                and not counts_at_once
+                and not run.last_open()
+            )
+        case _:
+            return False
+
+
+def place(execution: Execution, key: BlockId, block: Block) -> None:
+    """Keep a block where it is looked for: in flight, awake if `decide` must act on it, its timer in `alarm`."""
+    execution.awake.pop(key, None)
+    if block.status in ("completed", "failed"):
+        del execution.blocks[key]
+        return
+    execution.blocks[key] = block
+    if block.status in ("calling", "ready"):
+        execution.awake[key] = None
+    if block.due is not None:
+        execution.alarm = block.due if execution.alarm is None else min(execution.alarm, block.due)
+
+
+def _record(execution: Execution, run: Run, event: BlockFact, after: Block) -> list[StoreChunk]:
+    match event:
+        case BlockCompleted():
+            _write(execution, run, event.block, event.writes)
+            return _completed(execution, run, event, after)
+        case BlockFailed():
+            _write(execution, run, event.block, event.writes)
+            return _failed(execution, run, event, after) if after.status == "failed" else []
+        case BlockParked():
+            _write(execution, run, event.block, event.writes)
+            return []
+        case BlockClaimed() | ChildEnded():
+            return []
+        case _:
+            assert_never(event)
+
+
+def _completed(execution: Execution, run: Run, event: BlockCompleted, after: Block) -> list[StoreChunk]:
+    run.open -= 1
+    if not is_iteration(event.block.iteration):
+        _find_out(run, event)
+        return []
+    run.tries += after.tries
+    run.http, run.duration_ms = event.http, run.duration_ms + event.duration_ms
+    return _keep(execution, run, event.block, event.result)
+
+
+def _find_out(run: Run, event: BlockCompleted) -> None:
+    """Take over what only a worker could tell: a loop's collection, a step's ending. One that tells neither has failed."""
+    match event.block.iteration, event.result:
+        case events.ITEMS, {"items": list() | int() | Ref() as items, "total": int() as total}:
+            run.items, run.total = items, total
+        case events.ROUTE, {"targets": list(), "writes": dict(), "error": str() | None}:
+            run.routed = event.result
+        case _:
+            message = f"the block {event.block} did not bring what it was asked for"
+            run.error = Error(kind="validation", message=message, step=event.block.step)
+            run.total = run.total or 0
+
+
+def _failed(execution: Execution, run: Run, event: BlockFailed, after: Block) -> list[StoreChunk]:
+    run.open -= 1
+    error = replace(event.error, step=event.error.step or event.block.step)
+    if not is_iteration(event.block.iteration):
+        run.error, run.total = error, run.total or 0
+        return []
+    run.tries += after.tries
+    run.failed |= 1 << event.block.iteration
+    run.http, run.duration_ms = event.http, run.duration_ms + event.duration_ms
+    if run.on_error == "fail" and run.error is None:
+        run.error = error
+    envelope = {
+        "status": "error",
+        "error": {"kind": error.kind, "message": error.message},
+        "data": event.result,
+    }
+    return _keep(execution, run, event.block, envelope if run.loop else event.result)
+
+
+def _keep(execution: Execution, run: Run, key: BlockId, result: Value) -> list[StoreChunk]:
+    full = list(run.keep(key.iteration, result))
+    stored = [spill(execution.id, key.step, run, chunk) for chunk in full]
+    for chunk in full:
+        run.drop(chunk)
+    return stored
+
+
+def _write(execution: Execution, run: Run, key: BlockId, writes: Mapping[str, Value]) -> None:
+    """Variables of a block: `ctx` at once, or at the loop's end by index; `step` and `iter` live in the run."""
+    ctx = {name: value for name, value in writes.items() if name.startswith("ctx.")}
+    run.variables |= {name: value for name, value in writes.items() if name not in ctx and not run.loop}
+    if run.parallel and ctx:
+        run.writes[key.iteration] = {**run.writes.get(key.iteration, {}), **ctx}
+    else:
+        write_ctx(execution, ctx)
+
+
+def write_ctx(execution: Execution, writes: Mapping[str, Value]) -> None:
+    for name, value in writes.items():
+        if name.startswith("ctx."):
+            execution.ctx[name.removeprefix("ctx.")] = value

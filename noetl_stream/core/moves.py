@@ -1,0 +1,124 @@
+"""Carrying out what was decided: one function a move. A move of our own without an arrow is a fault of the program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from noetl_stream.core.block import Block, move
+from noetl_stream.core.events import (
+    BlockOffered,
+    ChildRequested,
+    ExecutionEnded,
+    ExecutionStarted,
+    Move,
+    StepEntered,
+    StepFinished,
+    Target,
+)
+from noetl_stream.core.facts import place, write_ctx
+from noetl_stream.core.messages import StoreChunk
+from noetl_stream.core.run import Finished, Run, Token, is_iteration, spill
+from noetl_stream.errors import IllegalTransition
+
+if TYPE_CHECKING:
+    from noetl_stream.core.execution import Execution
+
+
+def apply(execution: Execution, event: Move, at: float) -> list[StoreChunk]:
+    """Carry out one move of a decision. Raises IllegalTransition where the tables have no arrow."""
+    match event:
+        case ExecutionStarted():
+            _expect(execution.status == "requested", event, execution.status, str(execution.id))
+            execution.status, execution.workload = "running", event.workload
+            execution.tokens[event.entry] = (Token(None),)
+        case StepEntered():
+            _enter(execution, event, at)
+        case BlockOffered():
+            _offer(execution, event, at)
+        case ChildRequested():
+            _move_block(execution, event, at)
+        case StepFinished():
+            return _finish(execution, event, at)
+        case ExecutionEnded():
+            _expect(execution.status != "ended", event, execution.status, str(execution.id))
+            execution.status, execution.ended = "ended", event
+        case _:
+            assert_never(event)
+    return []
+
+
+def _expect(holds: bool, event: Move, status: str, subject: str) -> None:
+    if not holds:
+        raise IllegalTransition(type(event).__name__, status, subject)
+
+
+def _enter(execution: Execution, event: StepEntered, at: float) -> None:
+    epoch = execution.epochs.get(event.step, -1)
+    free = event.step not in execution.runs and event.epoch == epoch + 1 and event.step in execution.tokens
+    _expect(free, event, f"epoch {epoch}", event.step)
+    execution.seq += 1
+    execution.entered[event.step] = execution.seq
+    execution.epochs[event.step] = event.epoch
+    execution.runs[event.step] = Run.entered(event, at)
+    left = execution.tokens.pop(event.step)[event.tokens :]
+    if left:
+        execution.tokens[event.step] = left
+
+
+def _offer(execution: Execution, event: BlockOffered, at: float) -> None:
+    run = execution.run_of(event.block)
+    if run is None:
+        raise IllegalTransition("BlockOffered", "not running", str(event.block))
+    if event.block not in execution.blocks:
+        first = not is_iteration(event.block.iteration) or event.block.iteration == run.next
+        _expect(first, event, f"next is {run.next}", str(event.block))
+        run.next += is_iteration(event.block.iteration)
+        run.open += 1
+        execution.blocks[event.block] = Block()
+    _move_block(execution, event, at)
+
+
+def _move_block(execution: Execution, event: BlockOffered | ChildRequested, at: float) -> None:
+    block = execution.blocks.get(event.block)
+    after = None if block is None else move(block, event, at)
+    if after is None:
+        status = (
+            "gone" if block is None else f"{block.status}, attempt {block.attempt}, segment {block.segment}"
+        )
+        raise IllegalTransition(type(event).__name__, status, str(event.block))
+    place(execution, event.block, after)
+
+
+def _finish(execution: Execution, event: StepFinished, at: float) -> list[StoreChunk]:
+    run = execution.runs.get(event.step)
+    if run is None or run.epoch != event.epoch or not run.complete:
+        raise IllegalTransition("StepFinished", "not complete", f"{event.step}/{event.epoch}")
+    execution.seq += 1
+    stored = _keep_result(execution, event, run)
+    execution.finished[event.step] = Finished.of(run, event, seq=execution.seq, at=at)
+    del execution.runs[event.step]
+    for index in sorted(run.writes):
+        write_ctx(execution, run.writes[index])
+    write_ctx(execution, event.writes)
+    for target in event.targets:
+        _send(execution, event.step, target)
+    if event.status == "failed" and not event.targets and execution.failure is None:
+        execution.failure = event.error
+    return stored
+
+
+def _keep_result(execution: Execution, event: StepFinished, run: Run) -> list[StoreChunk]:
+    if event.status == "skipped" or (run.total == 0 and not run.loop):
+        execution.results.pop(event.step, None)
+        execution.weights.pop(event.step, None)
+        return []
+    broken = run.spilt and run.error is not None
+    execution.results[event.step] = None if broken else run.result(execution.id, event.step)
+    execution.weights[event.step] = 0 if run.spilt else run.result_bytes
+    if run.spilt and not run.chunked and not broken:
+        return [spill(execution.id, event.step, run, 0)]
+    return []
+
+
+def _send(execution: Execution, via: str, target: Target) -> None:
+    execution.tokens[target.step] = (*execution.tokens.get(target.step, ()), Token(via, target.args))
