@@ -76,11 +76,13 @@ class Client:
             story.tell(told.event, told.folded, told.at)
         return story
 
-    async def told(self, execution: int, until: Callable[[Told], bool] = lambda told: False) -> list[Told]:
+    async def told(
+        self, execution: int, until: Callable[[Told], bool] = lambda told: False, *, limit: float = LIMIT
+    ) -> list[Told]:
         """The records of an execution up to its end, or up to the one that `until` waits for."""
         found: list[Told] = []
         telling = tell(self.platform.reader, self.platform.topics, execution)
-        async with asyncio.timeout(LIMIT), aclosing(telling):
+        async with asyncio.timeout(limit), aclosing(telling):
             async for told in telling:
                 found.append(told)
                 ends = any(isinstance(move, ExecutionEnded) for move in told.folded.moves)
