@@ -148,11 +148,19 @@ class MemoryCheckpoints:
     broken: bool = False
     markers: list[PartitionMarker] = field(default_factory=list)
     kept: dict[tuple[int, int, int], Checkpoint] = field(default_factory=dict)
+    written: list[Checkpoint] = field(default_factory=list)
 
-    async def write(self, partition: int, checkpoint: Checkpoint) -> None:
+    async def write(self, partition: int, checkpoint: Checkpoint) -> int:
         self._try()
         await asyncio.sleep(0)
         self.kept[partition, checkpoint.machine, checkpoint.fence] = checkpoint
+        self.written.append(checkpoint)
+        return len(self.written) - 1
+
+    async def read_one(self, partition: int, place: int) -> Checkpoint:
+        self._try()
+        await asyncio.sleep(0)
+        return self.written[place]
 
     async def mark(self, marker: PartitionMarker) -> None:
         self._try()

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
-from noetl_stream.errors import UndecodableRecord
-from noetl_stream.wire.codec import decode, encode
+from noetl_stream.errors import InfrastructureError, UndecodableRecord
+from noetl_stream.wire.codec import decode, encode, expect
 from noetl_stream.wire.records import Checkpoint, PartitionMarker, Record
 
 
@@ -34,10 +34,18 @@ class KafkaCheckpoints:
     ) -> None:
         self._appender, self._reader, self._topic, self._decode = appender, reader, topic, decode
 
-    async def write(self, partition: int, checkpoint: Checkpoint) -> None:
-        """Raises like `Appender.append`. A round ends with `mark`: until then it bounds no restore."""
+    async def write(self, partition: int, checkpoint: Checkpoint) -> int:
+        """The offset at which it stands. Raises like `Appender.append`. Until `mark` ends its round it bounds no restore."""
         key = _machine_key(checkpoint.machine, checkpoint.fence)
-        await self._appender.append(self._topic, encode(checkpoint), key=key, partition=partition)
+        return await self._appender.append(self._topic, encode(checkpoint), key=key, partition=partition)
+
+    async def read_one(self, partition: int, place: int) -> Checkpoint:
+        """The checkpoint at an offset that `write` returned: compaction keeps the newest of its key where it is."""
+        async for record in self._reader.read(self._topic, partition, place, place + 1):
+            return expect(Checkpoint, self._decode(record.value or b""))
+        raise InfrastructureError(
+            f"{self._topic}[{partition}] holds no checkpoint at offset {place}; was it recreated?"
+        )
 
     async def mark(self, marker: PartitionMarker) -> None:
         """End a round. Every checkpoint of the round must have been acknowledged."""

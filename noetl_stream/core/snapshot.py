@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from dataclasses import fields
+from dataclasses import fields, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -70,9 +70,15 @@ def _plain(value: object) -> Any:
             return {"@": "array", "of": [value.typecode, value.tolist()]}
         case dict():
             return _plain_dict(value)
+        case partition.Partition():
+            # Machines know nothing of one another: one that slept and woke is where it was.
+            return _plain_record(replace(value, machines=dict(sorted(value.machines.items()))))
         case _:
-            of = {f.name: _plain(getattr(value, f.name)) for f in fields(value)}  # type: ignore[arg-type]
-            return {"@": type(value).__name__, "of": of}
+            return _plain_record(value)
+
+
+def _plain_record(value: Any) -> Any:
+    return {"@": type(value).__name__, "of": {f.name: _plain(getattr(value, f.name)) for f in fields(value)}}
 
 
 def _plain_dict(value: dict[Any, Any]) -> Any:

@@ -30,7 +30,11 @@ class Checkpoints(Protocol):
     They bound a restore; nothing else rests on them.
     """
 
-    async def write(self, partition: int, checkpoint: Checkpoint) -> None: ...
+    async def write(self, partition: int, checkpoint: Checkpoint) -> int:
+        """Returns the place where it stands, for `read_one`."""
+        ...
+
+    async def read_one(self, partition: int, place: int) -> Checkpoint: ...
     async def mark(self, marker: PartitionMarker) -> None:
         """Written last: it makes the round count."""
         ...
@@ -66,6 +70,8 @@ class Rounds:
         self._partition, self._owner, self._store = partition, owner, store
         self._folded_to = owner.position
         self._saved: dict[int, Stamp] = {}
+        self._places: dict[int, int] = {}
+        self._idle: tuple[int, ...] = ()
         self._running = False
 
     def due(self) -> bool:
@@ -89,7 +95,7 @@ class Rounds:
     def _copied(self) -> _Round:
         owner, folded_to = self._owner, self._owner.position - 1
         machines = owner.state.machines
-        open_ones: dict[int, Any] = dict.fromkeys(machines)
+        open_ones: dict[int, Any] = dict.fromkeys([*machines, *owner.asleep])
         return _Round(
             marker=PartitionMarker(
                 partition=self._partition,
@@ -98,7 +104,7 @@ class Rounds:
                 body=dump(replace(owner.state, machines=open_ones)),
             ),
             changed={m: (stamp(e), dump(e)) for m, e in machines.items() if stamp(e) != self._saved.get(m)},
-            gone=[m for m in self._saved if m not in machines],
+            gone=[m for m in self._saved if m not in open_ones],
         )
 
     async def _write(self, round: _Round) -> None:
@@ -108,12 +114,19 @@ class Rounds:
                 checkpoint = Checkpoint(
                     machine=machine, offset=marker.folded_to, fence=marker.fence, body=body
                 )
-                await self._store.write(self._partition, checkpoint)
+                self._places[machine] = await self._store.write(self._partition, checkpoint)
                 self._saved[machine] = stamped
             await self._store.mark(marker)
             for machine in round.gone:
                 await self._store.forget(self._partition, machine, marker.fence)
-                del self._saved[machine]
+                del self._saved[machine], self._places[machine]
             self._folded_to = marker.folded_to
+            self._idle = tuple(m for m in self._saved if m not in round.changed)
         finally:
             self._running = False
+
+    def idle(self) -> Mapping[int, int]:
+        """Executions that nothing concerned for a whole round, each with the place of its checkpoint."""
+        machines = self._owner.state.machines
+        unchanged = (m for m in self._idle if m in machines and stamp(machines[m]) == self._saved.get(m))
+        return {machine: self._places[machine] for machine in unchanged}

@@ -6,17 +6,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from itertools import count
 
 from noetl_stream.core.events import Event, PartitionTaken, RecordRejected
-from noetl_stream.core.messages import Offer, Reply, ReplyAgain
 from noetl_stream.errors import InfrastructureError, NoetlError
 from noetl_stream.orchestrator.checkpointing import Rounds
 from noetl_stream.orchestrator.delivery import Delivery
-from noetl_stream.orchestrator.owner import Append, Owner, Sending
+from noetl_stream.orchestrator.owner import Append
 from noetl_stream.orchestrator.restore import UNREADABLE, Restorer, machine_of
+from noetl_stream.orchestrator.seat import Seat
+from noetl_stream.orchestrator.sending import Sender
+from noetl_stream.orchestrator.sleepers import Sleepers
 from noetl_stream.ports.log import Record
 from noetl_stream.wire.codec import encode
 
@@ -24,21 +25,6 @@ log = logging.getLogger(__name__)
 
 AGAIN_AFTER = 0.5
 """Seconds before an append or a message that failed is tried again."""
-REPLY_TRIES = 3
-"""How often a reply is tried, the appender's own patience each time, before it is set aside. Everything else is tried for as long as it takes."""
-
-
-@dataclass(slots=True, eq=False)
-class Seat:
-    """A partition that this process owns; `tasks` end with it."""
-
-    partition: int
-    owner: Owner
-    rounds: Rounds
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    calm: asyncio.Event = field(default_factory=asyncio.Event)
-    timer: asyncio.TimerHandle | None = None
-    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +55,13 @@ class Orchestrator:
         self._again_after = again_after
         self._restorer, self._delivery, self._group, self._clock = restorer, delivery, group, clock
         self._dead_letter = dead_letter
+        self._sender = Sender(
+            delivery,
+            dead_letter=dead_letter,
+            delivered=self._settle,
+            clock=clock,
+            again_after=again_after,
+        )
         self._seats: dict[int, Seat] = {}
         self._events = delivery.topics.events.name
 
@@ -94,8 +87,9 @@ class Orchestrator:
         if not self._group.still_mine(partition):
             return
         self.drop([partition])
-        rounds = Rounds(partition, restored.owner, self._restorer.checkpoints)
-        seat = self._seats[partition] = Seat(partition, restored.owner, rounds)
+        owner, store = restored.owner, self._restorer.checkpoints
+        rounds, sleepers = Rounds(partition, owner, store), Sleepers(partition, owner, store)
+        seat = self._seats[partition] = Seat(partition, owner, rounds, sleepers)
         self._drive(seat)
 
     def drop(self, partitions: Iterable[int]) -> None:
@@ -103,15 +97,7 @@ class Orchestrator:
         for partition in partitions:
             seat = self._seats.pop(partition, None)
             if seat is not None:
-                self._leave(seat)
-
-    def _leave(self, seat: Seat) -> None:
-        seat.lost = True
-        seat.calm.set()
-        if seat.timer is not None:
-            seat.timer.cancel()
-        for task in seat.tasks:
-            task.cancel()
+                seat.leave()
 
     async def receive(self, record: Record) -> None:
         """Take in one record of the event log. Returns once it is folded; what follows from it goes on by itself."""
@@ -126,6 +112,7 @@ class Orchestrator:
         await self._restorer.prepare(event)
         if seat.rounds.overdue():
             await seat.calm.wait()
+        await seat.sleepers.wake(machine_of(record))
         if seat.lost:
             return
         seat.owner.fold(record.offset, machine_of(record), event, record.timestamp / 1000)
@@ -141,6 +128,8 @@ class Orchestrator:
         """
         seat = self._seats.get(partition)
         if seat is None or offset != seat.owner.position or seat.rounds.overdue():
+            return
+        if machine in seat.owner.asleep:
             return
         if self._restorer.is_prepared(event):
             seat.owner.fold(offset, machine, event, self._clock())
@@ -182,10 +171,22 @@ class Orchestrator:
         now = self._clock()
         for append in seat.owner.appends(now):
             self._append(seat, append)
+        for machine in seat.owner.wanted():
+            seat.spawn(self._rouse(seat, machine))
         for sending in seat.owner.fresh():
-            self._send(seat, sending)
+            self._sender.send(seat, sending)
         self._settle(seat)
         self._wind(seat, now)
+
+    async def _rouse(self, seat: Seat, machine: int) -> None:
+        """A sleeper's timer is due."""
+        while machine in seat.owner.asleep:
+            try:
+                await seat.sleepers.wake(machine)
+            except InfrastructureError as error:
+                log.warning("execution %s cannot be woken yet: %s", machine, error)
+                await asyncio.sleep(self._again_after)
+        self._drive(seat)
 
     def _settle(self, seat: Seat) -> None:
         """Commit what may be committed; a moment when nothing is unsent is one for a checkpoint."""
@@ -194,7 +195,7 @@ class Orchestrator:
             seat.calm.clear()
             return
         if seat.rounds.due():
-            self._spawn(seat, _written(seat.rounds.run()))
+            seat.spawn(_written(seat, seat.rounds.run()))
         seat.calm.set()
 
     def _wind(self, seat: Seat, now: float) -> None:
@@ -233,82 +234,17 @@ class Orchestrator:
         seat.owner.fate_unknown(append)
         asyncio.get_running_loop().call_later(self._again_after, self._drive, seat)
 
-    def _send(self, seat: Seat, sending: Sending) -> None:
-        """Offers are the hot path: no task of their own."""
-        if seat.lost:
-            return
-        if not isinstance(sending.message, Offer):
-            self._spawn(seat, self._deliver(seat, sending))
-            return
-        future = self._delivery.offer_soon(sending.message)
-        future.add_done_callback(partial(self._sent, seat, sending))
-
-    def _sent(self, seat: Seat, sending: Sending, future: asyncio.Future[int]) -> None:
-        if seat.lost or future.cancelled():
-            return
-        error = future.exception()
-        if error is not None:
-            log.warning("an offer is sent again: %s", error)
-            asyncio.get_running_loop().call_later(self._again_after, self._send, seat, sending)
-            return
-        self._delivered(seat, sending)
-
-    async def _deliver(self, seat: Seat, sending: Sending) -> None:
-        for tries in count(1):
-            try:
-                await self._delivery.deliver(sending.message)
-                break
-            except NoetlError as error:
-                log.warning("a %s is sent again: %s", type(sending.message).__name__, error)
-                if tries >= REPLY_TRIES and await self._set_aside(seat, sending, error):
-                    break
-                await asyncio.sleep(self._again_after)
-        self._delivered(seat, sending)
-
-    async def _set_aside(self, seat: Seat, sending: Sending, error: NoetlError) -> bool:
-        """A reply whose topic takes none goes to dead letters, lest one client's choice hold the partition's offset.
-
-        While the broker takes nothing at all, that fails too, and the reply is tried again.
-        """
-        reply = sending.message
-        if not isinstance(reply, Reply | ReplyAgain):
-            return False
-        record = _origin(self._events, seat, sending, reply.execution, self._clock())
-        try:
-            await self._dead_letter(record, f"the reply to '{reply.reply_to}' cannot be sent: {error}")
-        except NoetlError:
-            return False
-        return True
-
-    def _delivered(self, seat: Seat, sending: Sending) -> None:
-        sending.done = True
-        self._settle(seat)
-
-    def _spawn(self, seat: Seat, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        seat.tasks.add(task)
-        task.add_done_callback(seat.tasks.discard)
-
     @property
     def open_executions(self) -> int:
-        return sum(len(seat.owner.state.machines) for seat in self._seats.values())
+        """Executions that have not ended, awake or asleep."""
+        return sum(len(seat.owner.state.machines) + len(seat.sleepers) for seat in self._seats.values())
 
 
-async def _written(round: Awaitable[None]) -> None:
+async def _written(seat: Seat, round: Awaitable[None]) -> None:
     """Checkpoints only bound a restore: a round that cannot be written is begun again at the next calm moment."""
     try:
         await round
     except NoetlError as error:
         log.warning("a round of checkpoints is given up: %s", error)
-
-
-def _origin(topic: str, seat: Seat, sending: Sending, execution: int, now: float) -> Record:
-    """The record of the event log that a message follows from, by its place."""
-    return Record(
-        topic=topic,
-        partition=seat.partition,
-        offset=sending.offset,
-        timestamp=int(now * 1000),
-        key=str(execution).encode(),
-        value=None,
-    )
+    else:
+        seat.sleepers.lay_down(seat.rounds.idle())

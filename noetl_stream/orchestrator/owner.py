@@ -20,6 +20,7 @@ from noetl_stream.core.events import (
     ExecutionRequested,
     PartitionTaken,
 )
+from noetl_stream.core.execution import Execution
 from noetl_stream.core.messages import Message
 from noetl_stream.core.outbox import outbox
 from noetl_stream.core.partition import Folded, Partition, evolve
@@ -65,6 +66,8 @@ class Owner:
         self._alarms = Alarms()
         self._outbox: deque[Sending] = deque()
         self._fresh: list[Sending] = []
+        self._wanted: dict[int, None] = {}
+        self.asleep: set[int] = set()
 
     def fold(
         self, offset: int, machine: int, event: Event, at: float, *, unsent: bool = True
@@ -130,7 +133,7 @@ class Owner:
         repeat, self._repeat = list(self._repeat.values()), {}
         yield from repeat
         for machine in self._alarms.ring(now):
-            self._dirty[machine] = None
+            (self._wanted if machine in self.asleep else self._dirty)[machine] = None
         for machine in [m for m in self._dirty if m not in self._in_flight]:
             del self._dirty[machine]
             append = self._decide(machine, now)
@@ -172,6 +175,25 @@ class Owner:
         """Messages not handed out before. Mark each `done` once it was delivered; send it again until then."""
         fresh, self._fresh = self._fresh, []
         return fresh
+
+    def sleep(self, machine: int) -> bool:
+        """Let a machine leave memory; its alarm stays. Not while it is to be decided or its decision is in flight."""
+        if machine not in self.state.machines or machine in self._dirty or machine in self._in_flight:
+            return False
+        del self.state.machines[machine]
+        self.asleep.add(machine)
+        return True
+
+    def wake(self, machine: int, execution: Execution) -> None:
+        """A sleeper is back, as it was; what its alarm asks for is decided next."""
+        self.asleep.discard(machine)
+        self.state.machines[machine] = execution
+        self._dirty[machine] = None
+
+    def wanted(self) -> list[int]:
+        """Sleepers whose alarm has rung since this was last asked."""
+        wanted, self._wanted = list(self._wanted), {}
+        return wanted
 
     @property
     def committable(self) -> int:

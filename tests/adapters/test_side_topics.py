@@ -65,6 +65,15 @@ async def test_a_paused_owner_cannot_overwrite_its_successors_checkpoint(
     assert restored.marker.folded_to == 50
 
 
+async def test_one_checkpoint_is_read_back_from_where_it_was_written(checkpoints: KafkaCheckpoints) -> None:
+    """How a sleeping execution wakes: without reading the partition."""
+    first = Checkpoint(machine=1, offset=5, fence=2, body=b"first")
+    second = Checkpoint(machine=2, offset=5, fence=2, body=b"second")
+    places = [await checkpoints.write(0, each) for each in (first, second)]
+
+    assert [await checkpoints.read_one(0, place) for place in places] == [first, second]
+
+
 async def test_a_forgotten_machine_is_not_restored(checkpoints: KafkaCheckpoints) -> None:
     await checkpoints.write(0, checkpoint(7, 50, 2))
     await checkpoints.forget(0, 7, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from noetl_stream.adapters.fact_log import KafkaFactLog
@@ -20,7 +20,7 @@ from noetl_stream.core.events import (
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.partition import Partition, evolve
 from noetl_stream.core.plan import Plan
-from noetl_stream.core.snapshot import state_hash
+from noetl_stream.core.snapshot import load, state_hash
 from noetl_stream.errors import HistoryError
 from noetl_stream.ids import execution_id, identity
 from noetl_stream.orchestrator.delivery import Delivery
@@ -186,8 +186,10 @@ class House:
         return state_hash(state)
 
     def held(self) -> str:
-        """The hash of the state that the shell holds."""
-        return state_hash(self.shell._seats[0].owner.state)
+        """The hash of the state that the shell holds, its sleepers as their checkpoints have them."""
+        seat = self.shell._seats[0]
+        sleepers = {m: load(self.shelf.written[place].body) for m, place in seat.sleepers._places.items()}
+        return state_hash(replace(seat.owner.state, machines=seat.owner.state.machines | sleepers))
 
     def _readable(self) -> list[tuple[int, int, Event]]:
         found = []

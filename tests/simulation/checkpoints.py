@@ -32,15 +32,22 @@ class Shelf:
 
     machines: dict[tuple[int, int], Checkpoint] = field(default_factory=dict)
     markers: dict[int, PartitionMarker] = field(default_factory=dict)
+    written: list[Checkpoint] = field(default_factory=list)
     changed: bool = False
 
     def key(self, fence: int) -> int:
         return fence
 
-    async def write(self, partition: int, checkpoint: Checkpoint) -> None:
+    async def write(self, partition: int, checkpoint: Checkpoint) -> int:
         await Await()
         self.machines[checkpoint.machine, self.key(checkpoint.fence)] = checkpoint
+        self.written.append(checkpoint)
         self.changed = True
+        return len(self.written) - 1
+
+    async def read_one(self, partition: int, place: int) -> Checkpoint:
+        await Await()
+        return self.written[place]
 
     async def mark(self, marker: PartitionMarker) -> None:
         await Await()
