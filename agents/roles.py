@@ -13,6 +13,7 @@ import faust
 from noetl_stream import wiring
 from noetl_stream.agents import intake, orchestrator, worker
 from noetl_stream.agents.app import holds, new_app, until_done
+from noetl_stream.errors import InfrastructureError
 from noetl_stream.orchestrator.orchestrator import Group
 from noetl_stream.ports.tools import Tool
 from noetl_stream.wiring import Platform
@@ -22,14 +23,42 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def running(platform: Platform, roles: Iterable[str]) -> AsyncIterator[None]:
-    """Run `intake`, `orchestrator` and `worker:<pool>` roles until the block ends, all at once."""
+    """Run `intake`, `orchestrator` and `worker:<pool>` roles until the block ends, all at once.
+
+    Raises InfrastructureError, and ends the block, if Faust crashes under one of them: such an app keeps its partitions
+    and delivers nothing, so the process must end for the group to move on.
+    """
     async with AsyncExitStack() as stack:
         tools: Mapping[str, Tool] = {}
         if any(role.startswith("worker:") for role in roles):
             tools = await stack.enter_async_context(wiring.open_tools(platform))
         apps = [_app(platform, role, tools, stack) for role in roles]
         await asyncio.gather(*(_start(app, stack) for app in apps))
-        yield
+        async with watched(apps):
+            yield
+
+
+@asynccontextmanager
+async def watched(apps: Iterable[faust.App]) -> AsyncIterator[None]:
+    """The block, for as long as every app is well."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            watchers = [group.create_task(_until_crash(app)) for app in apps]
+            try:
+                yield
+            finally:
+                for watcher in watchers:
+                    watcher.cancel()
+    except* InfrastructureError as crashed:
+        raise crashed.exceptions[0] from None
+
+
+async def _until_crash(app: faust.App) -> None:
+    await app.wait_until_stopped()
+    if app.crashed:
+        raise InfrastructureError(
+            f"{app.conf.id} crashed inside Faust; read the log above, and start it again"
+        )
 
 
 async def _start(app: faust.App, stack: AsyncExitStack) -> None:
