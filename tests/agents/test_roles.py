@@ -20,11 +20,14 @@ async def test_a_role_that_faust_crashed_under_ends_the_process_with_the_next_st
     place = await Place.create(embedded_bootstrap, tmp_path)
     member = place.member()
 
+    async def serve() -> None:
+        async with watched([member.app]):
+            await member.app.crash(RuntimeError("a fault of Faust's"))
+            await asyncio.Event().wait()
+
     async with member.running():
-        with pytest.raises(InfrastructureError, match="crashed inside Faust; .* start it again"):
-            async with watched([member.app]):
-                await member.app.crash(RuntimeError("a fault of Faust's"))
-                await asyncio.Event().wait()
+        with pytest.raises(InfrastructureError, match=r"crashed inside Faust; .* start it again"):
+            await serve()
 
 
 async def test_roles_that_are_well_are_left_alone(embedded_bootstrap: str, tmp_path: Path) -> None:
@@ -33,7 +36,6 @@ async def test_roles_that_are_well_are_left_alone(embedded_bootstrap: str, tmp_p
 
     async with member.running(), watched([member.app]):
         await place.produce(1)
-        while not member.taken:
-            await asyncio.sleep(0)
+        await member.takes(1)
 
     assert not member.app.crashed
