@@ -179,9 +179,9 @@ def _from_a_later_release() -> tuple[SchemaRegistered, bytes]:
     [ours] = [schema for schema in released() if schema.kind == "CancelRequested"]
     declared = json.loads(ours.text)
     declared["version"] += 1
-    declared["fields"].append({"name": "urgency", "type": "long", "default": 0})
+    declared["fields"].append({"name": "severity", "type": "long", "default": 0})
     newer = parse(json.dumps(declared))
     body = BytesIO()
-    schemaless_writer(body, newer.parsed, {"time": 1.0, "reason": "a later release said so", "urgency": 9})
+    schemaless_writer(body, newer.parsed, {"time": 1.0, "reason": "a later release said so", "severity": 9})
     registered = SchemaRegistered(fingerprint=newer.fingerprint.hex(), schema=newer.text)
     return registered, b"\xc3\x01" + newer.fingerprint + body.getvalue()
