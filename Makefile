@@ -19,7 +19,7 @@ demo: $(STAMP)  ## a year of flights through the whole path
 
 test: $(STAMP)  ## everything, real Apache Kafka included where it can be had
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
-	@$(BIN)/pytest
+	@$(BIN)/pytest --reruns 1 --only-rerun 'Timeout .*pytest-timeout'
 
 check: $(STAMP)  ## the quick door, under a minute and a half
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports

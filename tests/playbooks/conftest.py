@@ -16,7 +16,7 @@ from noetl_stream.wiring import Platform
 from tests.playbooks.examples import EXAMPLES, PLAYBOOKS
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
     """Running, with every example in its catalog."""
     settings = Settings(data=tmp_path_factory.mktemp("examples"), allow_private=True, partitions=2)

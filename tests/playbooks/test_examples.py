@@ -14,7 +14,7 @@ from noetl_stream.core.values import Value
 from noetl_stream.wiring import Platform
 from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, Example
 
-pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
 async def ran(platform: Platform, example: Example) -> tuple[dict[str, Any], Value]:
