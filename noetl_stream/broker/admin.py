@@ -9,8 +9,8 @@ from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.offsets import Offsets
 from noetl_stream.broker.protocol import Fields, Request
-from noetl_stream.broker.refusal import Refused
 from noetl_stream.broker.topics import Topic, Topics
+from noetl_stream.commitlog.refusal import Refused
 
 NODE_ID = 1
 CLUSTER_ID = "noetl-stream-embedded"

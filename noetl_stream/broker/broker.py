@@ -25,7 +25,6 @@ from noetl_stream.broker.entries import (
     TransactionChanged,
 )
 from noetl_stream.broker.fetch import Fetch
-from noetl_stream.broker.fsync import FsyncPolicy, GroupCommit
 from noetl_stream.broker.groups import Groups
 from noetl_stream.broker.journal import Journal, read_journal, rewrite_journal
 from noetl_stream.broker.lock import DataDirectory
@@ -35,10 +34,11 @@ from noetl_stream.broker.produce import Produce
 from noetl_stream.broker.protocol import Fields, Request, api_versions
 from noetl_stream.broker.server import Answer, Server
 from noetl_stream.broker.settings import BrokerSettings
-from noetl_stream.broker.topic_files import TopicFiles
 from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transaction_requests import TransactionRequests
 from noetl_stream.broker.transactions import Transactions
+from noetl_stream.commitlog.fsync import FsyncPolicy, GroupCommit
+from noetl_stream.commitlog.topic_files import TopicFiles
 from noetl_stream.errors import InfrastructureError
 
 

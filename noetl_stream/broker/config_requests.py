@@ -9,10 +9,10 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.protocol import Fields, Request
-from noetl_stream.broker.refusal import Refused
 from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.broker.topic_config import DEFAULTS, check_configs
 from noetl_stream.broker.topics import Topics
+from noetl_stream.commitlog.refusal import Refused
 
 _SET_ON_TOPIC, _STATIC_BROKER, _DEFAULT = 1, 4, 5
 

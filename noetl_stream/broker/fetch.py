@@ -10,10 +10,10 @@ from typing import Any, Self
 
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.partition import Partition
 from noetl_stream.broker.protocol import Fields, Request
-from noetl_stream.broker.refusal import Refused
 from noetl_stream.broker.topics import Topics
+from noetl_stream.commitlog.partition import Partition
+from noetl_stream.commitlog.refusal import Refused
 
 _READ_COMMITTED = 1
 

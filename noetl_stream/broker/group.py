@@ -20,8 +20,8 @@ from enum import StrEnum
 from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.member import Joined, JoinRequest, Member
-from noetl_stream.broker.refusal import Refused
 from noetl_stream.broker.roster import Roster
+from noetl_stream.commitlog.refusal import Refused
 
 
 class GroupState(StrEnum):

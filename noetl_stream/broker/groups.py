@@ -12,8 +12,8 @@ from noetl_stream.broker.group import Group, GroupState, MemberIdRequired
 from noetl_stream.broker.member import Joined, JoinRequest
 from noetl_stream.broker.offsets import Offsets
 from noetl_stream.broker.protocol import Fields, Request
-from noetl_stream.broker.refusal import Refused
 from noetl_stream.broker.settings import BrokerSettings
+from noetl_stream.commitlog.refusal import Refused
 
 _KNOWS_MEMBER_ID_REQUIRED = 4
 _KNOWS_SKIP_ASSIGNMENT = 9

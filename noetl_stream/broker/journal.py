@@ -12,9 +12,9 @@ from pathlib import Path
 
 from crc32c import crc32c
 
-from noetl_stream.broker.append_file import AppendFile, sync_directory
 from noetl_stream.broker.entries import Entry, dump, load
-from noetl_stream.broker.fsync import GroupCommit, Mark
+from noetl_stream.commitlog.append_file import AppendFile, sync_directory
+from noetl_stream.commitlog.fsync import GroupCommit, Mark
 from noetl_stream.errors import InfrastructureError
 
 _CHECKSUM_SIZE = 9  # with the space behind it

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from noetl_stream.broker.fsync import FsyncPolicy
+from noetl_stream.commitlog.fsync import FsyncPolicy
 from noetl_stream.errors import InfrastructureError
 
 _LOG = "broker.log"

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.refusal import Refused
+from noetl_stream.commitlog.refusal import Refused
 
 Protocols = Mapping[str, bytes]
 """The assignment strategies a member knows, most wanted first, each with the member's metadata for it."""

@@ -8,11 +8,11 @@ from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.groups import Groups
 from noetl_stream.broker.offsets import MAX_METADATA_BYTES, Offsets, Position, TopicPartition
-from noetl_stream.broker.partition import Partition
 from noetl_stream.broker.protocol import Fields, Request
-from noetl_stream.broker.refusal import Refused
 from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transactions import Transactions
+from noetl_stream.commitlog.partition import Partition
+from noetl_stream.commitlog.refusal import Refused
 
 _READ_COMMITTED = 1
 _LATEST, _EARLIEST, _LARGEST_TIMESTAMP = -1, -2, -3

@@ -6,12 +6,12 @@ from typing import Any
 
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.batch import check_produced
-from noetl_stream.broker.partition import Partition
 from noetl_stream.broker.protocol import Fields, Request
-from noetl_stream.broker.refusal import ConnectionRefused, Refused
 from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transactions import Transactions
+from noetl_stream.commitlog.batch import check_produced
+from noetl_stream.commitlog.partition import Partition
+from noetl_stream.commitlog.refusal import ConnectionRefused, Refused
 
 _NO_ACK, _LEADER, _ALL = 0, 1, -1
 

@@ -21,7 +21,7 @@ from kio.serial import entity_reader, entity_writer
 from kio.serial.errors import SerialError
 
 from noetl_stream.broker.api import SUPPORTED, Api, supported
-from noetl_stream.broker.refusal import ConnectionRefused
+from noetl_stream.commitlog.refusal import ConnectionRefused
 
 Fields = Mapping[str, Any]
 

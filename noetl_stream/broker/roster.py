@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.member import JoinRequest, Member
-from noetl_stream.broker.refusal import Refused
+from noetl_stream.commitlog.refusal import Refused
 
 
 class Roster:

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Awaitable, Callable
 
 from noetl_stream.broker.protocol import Connection, Fields, Request, decode, encode
-from noetl_stream.broker.refusal import ConnectionRefused
+from noetl_stream.commitlog.refusal import ConnectionRefused
 from noetl_stream.errors import InfrastructureError
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from noetl_stream.broker.fsync import FsyncPolicy
+from noetl_stream.commitlog.fsync import FsyncPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.refusal import Refused
+from noetl_stream.commitlog.refusal import Refused
 
 MAX_MESSAGE_BYTES = "max.message.bytes"
 

@@ -18,10 +18,10 @@ from noetl_stream.broker.entries import (
     TopicDeleted,
 )
 from noetl_stream.broker.journal import Journal
-from noetl_stream.broker.partition import Partition
-from noetl_stream.broker.refusal import Refused
 from noetl_stream.broker.topic_config import DEFAULTS, MAX_MESSAGE_BYTES, check_configs
-from noetl_stream.broker.topic_files import TopicFiles
+from noetl_stream.commitlog.partition import Partition
+from noetl_stream.commitlog.refusal import Refused
+from noetl_stream.commitlog.topic_files import TopicFiles
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 MAX_PARTITIONS = 1000

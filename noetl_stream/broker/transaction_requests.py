@@ -10,9 +10,9 @@ from noetl_stream.broker.groups import Groups
 from noetl_stream.broker.offset_requests import check_metadata
 from noetl_stream.broker.offsets import Position, TopicPartition
 from noetl_stream.broker.protocol import Fields, Request
-from noetl_stream.broker.refusal import Refused
 from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transactions import Transactions
+from noetl_stream.commitlog.refusal import Refused
 
 _KNOWS_PRODUCER_FENCED = 2
 _KNOWS_PRODUCER_FENCED_ON_INIT = 4

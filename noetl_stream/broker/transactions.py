@@ -14,13 +14,13 @@ from enum import StrEnum
 
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.batch import BatchHeader
 from noetl_stream.broker.entries import Entry, ProducerIdsReserved, TransactionChanged
 from noetl_stream.broker.journal import Journal
 from noetl_stream.broker.offsets import Offsets, Position, TopicPartition
-from noetl_stream.broker.refusal import Refused
 from noetl_stream.broker.timers import Timers
 from noetl_stream.broker.topics import Topics
+from noetl_stream.commitlog.batch import BatchHeader
+from noetl_stream.commitlog.refusal import Refused
 
 _ID_BLOCK = 1000
 _LAST_EPOCH = 32766

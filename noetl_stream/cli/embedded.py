@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from noetl_stream.broker.fsync import FsyncPolicy
 from noetl_stream.broker.launch import BrokerHandle, start_broker
+from noetl_stream.commitlog.fsync import FsyncPolicy
 
 
 @asynccontextmanager

@@ -31,8 +31,8 @@ from noetl_stream.core.values import Value
 from noetl_stream.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from noetl_stream.broker.fsync import FsyncPolicy
     from noetl_stream.cli.playbooks import Document
+    from noetl_stream.commitlog.fsync import FsyncPolicy
     from noetl_stream.core.report import Story
     from noetl_stream.settings import Settings
     from noetl_stream.wiring import Platform

@@ -14,7 +14,7 @@ from noetl_stream.broker.api import SUPPORTED, Api
 from noetl_stream.broker.broker import EmbeddedBroker
 from noetl_stream.broker.protocol import Fields
 from tests.broker.client import RawClient
-from tests.broker.samples import batch
+from tests.commitlog.samples import batch
 
 _SECOND = datetime.timedelta(seconds=1)
 _SESSION = datetime.timedelta(seconds=10)

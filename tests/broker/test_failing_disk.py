@@ -17,7 +17,7 @@ from noetl_stream.broker.entries import TransactionChanged
 from noetl_stream.broker.journal import read_journal
 from noetl_stream.broker.protocol import Fields
 from tests.broker.client import RawClient, frame
-from tests.broker.samples import batch
+from tests.commitlog.samples import batch
 
 _SECOND = datetime.timedelta(seconds=1)
 _PRODUCER = {"transactional_id": "x", "producer_id": 0, "producer_epoch": 0}

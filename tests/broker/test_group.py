@@ -11,7 +11,7 @@ from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.group import Group, GroupState, MemberIdRequired
 from noetl_stream.broker.member import Joined, JoinRequest
-from noetl_stream.broker.refusal import Refused
+from noetl_stream.commitlog.refusal import Refused
 
 _SESSION, _REBALANCE, _INITIAL = 10.0, 30.0, 0.1
 _REQUEST = JoinRequest(

@@ -22,8 +22,8 @@ from noetl_stream.broker.entries import (
     dump,
     load,
 )
-from noetl_stream.broker.fsync import GroupCommit
 from noetl_stream.broker.journal import Journal, read_journal, rewrite_journal
+from noetl_stream.commitlog.fsync import GroupCommit
 from noetl_stream.errors import InfrastructureError
 
 _ENTRIES: list[Entry] = [

@@ -17,11 +17,11 @@ from kio.schema.errors import ErrorCode
 from noetl_stream.broker.api import SUPPORTED, Api
 from noetl_stream.broker.broker import EmbeddedBroker
 from noetl_stream.broker.protocol import Connection, decode
-from noetl_stream.broker.refusal import ConnectionRefused
 from noetl_stream.broker.settings import BrokerSettings
+from noetl_stream.commitlog.refusal import ConnectionRefused
 from tests.broker.client import RawClient, frame
 from tests.broker.client import decode as decode_response
-from tests.broker.samples import batch
+from tests.commitlog.samples import batch
 
 _FLAGS = {"include_cluster_authorized_operations": False, "include_topic_authorized_operations": False}
 _EVERYTHING = {"topics": None, **_FLAGS}

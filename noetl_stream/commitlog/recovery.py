@@ -11,11 +11,11 @@ import logging
 import os
 from pathlib import Path
 
-from noetl_stream.broker.append_file import AppendFile
-from noetl_stream.broker.batch import HEADER_SIZE, intact, read_header
-from noetl_stream.broker.fsync import GroupCommit
-from noetl_stream.broker.log_reader import walk
-from noetl_stream.broker.partition import Partition
+from noetl_stream.commitlog.append_file import AppendFile
+from noetl_stream.commitlog.batch import HEADER_SIZE, intact, read_header
+from noetl_stream.commitlog.fsync import GroupCommit
+from noetl_stream.commitlog.log_reader import walk
+from noetl_stream.commitlog.partition import Partition
 from noetl_stream.errors import InfrastructureError
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from noetl_stream.broker.batch import BatchHeader
-from noetl_stream.broker.fsync import Mark
+from noetl_stream.commitlog.batch import BatchHeader
+from noetl_stream.commitlog.fsync import Mark
 
 
 class AbortedTransaction(NamedTuple):

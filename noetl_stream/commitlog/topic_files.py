@@ -7,10 +7,10 @@ import uuid
 from collections.abc import Iterable, Set
 from pathlib import Path
 
-from noetl_stream.broker.append_file import sync_directory
-from noetl_stream.broker.fsync import GroupCommit
-from noetl_stream.broker.partition import Partition
-from noetl_stream.broker.recovery import open_partition
+from noetl_stream.commitlog.append_file import sync_directory
+from noetl_stream.commitlog.fsync import GroupCommit
+from noetl_stream.commitlog.partition import Partition
+from noetl_stream.commitlog.recovery import open_partition
 from noetl_stream.errors import InfrastructureError
 
 _FIRST_SEGMENT = f"{0:020}.log"

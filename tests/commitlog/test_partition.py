@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from noetl_stream.broker.batch import check_produced
-from noetl_stream.broker.fsync import GroupCommit
-from noetl_stream.broker.partition import Partition
-from noetl_stream.broker.recovery import open_partition
-from tests.broker.samples import BASE_TIME, batch, values
+from noetl_stream.commitlog.batch import check_produced
+from noetl_stream.commitlog.fsync import GroupCommit
+from noetl_stream.commitlog.partition import Partition
+from noetl_stream.commitlog.recovery import open_partition
+from tests.commitlog.samples import BASE_TIME, batch, values
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from noetl_stream.broker.append_file import AppendFile
-from noetl_stream.broker.batch import (
+from noetl_stream.commitlog.append_file import AppendFile
+from noetl_stream.commitlog.batch import (
     HEADER_SIZE,
     BatchHeader,
     Octets,
@@ -19,12 +19,12 @@ from noetl_stream.broker.batch import (
     stamp,
     transaction_marker,
 )
-from noetl_stream.broker.fsync import GroupCommit, Mark
-from noetl_stream.broker.isolation import AbortedTransaction, Isolation
-from noetl_stream.broker.log_reader import StoredBatch, walk
-from noetl_stream.broker.producers import Producers
-from noetl_stream.broker.record_times import first_at_or_after
-from noetl_stream.broker.sparse_index import SparseIndex
+from noetl_stream.commitlog.fsync import GroupCommit, Mark
+from noetl_stream.commitlog.isolation import AbortedTransaction, Isolation
+from noetl_stream.commitlog.log_reader import StoredBatch, walk
+from noetl_stream.commitlog.producers import Producers
+from noetl_stream.commitlog.record_times import first_at_or_after
+from noetl_stream.commitlog.sparse_index import SparseIndex
 
 
 class Partition:

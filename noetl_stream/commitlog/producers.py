@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.batch import BatchHeader
-from noetl_stream.broker.refusal import Refused
+from noetl_stream.commitlog.batch import BatchHeader
+from noetl_stream.commitlog.refusal import Refused
 
 _REMEMBERED_BATCHES = 5  # a producer has at most five requests in flight
 _MAX_SEQUENCE = 0x7FFFFFFF

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from noetl_stream.broker.append_file import AppendFile
-from noetl_stream.broker.fsync import FsyncPolicy, GroupCommit, Mark
+from noetl_stream.commitlog.append_file import AppendFile
+from noetl_stream.commitlog.fsync import FsyncPolicy, GroupCommit, Mark
 from noetl_stream.errors import InfrastructureError
 
 

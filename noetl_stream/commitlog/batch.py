@@ -12,7 +12,7 @@ from typing import NamedTuple
 from crc32c import crc32c
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.refusal import Refused
+from noetl_stream.commitlog.refusal import Refused
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 HEADER_SIZE = _HEADER.size

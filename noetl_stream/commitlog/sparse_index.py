@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 
-from noetl_stream.broker.batch import BatchHeader
+from noetl_stream.commitlog.batch import BatchHeader
 
 INTERVAL = 4096
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noetl_stream.broker.batch import check_produced, stamp
-from noetl_stream.broker.fsync import GroupCommit
-from noetl_stream.broker.partition import Partition
-from noetl_stream.broker.recovery import open_partition
-from noetl_stream.broker.refusal import Refused
+from noetl_stream.commitlog.batch import check_produced, stamp
+from noetl_stream.commitlog.fsync import GroupCommit
+from noetl_stream.commitlog.partition import Partition
+from noetl_stream.commitlog.recovery import open_partition
+from noetl_stream.commitlog.refusal import Refused
 from noetl_stream.errors import InfrastructureError
-from tests.broker.samples import batch, values
+from tests.commitlog.samples import batch, values
 
 _SIZES = st.lists(st.integers(min_value=1, max_value=40), min_size=1, max_size=12)
 

@@ -9,7 +9,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from crc32c import crc32c
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.batch import (
+from noetl_stream.commitlog.batch import (
     check_produced,
     intact,
     marker_commits,
@@ -17,8 +17,8 @@ from noetl_stream.broker.batch import (
     stamp,
     transaction_marker,
 )
-from noetl_stream.broker.refusal import Refused
-from tests.broker.samples import batch
+from noetl_stream.commitlog.refusal import Refused
+from tests.commitlog.samples import batch
 
 _ANY_SIZE = 1 << 20
 

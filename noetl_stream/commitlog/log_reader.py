@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from noetl_stream.broker.append_file import AppendFile
-from noetl_stream.broker.batch import HEADER_SIZE, BatchHeader, read_header
+from noetl_stream.commitlog.append_file import AppendFile
+from noetl_stream.commitlog.batch import HEADER_SIZE, BatchHeader, read_header
 
 
 class StoredBatch(NamedTuple):

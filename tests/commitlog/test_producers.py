@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.batch import BatchHeader, read_header, stamp
-from noetl_stream.broker.producers import Producers
-from noetl_stream.broker.refusal import Refused
-from tests.broker.samples import batch
+from noetl_stream.commitlog.batch import BatchHeader, read_header, stamp
+from noetl_stream.commitlog.producers import Producers
+from noetl_stream.commitlog.refusal import Refused
+from tests.commitlog.samples import batch
 
 
 def _header(sequence: int, *, epoch: int = 0, records: int = 1, offset: int = 0) -> BatchHeader:
