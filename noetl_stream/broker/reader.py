@@ -69,7 +69,7 @@ Read = Callable[[Cursor], Any]
 
 
 @functools.cache
-def reader_of(schema: type[Any]) -> Read:
+def reader_of(schema: Any) -> Read:
     """Reads an entity of this schema; what it returns is kio's entity.
 
     The reader raises one of `NOT_READABLE` on bytes that are none.
@@ -127,7 +127,7 @@ def _item_reader(
     schema: type[Any], field: dataclasses.Field[Any], item: Any, flexible: bool, *, nullable: bool
 ) -> Read:
     if dataclasses.is_dataclass(item):
-        read_entity = reader_of(typing.cast(type[Any], item))
+        read_entity = reader_of(item)
         return _nullable(read_entity) if nullable else read_entity
     kafka_type = field.metadata["kafka_type"]
     if kafka_type == "string":
