@@ -1,0 +1,157 @@
+"""A log of keyed records as a test writes it, and as a client would read it: with aiokafka's own decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+
+from noetl_stream.commitlog.batch import (
+    BatchHeader,
+    check_produced,
+    marker_commits,
+    read_header,
+    stamp,
+    transaction_marker,
+)
+from noetl_stream.commitlog.compaction import AbortedRanges, Compaction, LastWrite, note_keys
+from noetl_stream.commitlog.isolation import AbortedTransaction, Isolation
+from noetl_stream.commitlog.key_offsets import KeyOffsets
+from tests.commitlog.samples import BASE_TIME
+
+Headers = list[tuple[str, bytes | None]]
+Change = tuple[bytes | None, bytes | None]
+"""A key and its value; None as a value deletes the key."""
+
+
+def keyed_batch(
+    changes: Sequence[Change],
+    *,
+    codec: int = 0,
+    producer_id: int = -1,
+    sequence: int = -1,
+    transactional: bool = False,
+    headers: Headers | None = None,
+) -> bytes:
+    """One batch, its records a millisecond apart."""
+    epoch = 0 if producer_id >= 0 else -1
+    builder = DefaultRecordBatchBuilder(2, codec, int(transactional), producer_id, epoch, sequence, 1 << 24)
+    for delta, (key, value) in enumerate(changes):
+        builder.append(delta, BASE_TIME + delta, key, value, headers or [])
+    return bytes(builder.build())
+
+
+@dataclass(slots=True)
+class KeyedLog:
+    """Batches in order, as a partition would keep them."""
+
+    batches: list[bytes] = field(default_factory=list)
+    end_offset: int = 0
+    sequences: dict[int, int] = field(default_factory=dict)
+
+    def write(
+        self, changes: Sequence[Change], *, producer_id: int = -1, transactional: bool = False, codec: int = 0
+    ) -> None:
+        sequence = self.sequences.get(producer_id, 0) if producer_id >= 0 else -1
+        self.sequences[producer_id] = sequence + len(changes)
+        sent = keyed_batch(
+            changes, codec=codec, producer_id=producer_id, sequence=sequence, transactional=transactional
+        )
+        check_produced(sent, 1 << 24)
+        self._append(sent)
+
+    def end_transaction(self, producer_id: int, *, committed: bool) -> None:
+        self._append(
+            transaction_marker(producer_id=producer_id, epoch=0, committed=committed, timestamp=BASE_TIME)
+        )
+
+    def _append(self, batch: bytes) -> None:
+        stamped = bytes(stamp(batch, self.end_offset))
+        self.batches.append(stamped)
+        self.end_offset = read_header(stamped).next_offset
+
+
+def compacted(
+    batches: Sequence[bytes],
+    *,
+    since: int = 0,
+    end: int,
+    now: int = 0,
+    retention: int = 100,
+    keys: int = 1000,
+) -> tuple[list[bytes], int]:
+    """One pass over the log, where `since` says what earlier passes have cleaned; up to where this one got."""
+    aborted, newest = AbortedRanges(aborted_in(batches)), KeyOffsets(keys)
+    for batch in batches:
+        header = read_header(batch)
+        if since < header.next_offset and header.base_offset < end:
+            full_at = note_keys(header, batch, newest, since=since, aborted=aborted)
+            if full_at is not None:
+                end = full_at
+                break
+    run = Compaction(
+        newest=newest,
+        end=end,
+        aborted=aborted,
+        last_writes=last_writes(batches),
+        now=now,
+        delete_retention_ms=retention,
+    )
+    kept = [run.clean(read_header(batch), batch) for batch in batches]
+    return [bytes(batch) for batch in kept if batch is not None], end
+
+
+def _noted(batches: Sequence[bytes]) -> Isolation:
+    isolation = Isolation()
+    for position, batch in enumerate(batches):
+        header = read_header(batch)
+        if header.control:
+            isolation.end(header, committed=marker_commits(batch))
+        elif header.transactional:
+            isolation.note(header, position)
+    return isolation
+
+
+def aborted_in(batches: Sequence[bytes]) -> list[AbortedTransaction]:
+    return _noted(batches).aborted_from(0)
+
+
+def last_writes(batches: Sequence[bytes]) -> Mapping[int, LastWrite]:
+    last: dict[int, LastWrite] = {}
+    for header in map(read_header, batches):
+        if header.producer_id >= 0 and not header.control:
+            last[header.producer_id] = LastWrite(header.producer_epoch, header.next_offset - 1)
+    return last
+
+
+def read_committed(batches: Sequence[bytes], since: int = 0) -> list[tuple[int, bytes | None, bytes | None]]:
+    """(offset, key, value) of each record that a client shows which reads only committed ones from `since` on."""
+    aborted = sorted(aborted_in(batches), key=lambda gone: gone.first_offset)
+    skipped, shown = set[int](), list[tuple[int, bytes | None, bytes | None]]()
+    for batch in batches:
+        header = read_header(batch)
+        if header.next_offset <= since:
+            aborted = [gone for gone in aborted if gone.marker_offset >= since]
+            continue
+        while aborted and aborted[0].first_offset <= header.base_offset:
+            skipped.add(aborted.pop(0).producer_id)
+        if header.control:
+            skipped.discard(header.producer_id)
+        elif not (header.transactional and header.producer_id in skipped):
+            shown += [
+                (record.offset, record.key, record.value)
+                for record in DefaultRecordBatch(bytearray(batch))
+                if record.offset >= since
+            ]
+    return shown
+
+
+def final_values(records: Sequence[tuple[int, bytes | None, bytes | None]]) -> dict[bytes | None, bytes]:
+    """What a reader's table holds in the end: deleted keys are not in it."""
+    table: dict[bytes | None, bytes | None] = {key: value for _, key, value in records}
+    return {key: value for key, value in table.items() if value is not None}
+
+
+def headers_of(batches: Sequence[bytes]) -> list[BatchHeader]:
+    return [read_header(batch) for batch in batches]
