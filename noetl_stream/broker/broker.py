@@ -28,12 +28,15 @@ from noetl_stream.broker.fetch import Fetch
 from noetl_stream.broker.groups import Groups
 from noetl_stream.broker.journal import Journal, read_journal, rewrite_journal
 from noetl_stream.broker.lock import DataDirectory
+from noetl_stream.broker.log_requests import LogRequests
+from noetl_stream.broker.metadata import Metadata
 from noetl_stream.broker.offset_requests import OffsetRequests
 from noetl_stream.broker.offsets import Offsets
 from noetl_stream.broker.produce import Produce
 from noetl_stream.broker.protocol import Fields, Request, api_versions
 from noetl_stream.broker.server import Answer, Server
 from noetl_stream.broker.settings import BrokerSettings
+from noetl_stream.broker.topic_pages import TopicPages
 from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transaction_requests import TransactionRequests
 from noetl_stream.broker.transactions import Transactions
@@ -138,8 +141,7 @@ class EmbeddedBroker:
         settings = self._settings
         self._groups = Groups(settings, self._offsets)
         opened.callback(self._groups.close)
-        admin = Admin(self._topics, self._offsets, auto_create=settings.auto_create_topics)
-        self._answers = self._routes(admin)
+        self._answers = self._routes()
         server = Server(self._answer, settings.max_request_bytes)
         opened.push_async_callback(server.close)
         try:
@@ -153,7 +155,10 @@ class EmbeddedBroker:
     async def _answer(self, request: Request) -> Fields | None:
         return await self._answers[request.api](request)
 
-    def _routes(self, admin: Admin) -> dict[Api, Answer]:
+    def _routes(self) -> dict[Api, Answer]:
+        metadata = Metadata(self._topics, auto_create=self._settings.auto_create_topics)
+        admin = Admin(self._topics, self._offsets)
+        logs = LogRequests(self._topics, self._directory.logs)
         produce = Produce(self._topics, self._transactions)
         offsets = OffsetRequests(self._topics, self._groups, self._offsets, self._transactions)
         transactions = TransactionRequests(self._topics, self._groups, self._transactions)
@@ -161,11 +166,11 @@ class EmbeddedBroker:
         return {
             Api.PRODUCE: produce.produce,
             Api.FETCH: Fetch(self._topics).fetch,
-            Api.LIST_OFFSETS: offsets.list,
-            Api.METADATA: admin.metadata,
+            Api.LIST_OFFSETS: logs.list_offsets,
+            Api.METADATA: metadata.metadata,
             Api.OFFSET_COMMIT: offsets.commit,
             Api.OFFSET_FETCH: offsets.fetch,
-            Api.FIND_COORDINATOR: admin.find_coordinator,
+            Api.FIND_COORDINATOR: metadata.find_coordinator,
             Api.JOIN_GROUP: self._groups.join,
             Api.HEARTBEAT: self._groups.heartbeat,
             Api.LEAVE_GROUP: self._groups.leave,
@@ -177,15 +182,21 @@ class EmbeddedBroker:
             Api.DELETE_TOPICS: admin.delete_topics,
             Api.DELETE_RECORDS: admin.delete_records,
             Api.INIT_PRODUCER_ID: transactions.init_producer_id,
+            Api.OFFSET_FOR_LEADER_EPOCH: logs.offset_for_leader_epoch,
             Api.ADD_PARTITIONS_TO_TXN: transactions.add_partitions,
             Api.ADD_OFFSETS_TO_TXN: transactions.add_offsets,
             Api.END_TXN: transactions.end,
             Api.TXN_OFFSET_COMMIT: transactions.commit_offsets,
             Api.DESCRIBE_CONFIGS: configs.describe,
             Api.ALTER_CONFIGS: configs.alter,
+            Api.DESCRIBE_LOG_DIRS: logs.describe_log_dirs,
             Api.CREATE_PARTITIONS: admin.create_partitions,
             Api.DELETE_GROUPS: self._groups.delete,
             Api.INCREMENTAL_ALTER_CONFIGS: configs.alter_incrementally,
+            Api.LIST_PARTITION_REASSIGNMENTS: admin.list_partition_reassignments,
+            Api.DESCRIBE_CLUSTER: metadata.describe_cluster,
+            Api.LIST_CONFIG_RESOURCES: configs.list_resources,
+            Api.DESCRIBE_TOPIC_PARTITIONS: TopicPages(self._topics).describe,
         }
 
 

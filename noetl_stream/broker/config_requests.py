@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any
 
 from kio.schema.errors import ErrorCode
 
+from noetl_stream.broker.metadata import NODE_ID
 from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.broker.topic_config import DEFAULTS, check_configs
@@ -34,7 +35,7 @@ class Operation(IntEnum):
 
 
 class ConfigRequests:
-    """Answers DescribeConfigs, AlterConfigs and IncrementalAlterConfigs. The broker's own are read-only."""
+    """Answers the requests about settings. The broker's own are read-only."""
 
     def __init__(self, topics: Topics, settings: BrokerSettings) -> None:
         self._topics, self._settings = topics, settings
@@ -60,11 +61,7 @@ class ConfigRequests:
     def _all_configs(self, resource: Any) -> list[Fields]:
         match resource.resource_type:
             case ResourceType.TOPIC:
-                own = self._topics.topic(resource.resource_name).configs
-                return [
-                    _config(name, own.get(name, default), _SET_ON_TOPIC if name in own else _DEFAULT)
-                    for name, default in DEFAULTS.items()
-                ]
+                return described_configs(self._topics.topic(resource.resource_name).configs)
             case ResourceType.BROKER:
                 return [
                     _config(name, value, _STATIC_BROKER) for name, value in self._broker_configs().items()
@@ -83,6 +80,21 @@ class ConfigRequests:
             "num.partitions": str(settings.default_partitions),
             "socket.request.max.bytes": str(settings.max_request_bytes),
         }
+
+    async def list_resources(self, request: Request) -> Fields:
+        """What has a configuration: every topic, and this broker."""
+        wanted = getattr(request.body, "resource_types", ()) or tuple(ResourceType)
+        named = {
+            ResourceType.TOPIC: [topic.name for topic in self._topics],
+            ResourceType.BROKER: [str(NODE_ID)],
+        }
+        listed = [
+            {"resource_name": name, "resource_type": int(kind)}
+            for kind, names in named.items()
+            if kind in wanted and request.version > 0
+            for name in names
+        ]
+        return {"error_code": ErrorCode.none, "config_resources": listed}
 
     async def alter(self, request: Request) -> Fields:
         return await self._alter_all(request, _replacement)
@@ -135,6 +147,14 @@ def _change(own: dict[str, str], wanted: Any) -> dict[str, str | None]:
             case _:
                 raise Refused(ErrorCode.invalid_request, "The operation is set, delete, append or subtract.")
     return changed
+
+
+def described_configs(own: Mapping[str, str]) -> list[Fields]:
+    """Every setting of a topic that has set `own`."""
+    return [
+        _config(name, own.get(name, default), _SET_ON_TOPIC if name in own else _DEFAULT)
+        for name, default in DEFAULTS.items()
+    ]
 
 
 def _named(resource: Any, code: ErrorCode, reason: str | None) -> Fields:

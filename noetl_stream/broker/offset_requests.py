@@ -1,4 +1,4 @@
-"""The requests about positions: OffsetCommit and OffsetFetch for groups, ListOffsets for the log itself."""
+"""The requests about groups' positions: OffsetCommit and OffsetFetch."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ from noetl_stream.broker.offsets import MAX_METADATA_BYTES, Offsets, Position, T
 from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transactions import Transactions
-from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.refusal import Refused
 
-_READ_COMMITTED = 1
-_LATEST, _EARLIEST, _LARGEST_TIMESTAMP = -1, -2, -3
-_NOWHERE = (-1, -1)
 _NO_POSITION = Position(-1, "")
 
 
 class OffsetRequests:
-    """Answers OffsetCommit, OffsetFetch and ListOffsets."""
+    """Answers OffsetCommit and OffsetFetch."""
 
     def __init__(self, topics: Topics, groups: Groups, offsets: Offsets, transactions: Transactions) -> None:
         self._topics, self._groups = topics, groups
@@ -103,50 +99,6 @@ class OffsetRequests:
             "metadata": position.metadata,
             "error_code": ErrorCode.unstable_offset_commit if unstable else ErrorCode.none,
         }
-
-    # ListOffsets.
-
-    async def list(self, request: Request) -> Fields:
-        committed_only = getattr(request.body, "isolation_level", 0) == _READ_COMMITTED
-        topics = [
-            {
-                "name": topic.name,
-                "partitions": [
-                    self._look_up(topic.name, wanted, committed_only=committed_only)
-                    for wanted in topic.partitions
-                ],
-            }
-            for topic in request.body.topics
-        ]
-        return {"topics": topics}
-
-    def _look_up(self, topic: str, wanted: Any, *, committed_only: bool) -> Fields:
-        code, (timestamp, offset) = ErrorCode.none, _NOWHERE
-        try:
-            partition = self._topics.partition(topic, wanted.partition_index)
-            timestamp, offset = _find(partition, wanted.timestamp, committed_only=committed_only)
-        except Refused as refused:
-            code = refused.code
-        return {
-            "partition_index": wanted.partition_index,
-            "error_code": code,
-            "timestamp": timestamp,
-            "offset": offset,
-            "leader_epoch": 0 if offset >= 0 else -1,
-        }
-
-
-def _find(partition: Partition, timestamp: int, *, committed_only: bool) -> tuple[int, int]:
-    """(timestamp, offset); a timestamp below zero is one of the protocol's words for a place."""
-    match timestamp:
-        case int() if timestamp == _LATEST:
-            return -1, partition.last_stable_offset if committed_only else partition.high_watermark
-        case int() if timestamp == _EARLIEST:
-            return -1, partition.start_offset
-        case int() if timestamp == _LARGEST_TIMESTAMP:
-            return partition.latest_record() or _NOWHERE
-        case _:
-            return partition.offset_for_time(timestamp, committed_only=committed_only) or _NOWHERE
 
 
 def check_metadata(metadata: str | None) -> str:

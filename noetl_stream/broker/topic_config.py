@@ -58,7 +58,7 @@ _KNOWN: dict[str, tuple[str, _Check]] = {
     MAX_MESSAGE_BYTES: ("1048588", _integer(0)),
     "message.timestamp.after.max.ms": ("3600000", _integer(0)),
     "message.timestamp.before.max.ms": ("9223372036854775807", _integer(0)),
-    "message.timestamp.type": ("CreateTime", _one_of("CreateTime")),
+    "message.timestamp.type": ("CreateTime", _one_of("CreateTime", "LogAppendTime")),
     "min.cleanable.dirty.ratio": ("0.5", _ratio),
     "min.compaction.lag.ms": ("0", _integer(0)),
     "min.insync.replicas": ("1", _integer(1)),

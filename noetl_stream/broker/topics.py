@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -24,12 +25,16 @@ from noetl_stream.commitlog.refusal import Refused
 from noetl_stream.commitlog.topic_files import TopicFiles
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_TOPIC_IDS = uuid.UUID("5c1b2f0e-8f0d-4b53-9a0b-6f1a3f7f2d10")
 MAX_PARTITIONS = 1000
 
 
 @dataclass(slots=True, kw_only=True)
 class Topic:
-    """A topic. `configs` holds only what was set; `directory` is relative to the broker's logs."""
+    """A topic. `configs` holds only what was set; `directory` is relative to the broker's logs.
+
+    `id` tells it from an earlier or later topic of its name. It is derived, since no two have one directory.
+    """
 
     name: str
     directory: str
@@ -38,10 +43,18 @@ class Topic:
     start_offsets: dict[int, int] = field(default_factory=dict)
     synced_positions: dict[int, int] = field(default_factory=dict)
     partitions: list[Partition] = field(default_factory=list)
+    id: uuid.UUID = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.id = uuid.uuid5(_TOPIC_IDS, self.directory)
+
+    def config(self, name: str) -> str:
+        """A setting's value: the topic's own, else the default."""
+        return self.configs.get(name, DEFAULTS[name])
 
     @property
     def max_message_bytes(self) -> int:
-        return int(self.configs.get(MAX_MESSAGE_BYTES, DEFAULTS[MAX_MESSAGE_BYTES]))
+        return int(self.config(MAX_MESSAGE_BYTES))
 
 
 class Topics:
@@ -50,6 +63,7 @@ class Topics:
     def __init__(self, files: TopicFiles, default_partitions: int) -> None:
         self._files, self._default_partitions = files, default_partitions
         self._topics: dict[str, Topic] = {}
+        self._by_id: dict[uuid.UUID, Topic] = {}
         self._changing = asyncio.Lock()
         self._journal: Journal
 
@@ -68,6 +82,13 @@ class Topics:
             )
         return topic
 
+    def by_id(self, topic_id: uuid.UUID | None) -> Topic:
+        """Raises Refused for an id that no topic has."""
+        topic = self._by_id.get(topic_id) if topic_id is not None else None
+        if topic is None:
+            raise Refused(ErrorCode.unknown_topic_id, f"This server hosts no topic with the ID {topic_id}.")
+        return topic
+
     def partition(self, topic: str, index: int) -> Partition:
         """Raises Refused for a partition that does not exist."""
         partitions = self.topic(topic).partitions
@@ -77,19 +98,23 @@ class Topics:
             )
         return partitions[index]
 
+    def _add(self, topic: Topic) -> None:
+        self._topics[topic.name] = self._by_id[topic.id] = topic
+
+    def _drop(self, topic: Topic) -> None:
+        del self._topics[topic.name], self._by_id[topic.id]
+
     # Recovery.
 
     def apply(self, entry: TopicCreated | TopicChanged | TopicDeleted | RecordsDeleted | LogSynced) -> None:
         """Replay one journal entry. Files are opened by `open`, once all are known."""
         match entry:
             case TopicCreated(name=name, directory=directory, partitions=count, configs=configs):
-                self._topics[name] = Topic(
-                    name=name, directory=directory, partition_count=count, configs=configs
-                )
+                self._add(Topic(name=name, directory=directory, partition_count=count, configs=configs))
             case TopicChanged(name=name, partitions=count, configs=configs):
                 self._topics[name].partition_count, self._topics[name].configs = count, configs
             case TopicDeleted(name=name, directory=directory):
-                del self._topics[name]
+                self._drop(self._topics[name])
                 self._files.remove(directory)
             case RecordsDeleted(topic=name, partition=index, offset=offset):
                 self._topics[name].start_offsets[index] = offset
@@ -159,7 +184,7 @@ class Topics:
             await self._journal.write(
                 TopicCreated(name=name, directory=directory, partitions=count, configs=topic.configs)
             )
-            self._topics[name] = topic
+            self._add(topic)
             return topic
 
     async def ensure(self, name: str) -> Topic:
@@ -201,11 +226,11 @@ class Topics:
         async with self._changing:
             topic = self.topic(name)
             # Out of sight first, so that no entry about it can follow the one that says it is gone.
-            del self._topics[name]
+            self._drop(topic)
             try:
                 await self._journal.write(TopicDeleted(name=name, directory=topic.directory))
             except OSError:
-                self._topics[name] = topic
+                self._add(topic)
                 raise
             for partition in topic.partitions:
                 await partition.durable()

@@ -55,6 +55,11 @@ class Partition:
         """The byte up to which the log is durable."""
         return self._synced.position
 
+    @property
+    def size_in_bytes(self) -> int:
+        """What the log takes on disk."""
+        return self._file.size
+
     # What GroupCommit needs.
 
     def fileno(self) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import uuid
+from typing import Any
 
 from noetl_stream.broker.api import Api
 from noetl_stream.broker.protocol import Fields
@@ -11,6 +13,8 @@ from tests.commitlog.samples import batch
 _SECOND = datetime.timedelta(seconds=1)
 _SESSION = datetime.timedelta(seconds=10)
 TOPIC = "t"
+TOPIC_ID = uuid.UUID(int=7)
+"""Stands for the topic's id, which the broker chooses; `with_topic_id` puts the true one in its place."""
 _PRODUCER = {"transactional_id": "x", "producer_id": 0, "producer_epoch": 0}
 _MEMBER = {"group_id": "g", "member_id": "nobody", "generation_id": 1, "generation_id_or_member_epoch": 1}
 _CONFIG = {"name": "retention.ms", "value": "1", "config_operation": 0}
@@ -22,7 +26,9 @@ REQUESTS: dict[Api, Fields] = {
         "transactional_id": None,
         "acks": -1,
         "timeout": _SECOND,
-        "topic_data": [{"name": TOPIC, "partition_data": [{"index": 0, "records": batch(b"v")}]}],
+        "topic_data": [
+            {"name": TOPIC, "topic_id": TOPIC_ID, "partition_data": [{"index": 0, "records": batch(b"v")}]}
+        ],
     },
     Api.FETCH: {
         "max_wait": _SECOND,
@@ -30,6 +36,7 @@ REQUESTS: dict[Api, Fields] = {
         "topics": [
             {
                 "topic": TOPIC,
+                "topic_id": TOPIC_ID,
                 "partitions": [{"partition": 0, "fetch_offset": 0, "partition_max_bytes": 1000}],
             }
         ],
@@ -38,10 +45,11 @@ REQUESTS: dict[Api, Fields] = {
     Api.LIST_OFFSETS: {
         "replica_id": -1,
         "isolation_level": 1,
+        "timeout": _SECOND,
         "topics": [{"name": TOPIC, "partitions": [{"partition_index": 0, "timestamp": -1}]}],
     },
     Api.METADATA: {
-        "topics": [{"name": TOPIC}],
+        "topics": [{"name": TOPIC, "topic_id": None}],
         "include_cluster_authorized_operations": False,
         "include_topic_authorized_operations": False,
     },
@@ -51,7 +59,7 @@ REQUESTS: dict[Api, Fields] = {
         "topics": [{"name": TOPIC, "partitions": [_COMMITTED]}],
     },
     Api.OFFSET_FETCH: {"group_id": "g", "topics": [{"name": TOPIC, "partition_indexes": (0,)}]},
-    Api.FIND_COORDINATOR: {"key": "g"},
+    Api.FIND_COORDINATOR: {"key": "g", "coordinator_keys": ("g", "h")},
     Api.JOIN_GROUP: {
         "group_id": "g",
         "session_timeout": _SESSION,
@@ -78,12 +86,19 @@ REQUESTS: dict[Api, Fields] = {
             }
         ]
     },
-    Api.DELETE_TOPICS: {"topic_names": ("unknown",), "timeout": _SECOND},
+    Api.DELETE_TOPICS: {
+        "topic_names": ("unknown",),
+        "topics": [{"name": "unknown", "topic_id": None}],
+        "timeout": _SECOND,
+    },
     Api.DELETE_RECORDS: {
         "topics": [{"name": TOPIC, "partitions": [{"partition_index": 0, "offset": 0}]}],
         "timeout": _SECOND,
     },
     Api.INIT_PRODUCER_ID: {"transactional_id": "x", "transaction_timeout": _SECOND},
+    Api.OFFSET_FOR_LEADER_EPOCH: {
+        "topics": [{"topic": TOPIC, "partitions": [{"partition": 0, "leader_epoch": 0}]}],
+    },
     Api.ADD_PARTITIONS_TO_TXN: {
         **{f"v3_and_below_{name}": value for name, value in _PRODUCER.items()},
         "v3_and_below_topics": [{"name": TOPIC, "partitions": (0,)}],
@@ -101,6 +116,7 @@ REQUESTS: dict[Api, Fields] = {
         "include_documentation": False,
     },
     Api.ALTER_CONFIGS: {"resources": [_RESOURCE], "validate_only": False},
+    Api.DESCRIBE_LOG_DIRS: {"topics": None},
     Api.CREATE_PARTITIONS: {
         "topics": [{"name": TOPIC, "count": 3, "assignments": None}],
         "timeout": _SECOND,
@@ -108,4 +124,23 @@ REQUESTS: dict[Api, Fields] = {
     },
     Api.DELETE_GROUPS: {"groups_names": ("g",)},
     Api.INCREMENTAL_ALTER_CONFIGS: {"resources": [_RESOURCE], "validate_only": False},
+    Api.LIST_PARTITION_REASSIGNMENTS: {"topics": None},
+    Api.DESCRIBE_CLUSTER: {"include_cluster_authorized_operations": True, "include_fenced_brokers": False},
+    Api.LIST_CONFIG_RESOURCES: {},
+    Api.DESCRIBE_TOPIC_PARTITIONS: {
+        "topics": [{"name": TOPIC}],
+        "response_partition_limit": 100,
+        "cursor": None,
+    },
 }
+
+
+def with_topic_id(fields: Any, topic_id: uuid.UUID) -> Any:
+    """A request's fields that name the topic by its id."""
+    match fields:
+        case dict():
+            return {name: with_topic_id(value, topic_id) for name, value in fields.items()}
+        case list():
+            return [with_topic_id(value, topic_id) for value in fields]
+        case _:
+            return topic_id if fields == TOPIC_ID else fields

@@ -12,7 +12,7 @@ from kio.schema.errors import ErrorCode
 from noetl_stream.broker.api import SUPPORTED, Api
 from noetl_stream.broker.broker import EmbeddedBroker
 from tests.broker.client import RawClient
-from tests.broker.requests import REQUESTS
+from tests.broker.requests import REQUESTS, with_topic_id
 
 _EVERY_VERSION = [
     pytest.param(api, version, id=f"{api.name}-v{version}")
@@ -44,10 +44,10 @@ async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
 @pytest.mark.parametrize(("api", "version"), _EVERY_VERSION)
 async def test_a_request_is_answered_in_its_version(broker: EmbeddedBroker, api: Api, version: int) -> None:
     async with RawClient(broker.bootstrap) as client:
-        await client.call(Api.METADATA, 8, REQUESTS[Api.METADATA])
+        [topic] = (await client.call(Api.METADATA, 12, REQUESTS[Api.METADATA])).topics
         await client.call(Api.PRODUCE, 9, REQUESTS[Api.PRODUCE])
 
-        response = await client.call(api, version, REQUESTS[api])
+        response = await client.call(api, version, with_topic_id(REQUESTS[api], topic.topic_id))
 
     if api is Api.LEAVE_GROUP:  # the later versions tell of each member
         assert _codes(response) >= {ErrorCode.unknown_member_id}
