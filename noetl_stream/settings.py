@@ -28,12 +28,17 @@ class Settings(BaseModel):
     cache: str = Field(
         "", description="Place of the shared cache: a path or s3://, gs://, az://; empty: in `data`"
     )
+    cache_options: tuple[str, ...] = Field(
+        (), repr=False, description="Options of the cache's store as KEY=VALUE: endpoint, region and others"
+    )
     cache_tier_bytes: int = Field(8 << 30, ge=0, description="Bound of the local tier before a remote cache")
     prefix: str = Field("noetl.", description="Prefix of every topic and consumer group")
     partitions: int = Field(
         8, ge=1, description="Partitions of the event log; fixed for ever at creation (128 on a cluster)"
     )
-    replication: int = Field(1, ge=1, description="Replication factor of topics (3 on a cluster)")
+    replication: int | None = Field(
+        None, ge=1, description="Copies of each new topic; empty: three, or one where there is one broker"
+    )
     pools: tuple[str, ...] = Field(("default",), min_length=1, description="Worker pools that exist")
     slots: int = Field(16, ge=1, description="Blocks that a worker runs at once")
     processes: int = Field(2, ge=1, description="Warm subprocesses for python and polars tasks, per worker")
