@@ -142,7 +142,7 @@ class EmbeddedBroker:
         self._groups = Groups(settings, self._offsets)
         opened.callback(self._groups.close)
         self._answers = self._routes()
-        server = Server(self._answer, settings.max_request_bytes)
+        server = Server(self._answer, settings)
         opened.push_async_callback(server.close)
         try:
             port = await server.listen(settings.host, settings.port)

@@ -170,7 +170,7 @@ def _planned(name: str, annotation: Any) -> _PlannedField:
 
 @functools.cache
 def _request_readers(api: Api, version: int) -> tuple[Read, Read]:
-    schema = load_request_schema(api, version)
+    schema: Any = load_request_schema(api, version)
     return reader_of(schema.__header_schema__), reader_of(schema)
 
 

@@ -127,7 +127,8 @@ def _item_reader(
     schema: type[Any], field: dataclasses.Field[Any], item: Any, flexible: bool, *, nullable: bool
 ) -> Read:
     if dataclasses.is_dataclass(item):
-        read_entity = reader_of(item)
+        entity: Any = item
+        read_entity = reader_of(entity)
         return _nullable(read_entity) if nullable else read_entity
     kafka_type = field.metadata["kafka_type"]
     if kafka_type == "string":

@@ -17,6 +17,13 @@ class BrokerSettings:
     auto_create_topics: bool = True
     default_partitions: int = 1
     max_request_bytes: int = 100 * 1024 * 1024
+    max_connections: int = 2000
+    max_connections_per_address: int | None = None
+    max_connection_rate: float | None = None
+    """New connections a second; more must wait at the door."""
+    connections_max_idle: float = 600.0
+    transfer_timeout: float = 30.0
+    """For a request that has begun, or an answer, to go over the wire, and a second more for each MiB."""
     initial_rebalance_delay: float = 0.1
     min_session_timeout: float = 6.0
     max_session_timeout: float = 1800.0
