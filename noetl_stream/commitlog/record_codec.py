@@ -13,9 +13,10 @@ from typing import NamedTuple
 from crc32c import crc32c
 
 from noetl_stream.commitlog.batch import HEADER_SIZE, BatchHeader, Octets
+from noetl_stream.commitlog.compression import Codec, Undecodable, compress, decompress
 
 _CODEC_MASK = 0x07
-_GZIP, _SNAPPY, _LZ4, _ZSTD = 1, 2, 3, 4
+_APPEND_TIME_FLAG = 0x08
 _HORIZON_FLAG = 0x40
 _LENGTH_COVERS_FROM = 12
 _CRC_COVERS_FROM = 21
@@ -50,7 +51,7 @@ def read_records(header: BatchHeader, batch: Octets) -> list[Record]:
     Raises:
         MalformedRecords: they cannot be decompressed or parsed.
     """
-    section = _decompressed(header, bytes(memoryview(batch)[HEADER_SIZE : header.size]))
+    section = _section(header, batch)
     records, position = [], 0
     try:
         for _ in range(header.record_count):
@@ -71,21 +72,35 @@ def rebuild(header: BatchHeader, records: Sequence[Record], *, horizon: int | No
     base = header.base_timestamp if horizon is None else horizon
     shift = header.base_timestamp - base
     section = b"".join(_encoded(record, record.timestamp_delta + shift) for record in records)
-    times = [header.base_timestamp + record.timestamp_delta for record in records]
     return _assembled(
         header._replace(
             attributes=header.attributes | (0 if horizon is None else _HORIZON_FLAG),
             base_timestamp=base,
-            max_timestamp=max(times, default=header.max_timestamp),
+            max_timestamp=_latest(header, records),
             record_count=len(records),
         ),
         section,
     )
 
 
+def _latest(header: BatchHeader, records: Sequence[Record]) -> int:
+    if header.attributes & _APPEND_TIME_FLAG or not records:
+        return header.max_timestamp
+    return header.base_timestamp + max(record.timestamp_delta for record in records)
+
+
+def _section(header: BatchHeader, batch: Octets) -> bytes:
+    """The records' bytes, decompressed."""
+    kept = bytes(memoryview(batch)[HEADER_SIZE : header.size])
+    try:
+        return decompress(Codec(header.attributes & _CODEC_MASK), kept) if header.record_count else kept
+    except (ValueError, Undecodable) as error:
+        raise MalformedRecords(f"the records cannot be decompressed ({error})") from error
+
+
 def _assembled(header: BatchHeader, section: bytes) -> bytes:
     if header.record_count:
-        section = _compressed(header, section)
+        section = compress(Codec(header.attributes & _CODEC_MASK), section)
     else:
         header = header._replace(attributes=header.attributes & ~_CODEC_MASK)
     covered = _AFTER_CRC.pack(*header[5:]) + section
@@ -139,41 +154,6 @@ def _varint_bytes(number: int) -> bytes:
         zigzag >>= 7
     octets.append(zigzag)
     return bytes(octets)
-
-
-def _decompressed(header: BatchHeader, section: bytes) -> bytes:
-    kind = header.attributes & _CODEC_MASK
-    if kind == 0 or not section:
-        return section
-    from aiokafka import codec  # only where batches are compressed
-
-    decoders = {
-        _GZIP: codec.gzip_decode,
-        _SNAPPY: codec.snappy_decode,
-        _LZ4: codec.lz4_decode,
-        _ZSTD: codec.zstd_decode,
-    }
-    if kind not in decoders:
-        raise MalformedRecords(f"codec {kind} does not exist")
-    try:
-        return bytes(decoders[kind](section))
-    except Exception as error:  # each library has its own kinds
-        raise MalformedRecords(f"the records cannot be decompressed ({error})") from error
-
-
-def _compressed(header: BatchHeader, section: bytes) -> bytes:
-    kind = header.attributes & _CODEC_MASK
-    if kind == 0:
-        return section
-    from aiokafka import codec
-
-    encoders = {
-        _GZIP: codec.gzip_encode,
-        _SNAPPY: codec.snappy_encode,
-        _LZ4: codec.lz4_encode,
-        _ZSTD: codec.zstd_encode,
-    }
-    return bytes(encoders[kind](section))
 
 
 def keys_present(records: Iterable[Record]) -> bool:

@@ -102,19 +102,16 @@ def compacted(
     return [bytes(batch) for batch in kept if batch is not None], end
 
 
-def _noted(batches: Sequence[bytes]) -> Isolation:
-    isolation = Isolation()
+def aborted_in(batches: Sequence[bytes]) -> list[AbortedTransaction]:
+    """As the partition knows them."""
+    isolation, aborted = Isolation(), list[AbortedTransaction]()
     for position, batch in enumerate(batches):
         header = read_header(batch)
-        if header.control:
-            isolation.end(header, committed=marker_commits(batch))
-        elif header.transactional:
+        if header.control and (gone := isolation.end(header, committed=marker_commits(batch))):
+            aborted.append(gone)
+        elif header.transactional and not header.control:
             isolation.note(header, position)
-    return isolation
-
-
-def aborted_in(batches: Sequence[bytes]) -> list[AbortedTransaction]:
-    return _noted(batches).aborted_from(0)
+    return aborted
 
 
 def last_writes(batches: Sequence[bytes]) -> Mapping[int, LastWrite]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from noetl_stream.commitlog.batch import HEADER_SIZE, intact, read_header, stamp
+from noetl_stream.commitlog.compression import MAX_DECOMPRESSED
 from noetl_stream.commitlog.record_codec import (
     MalformedRecords,
     delete_horizon,
@@ -67,6 +70,14 @@ def test_tombstones_and_keys_are_known() -> None:
         (None, False),
         (b"", True),
     ]
+
+
+@pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS.keys())
+def test_what_would_not_fit_into_memory_is_refused(codec: int) -> None:
+    batch = keyed_batch([(b"a", bytes(MAX_DECOMPRESSED))], codec=codec)
+
+    with pytest.raises(MalformedRecords) if codec else nullcontext():
+        read_records(read_header(batch), batch)
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS.keys())
