@@ -95,6 +95,10 @@ SUPPORTED = {
     Api.DESCRIBE_TOPIC_PARTITIONS: Versions(0, 0),
 }
 
+ANNOUNCED = {**SUPPORTED, Api.PRODUCE: Versions(0, SUPPORTED[Api.PRODUCE].highest)}
+"""What clients are told. Like Apache Kafka 4 it names the lowest versions of Produce without answering them: older
+releases of librdkafka compress only for a broker that does (KAFKA-18659)."""
+
 
 def supported(key: int, version: int) -> Api | None:
     """The request meant by `key`, or None where this broker does not answer it in that version."""

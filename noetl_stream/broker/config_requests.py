@@ -11,7 +11,7 @@ from kio.schema.errors import ErrorCode
 from noetl_stream.broker.metadata import NODE_ID
 from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.settings import BrokerSettings
-from noetl_stream.broker.topic_config import DEFAULTS, check_configs
+from noetl_stream.broker.topic_config import DEFAULTS, SETTINGS, Setting, check_configs
 from noetl_stream.broker.topics import Topics
 from noetl_stream.commitlog.refusal import Refused
 
@@ -44,13 +44,10 @@ class ConfigRequests:
         return {"results": [self._description(resource) for resource in request.body.resources]}
 
     def _description(self, resource: Any) -> Fields:
-        described: Fields = {"configs": []}
-        code, reason = ErrorCode.none, None
         try:
-            described = {"configs": self._configs(resource)}
+            return {**_named(resource, ErrorCode.none, None), "configs": self._configs(resource)}
         except Refused as refused:
-            code, reason = refused.code, refused.reason
-        return {**_named(resource, code, reason), **described}
+            return {**_named(resource, refused.code, refused.reason), "configs": []}
 
     def _configs(self, resource: Any) -> list[Fields]:
         wanted = resource.configuration_keys
@@ -151,10 +148,19 @@ def _change(own: dict[str, str], wanted: Any) -> dict[str, str | None]:
 
 def described_configs(own: Mapping[str, str]) -> list[Fields]:
     """Every setting of a topic that has set `own`."""
-    return [
-        _config(name, own.get(name, default), _SET_ON_TOPIC if name in own else _DEFAULT)
-        for name, default in DEFAULTS.items()
-    ]
+    return [_topic_config(name, setting, own.get(name)) for name, setting in SETTINGS.items()]
+
+
+def _topic_config(name: str, setting: Setting, own: str | None) -> Fields:
+    """A setting with its synonyms: where its value would come from, the first that is set wins."""
+    synonyms = [] if own is None else [{"name": name, "value": own, "source": _SET_ON_TOPIC}]
+    if setting.broker_name is not None:
+        synonyms.append({"name": setting.broker_name, "value": setting.default, "source": _DEFAULT})
+    return {
+        **_config(name, setting.default if own is None else own, _DEFAULT if own is None else _SET_ON_TOPIC),
+        "synonyms": synonyms,
+        "config_type": setting.type,
+    }
 
 
 def _named(resource: Any, code: ErrorCode, reason: str | None) -> Fields:
@@ -173,6 +179,6 @@ def _config(name: str, value: str, source: int) -> Fields:
         "read_only": source == _STATIC_BROKER,
         "config_source": source,
         "is_sensitive": False,
-        "synonyms": [],
+        "synonyms": [{"name": name, "value": value, "source": source}],
         "documentation": None,
     }

@@ -19,7 +19,7 @@ from kio.index import load_request_schema, load_response_schema
 from kio.schema.errors import ErrorCode
 from kio.serial import entity_writer
 
-from noetl_stream.broker.api import SUPPORTED, Api, supported
+from noetl_stream.broker.api import ANNOUNCED, Api, supported
 from noetl_stream.broker.reader import NOT_READABLE, Cursor, Read, reader_of
 from noetl_stream.commitlog.refusal import ConnectionRefused
 
@@ -108,7 +108,7 @@ def api_versions(request: Request) -> Fields:
         "error_code": ErrorCode.none if request.body is not None else ErrorCode.unsupported_version,
         "api_keys": [
             {"api_key": int(api), "min_version": lowest, "max_version": highest}
-            for api, (lowest, highest) in SUPPORTED.items()
+            for api, (lowest, highest) in ANNOUNCED.items()
         ],
     }
 
