@@ -93,9 +93,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         await schemas.publish()
         catalog = await KafkaCatalog.open(log, reader, topics.catalog.name, compiler(settings))
         stack.push_async_callback(catalog.close)
-        cache = open_cache(
-            settings.cache_place, tier=settings.data / "tier", tier_bytes=settings.cache_tier_bytes
-        )
+        cache = await cache_of(settings)
         stack.push_async_callback(cache.close)
         yield Platform(
             settings=settings,
@@ -111,6 +109,17 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             cache=cache,
             dead_letters=DeadLetters(log, topics.dead_letters.name),
         )
+
+
+async def cache_of(settings: Settings) -> Cache:
+    """The shared cache, known to work. Raises InvalidRequest or InfrastructureError as `open_cache` does."""
+    return await open_cache(
+        settings.cache_place,
+        tier=settings.data / "tier",
+        tier_bytes=settings.cache_tier_bytes,
+        options=settings.cache_options,
+        within=settings.timeout,
+    )
 
 
 def compiler(settings: Settings) -> Callable[[Entry], Plan]:
