@@ -27,6 +27,7 @@ class Api(IntEnum):
     SYNC_GROUP = 14
     DESCRIBE_GROUPS = 15
     LIST_GROUPS = 16
+    SASL_HANDSHAKE = 17
     API_VERSIONS = 18
     CREATE_TOPICS = 19
     DELETE_TOPICS = 20
@@ -40,6 +41,7 @@ class Api(IntEnum):
     DESCRIBE_CONFIGS = 32
     ALTER_CONFIGS = 33
     DESCRIBE_LOG_DIRS = 35
+    SASL_AUTHENTICATE = 36
     CREATE_PARTITIONS = 37
     DELETE_GROUPS = 42
     INCREMENTAL_ALTER_CONFIGS = 44
@@ -73,6 +75,7 @@ SUPPORTED = {
     Api.SYNC_GROUP: Versions(0, 5),
     Api.DESCRIBE_GROUPS: Versions(0, 5),
     Api.LIST_GROUPS: Versions(0, 4),
+    Api.SASL_HANDSHAKE: Versions(0, 1),
     Api.API_VERSIONS: Versions(0, 4),
     Api.CREATE_TOPICS: Versions(2, 7),
     Api.DELETE_TOPICS: Versions(1, 6),
@@ -86,6 +89,7 @@ SUPPORTED = {
     Api.DESCRIBE_CONFIGS: Versions(1, 4),
     Api.ALTER_CONFIGS: Versions(0, 2),
     Api.DESCRIBE_LOG_DIRS: Versions(1, 5),
+    Api.SASL_AUTHENTICATE: Versions(0, 2),
     Api.CREATE_PARTITIONS: Versions(0, 3),
     Api.DELETE_GROUPS: Versions(0, 2),
     Api.INCREMENTAL_ALTER_CONFIGS: Versions(0, 1),

@@ -12,6 +12,7 @@ from typing import Self, assert_never
 from noetl_stream.broker.admin import Admin
 from noetl_stream.broker.api import Api
 from noetl_stream.broker.config_requests import ConfigRequests
+from noetl_stream.broker.door import new_server
 from noetl_stream.broker.entries import (
     Entry,
     GroupDeleted,
@@ -34,7 +35,8 @@ from noetl_stream.broker.offset_requests import OffsetRequests
 from noetl_stream.broker.offsets import Offsets
 from noetl_stream.broker.produce import Produce
 from noetl_stream.broker.protocol import Fields, Request, api_versions
-from noetl_stream.broker.server import Answer, Server
+from noetl_stream.broker.sasl import refuse_authentication, refuse_handshake
+from noetl_stream.broker.server import Answer
 from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.broker.topic_pages import TopicPages
 from noetl_stream.broker.topics import Topics
@@ -142,7 +144,7 @@ class EmbeddedBroker:
         self._groups = Groups(settings, self._offsets)
         opened.callback(self._groups.close)
         self._answers = self._routes()
-        server = Server(self._answer, settings)
+        server = new_server(self._answer, settings, self._data)
         opened.push_async_callback(server.close)
         try:
             port = await server.listen(settings.host, settings.port)
@@ -177,6 +179,7 @@ class EmbeddedBroker:
             Api.SYNC_GROUP: self._groups.sync,
             Api.DESCRIBE_GROUPS: self._groups.describe,
             Api.LIST_GROUPS: self._groups.list,
+            Api.SASL_HANDSHAKE: refuse_handshake,
             Api.API_VERSIONS: _answer_api_versions,
             Api.CREATE_TOPICS: admin.create_topics,
             Api.DELETE_TOPICS: admin.delete_topics,
@@ -190,6 +193,7 @@ class EmbeddedBroker:
             Api.DESCRIBE_CONFIGS: configs.describe,
             Api.ALTER_CONFIGS: configs.alter,
             Api.DESCRIBE_LOG_DIRS: logs.describe_log_dirs,
+            Api.SASL_AUTHENTICATE: refuse_authentication,
             Api.CREATE_PARTITIONS: admin.create_partitions,
             Api.DELETE_GROUPS: self._groups.delete,
             Api.INCREMENTAL_ALTER_CONFIGS: configs.alter_incrementally,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from noetl_stream.broker.tls import Tls
 from noetl_stream.commitlog.fsync import FsyncPolicy
 
 
@@ -24,6 +25,9 @@ class BrokerSettings:
     connections_max_idle: float = 600.0
     transfer_timeout: float = 30.0
     """For a request that has begun, or an answer, to go over the wire, and a second more for each MiB."""
+    tls: Tls | None = None
+    sasl: bool = False
+    """Whether clients must log in, by SCRAM or, over TLS, by PLAIN."""
     initial_rebalance_delay: float = 0.1
     min_session_timeout: float = 6.0
     max_session_timeout: float = 1800.0

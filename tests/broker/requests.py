@@ -117,6 +117,8 @@ REQUESTS: dict[Api, Fields] = {
     },
     Api.ALTER_CONFIGS: {"resources": [_RESOURCE], "validate_only": False},
     Api.DESCRIBE_LOG_DIRS: {"topics": None},
+    Api.SASL_HANDSHAKE: {"mechanism": "SCRAM-SHA-256"},
+    Api.SASL_AUTHENTICATE: {"auth_bytes": b"n,,n=user,r=nonce"},
     Api.CREATE_PARTITIONS: {
         "topics": [{"name": TOPIC, "count": 3, "assignments": None}],
         "timeout": _SECOND,

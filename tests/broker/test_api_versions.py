@@ -30,6 +30,8 @@ _REFUSED = {
     Api.ADD_OFFSETS_TO_TXN: {ErrorCode.invalid_producer_id_mapping},
     Api.END_TXN: {ErrorCode.invalid_producer_id_mapping},
     Api.TXN_OFFSET_COMMIT: {ErrorCode.invalid_producer_id_mapping},
+    Api.SASL_HANDSHAKE: {ErrorCode.illegal_sasl_state},
+    Api.SASL_AUTHENTICATE: {ErrorCode.illegal_sasl_state},
     Api.DELETE_GROUPS: {ErrorCode.group_id_not_found},
 }
 """What a stranger is told; every other request here succeeds."""
