@@ -46,7 +46,11 @@ class Api(IntEnum):
     DELETE_GROUPS = 42
     INCREMENTAL_ALTER_CONFIGS = 44
     LIST_PARTITION_REASSIGNMENTS = 46
+    OFFSET_DELETE = 47
     DESCRIBE_CLUSTER = 60
+    DESCRIBE_PRODUCERS = 61
+    DESCRIBE_TRANSACTIONS = 65
+    LIST_TRANSACTIONS = 66
     LIST_CONFIG_RESOURCES = 74
     DESCRIBE_TOPIC_PARTITIONS = 75
 
@@ -66,26 +70,26 @@ SUPPORTED = {
     Api.FETCH: Versions(4, 18),
     Api.LIST_OFFSETS: Versions(1, 11),
     Api.METADATA: Versions(0, 13),
-    Api.OFFSET_COMMIT: Versions(2, 8),
-    Api.OFFSET_FETCH: Versions(1, 7),
+    Api.OFFSET_COMMIT: Versions(2, 10),
+    Api.OFFSET_FETCH: Versions(1, 10),
     Api.FIND_COORDINATOR: Versions(0, 5),
     Api.JOIN_GROUP: Versions(0, 9),
     Api.HEARTBEAT: Versions(0, 4),
     Api.LEAVE_GROUP: Versions(0, 5),
     Api.SYNC_GROUP: Versions(0, 5),
-    Api.DESCRIBE_GROUPS: Versions(0, 5),
-    Api.LIST_GROUPS: Versions(0, 4),
+    Api.DESCRIBE_GROUPS: Versions(0, 6),
+    Api.LIST_GROUPS: Versions(0, 5),
     Api.SASL_HANDSHAKE: Versions(0, 1),
     Api.API_VERSIONS: Versions(0, 4),
     Api.CREATE_TOPICS: Versions(2, 7),
     Api.DELETE_TOPICS: Versions(1, 6),
     Api.DELETE_RECORDS: Versions(0, 2),
-    Api.INIT_PRODUCER_ID: Versions(0, 4),
+    Api.INIT_PRODUCER_ID: Versions(0, 5),
     Api.OFFSET_FOR_LEADER_EPOCH: Versions(2, 4),
     Api.ADD_PARTITIONS_TO_TXN: Versions(0, 3),
-    Api.ADD_OFFSETS_TO_TXN: Versions(0, 3),
-    Api.END_TXN: Versions(0, 3),
-    Api.TXN_OFFSET_COMMIT: Versions(0, 3),
+    Api.ADD_OFFSETS_TO_TXN: Versions(0, 4),
+    Api.END_TXN: Versions(0, 4),
+    Api.TXN_OFFSET_COMMIT: Versions(0, 4),
     Api.DESCRIBE_CONFIGS: Versions(1, 4),
     Api.ALTER_CONFIGS: Versions(0, 2),
     Api.DESCRIBE_LOG_DIRS: Versions(1, 5),
@@ -94,7 +98,11 @@ SUPPORTED = {
     Api.DELETE_GROUPS: Versions(0, 2),
     Api.INCREMENTAL_ALTER_CONFIGS: Versions(0, 1),
     Api.LIST_PARTITION_REASSIGNMENTS: Versions(0, 0),
+    Api.OFFSET_DELETE: Versions(0, 0),
     Api.DESCRIBE_CLUSTER: Versions(0, 2),
+    Api.DESCRIBE_PRODUCERS: Versions(0, 0),
+    Api.DESCRIBE_TRANSACTIONS: Versions(0, 0),
+    Api.LIST_TRANSACTIONS: Versions(0, 2),
     Api.LIST_CONFIG_RESOURCES: Versions(0, 1),
     Api.DESCRIBE_TOPIC_PARTITIONS: Versions(0, 0),
 }

@@ -72,7 +72,7 @@ class Produce:
         if acks not in (_NO_ACK, _LEADER, _ALL):
             raise Refused(ErrorCode.invalid_required_acks, f"acks is -1, 0 or 1, not {acks}")
         header = check_produced(sent.records, topic.max_message_bytes)
-        if header.transactional:
+        if header.producer_id >= 0:
             self._transactions.check_append(header, topic.name, sent.index)
         batch, now = sent.records, int(time.time() * 1000)
         if appended_now := carries_append_time(topic):

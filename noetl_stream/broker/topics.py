@@ -22,6 +22,7 @@ from noetl_stream.broker.journal import Journal
 from noetl_stream.broker.topic_config import DEFAULTS, MAX_MESSAGE_BYTES, check_configs
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.refusal import Refused
+from noetl_stream.commitlog.segment import SegmentLimits, remove_files
 from noetl_stream.commitlog.topic_files import TopicFiles
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -51,6 +52,13 @@ class Topic:
     def config(self, name: str) -> str:
         """A setting's value: the topic's own, else the default."""
         return self.configs.get(name, DEFAULTS[name])
+
+    @property
+    def segment_limits(self) -> SegmentLimits:
+        """When a partition's log goes on in a new file."""
+        return SegmentLimits(
+            max_bytes=int(self.config("segment.bytes")), max_ms=int(self.config("segment.ms"))
+        )
 
     @property
     def max_message_bytes(self) -> int:
@@ -114,7 +122,8 @@ class Topics:
             case TopicChanged(name=name, partitions=count, configs=configs):
                 self._topics[name].partition_count, self._topics[name].configs = count, configs
             case TopicDeleted(name=name, directory=directory):
-                self._drop(self._topics[name])
+                if name in self._topics:  # a journal rewritten since says only that it is gone
+                    self._drop(self._topics[name])
                 self._files.remove(directory)
             case RecordsDeleted(topic=name, partition=index, offset=offset):
                 self._topics[name].start_offsets[index] = offset
@@ -133,6 +142,7 @@ class Topics:
                 self._files.open(
                     topic.directory,
                     index,
+                    topic.segment_limits,
                     start_offset=topic.start_offsets.get(index),
                     synced_position=topic.synced_positions.get(index),
                 )
@@ -150,13 +160,12 @@ class Topics:
             )
             for index, offset in topic.start_offsets.items():
                 yield RecordsDeleted(topic=topic.name, partition=index, offset=offset)
-        yield from self.synced()
 
-    def synced(self) -> Iterator[LogSynced]:
-        """Up to where each log is durable."""
+    def checkpoint(self) -> None:
+        """Note what stands in every log, as soon as it is on the disk."""
         for topic in self:
-            for index, partition in enumerate(topic.partitions):
-                yield LogSynced(topic=topic.name, partition=index, position=partition.synced_position)
+            for partition in topic.partitions:
+                partition.checkpoint()
 
     def record_changes_in(self, journal: Journal) -> None:
         self._journal = journal
@@ -180,7 +189,9 @@ class Topics:
             topic = Topic(
                 name=name, directory=directory, partition_count=count, configs=check_configs(configs)
             )
-            topic.partitions = await asyncio.to_thread(self._files.create, directory, range(count))
+            topic.partitions = await asyncio.to_thread(
+                self._files.create, directory, range(count), topic.segment_limits
+            )
             await self._journal.write(
                 TopicCreated(name=name, directory=directory, partitions=count, configs=topic.configs)
             )
@@ -233,8 +244,7 @@ class Topics:
                 self._add(topic)
                 raise
             for partition in topic.partitions:
-                await partition.durable()
-                partition.close()
+                await partition.release()
             await asyncio.to_thread(self._files.remove, topic.directory)
 
     async def expand(self, name: str, partitions: int, *, validate_only: bool) -> None:
@@ -253,7 +263,9 @@ class Topics:
             if validate_only:
                 return
             indexes = range(topic.partition_count, partitions)
-            added = await asyncio.to_thread(self._files.create, topic.directory, indexes)
+            added = await asyncio.to_thread(
+                self._files.create, topic.directory, indexes, topic.segment_limits
+            )
             await self._journal.write(TopicChanged(name=name, partitions=partitions, configs=topic.configs))
             topic.partition_count = partitions
             topic.partitions.extend(added)
@@ -271,6 +283,8 @@ class Topics:
                 TopicChanged(name=name, partitions=topic.partition_count, configs=checked)
             )
             topic.configs = checked
+            for partition in topic.partitions:
+                partition.limit_segments(topic.segment_limits)
 
     async def delete_records(self, name: str, index: int, offset: int) -> int:
         """Delete records before `offset` (-1: before the high watermark); the new start offset.
@@ -286,5 +300,5 @@ class Topics:
             offset = max(offset, partition.start_offset)
             await self._journal.write(RecordsDeleted(topic=name, partition=index, offset=offset))
             self.topic(name).start_offsets[index] = offset
-            partition.delete_before(offset)
+            await asyncio.to_thread(remove_files, partition.delete_before(offset))
             return offset

@@ -19,6 +19,12 @@ _PRODUCER = {"transactional_id": "x", "producer_id": 0, "producer_epoch": 0}
 _MEMBER = {"group_id": "g", "member_id": "nobody", "generation_id": 1, "generation_id_or_member_epoch": 1}
 _CONFIG = {"name": "retention.ms", "value": "1", "config_operation": 0}
 _RESOURCE = {"resource_type": 2, "resource_name": TOPIC, "configuration_keys": None, "configs": [_CONFIG]}
+_POSITIONS = {
+    "group_id": "g",
+    "member_id": None,
+    "member_epoch": -1,
+    "topics": [{"name": TOPIC, "topic_id": TOPIC_ID, "partition_indexes": (0,)}],
+}
 _COMMITTED = {"partition_index": 0, "committed_offset": 1, "committed_metadata": None}
 
 REQUESTS: dict[Api, Fields] = {
@@ -56,9 +62,9 @@ REQUESTS: dict[Api, Fields] = {
     Api.OFFSET_COMMIT: {
         **_MEMBER,
         "retention_time": _SECOND,
-        "topics": [{"name": TOPIC, "partitions": [_COMMITTED]}],
+        "topics": [{"name": TOPIC, "topic_id": TOPIC_ID, "partitions": [_COMMITTED]}],
     },
-    Api.OFFSET_FETCH: {"group_id": "g", "topics": [{"name": TOPIC, "partition_indexes": (0,)}]},
+    Api.OFFSET_FETCH: {**_POSITIONS, "groups": [_POSITIONS], "require_stable": True},
     Api.FIND_COORDINATOR: {"key": "g", "coordinator_keys": ("g", "h")},
     Api.JOIN_GROUP: {
         "group_id": "g",
@@ -127,6 +133,13 @@ REQUESTS: dict[Api, Fields] = {
     Api.DELETE_GROUPS: {"groups_names": ("g",)},
     Api.INCREMENTAL_ALTER_CONFIGS: {"resources": [_RESOURCE], "validate_only": False},
     Api.LIST_PARTITION_REASSIGNMENTS: {"topics": None},
+    Api.OFFSET_DELETE: {
+        "group_id": "g",
+        "topics": [{"name": TOPIC, "partitions": [{"partition_index": 0}]}],
+    },
+    Api.DESCRIBE_PRODUCERS: {"topics": [{"name": TOPIC, "partition_indexes": (0,)}]},
+    Api.DESCRIBE_TRANSACTIONS: {"transactional_ids": ("x",)},
+    Api.LIST_TRANSACTIONS: {"state_filters": ("Ongoing",), "producer_id_filters": ()},
     Api.DESCRIBE_CLUSTER: {"include_cluster_authorized_operations": True, "include_fenced_brokers": False},
     Api.LIST_CONFIG_RESOURCES: {},
     Api.DESCRIBE_TOPIC_PARTITIONS: {

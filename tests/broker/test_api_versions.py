@@ -21,7 +21,7 @@ _EVERY_VERSION = [
 ]
 
 _REFUSED = {
-    Api.OFFSET_COMMIT: {ErrorCode.unknown_member_id},
+    Api.OFFSET_COMMIT: {ErrorCode.illegal_generation, ErrorCode.group_id_not_found},
     Api.JOIN_GROUP: {ErrorCode.none, ErrorCode.member_id_required},
     Api.HEARTBEAT: {ErrorCode.unknown_member_id},
     Api.SYNC_GROUP: {ErrorCode.unknown_member_id},
@@ -32,7 +32,10 @@ _REFUSED = {
     Api.TXN_OFFSET_COMMIT: {ErrorCode.invalid_producer_id_mapping},
     Api.SASL_HANDSHAKE: {ErrorCode.illegal_sasl_state},
     Api.SASL_AUTHENTICATE: {ErrorCode.illegal_sasl_state},
+    Api.DESCRIBE_GROUPS: {ErrorCode.none, ErrorCode.group_id_not_found},
     Api.DELETE_GROUPS: {ErrorCode.group_id_not_found},
+    Api.OFFSET_DELETE: {ErrorCode.group_id_not_found},
+    Api.DESCRIBE_TRANSACTIONS: {ErrorCode.transactional_id_not_found},
 }
 """What a stranger is told; every other request here succeeds."""
 
