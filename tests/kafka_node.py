@@ -113,6 +113,10 @@ class NodeConfig:
             "transaction.state.log.num.partitions": "1",
             # How late a transaction's timeout may be noticed; 10 s by default.
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
+            # How soon retention and compaction look after what has just been written; minutes by default.
+            "log.cleaner.backoff.ms": "100",
+            "log.retention.check.interval.ms": "100",
+            "log.initial.task.delay.ms": "100",
             **(_OF_THREE if len(self.voters) > 2 else _ALONE),
         }
 
