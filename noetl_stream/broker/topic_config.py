@@ -123,7 +123,8 @@ SETTINGS: Mapping[str, Setting] = {
     "retention.bytes": _long("-1", -1, "log.retention.bytes"),
     "retention.ms": _long("604800000", -1),
     # Kafka 4 takes no less than 1 MiB here; a small disk may want smaller segments.
-    "segment.bytes": _int("1073741824", 14, "log.segment.bytes"),
+    # Nor is Kafka's 1 GiB the default: retention and compaction never touch the segment that grows.
+    "segment.bytes": _int("134217728", 14, "log.segment.bytes"),
     "segment.index.bytes": _int("10485760", 4, "log.index.size.max.bytes"),
     "segment.jitter.ms": _long("0", 0),
     "segment.ms": _long("604800000", 1),
