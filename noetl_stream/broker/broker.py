@@ -15,17 +15,23 @@ from noetl_stream.broker.config_requests import ConfigRequests
 from noetl_stream.broker.door import new_server
 from noetl_stream.broker.entries import (
     Entry,
+    GroupChanged,
     GroupDeleted,
     LogSynced,
     OffsetsCommitted,
+    OffsetsForgotten,
     ProducerIdsReserved,
     RecordsDeleted,
     TopicChanged,
     TopicCreated,
     TopicDeleted,
     TransactionChanged,
+    TransactionForgotten,
 )
+from noetl_stream.broker.expiry import Expiry
 from noetl_stream.broker.fetch import Fetch
+from noetl_stream.broker.group_admin import GroupAdmin
+from noetl_stream.broker.group_requests import GroupRequests
 from noetl_stream.broker.groups import Groups
 from noetl_stream.broker.journal import Journal, read_journal, rewrite_journal
 from noetl_stream.broker.lock import DataDirectory
@@ -40,6 +46,7 @@ from noetl_stream.broker.server import Answer
 from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.broker.topic_pages import TopicPages
 from noetl_stream.broker.topics import Topics
+from noetl_stream.broker.transaction_admin import TransactionAdmin
 from noetl_stream.broker.transaction_requests import TransactionRequests
 from noetl_stream.broker.transactions import Transactions
 from noetl_stream.commitlog.fsync import FsyncPolicy, GroupCommit
@@ -104,11 +111,12 @@ class EmbeddedBroker:
             self._apply(entry)
         await asyncio.to_thread(self._topics.open)
         rewrite_journal(journal, self._entries())
-        self._journal = Journal(journal, self._commit)
+        self._journal = Journal(journal, self._commit, rewrite_above=self._settings.rewrite_journal_above)
         opened.push_async_callback(self._checkpoint)
         for owner in (self._topics, self._offsets, self._transactions):
             owner.record_changes_in(self._journal)
         opened.push_async_callback(self._transactions.close)
+        self._offsets.close_sessions()
         await self._transactions.complete_unfinished()
 
     async def _checkpoint(self) -> None:
@@ -117,6 +125,8 @@ class EmbeddedBroker:
         await self._commit.flush()
 
     async def _close_files(self) -> None:
+        if self._journal is not None:
+            await self._journal.settle()
         await self._commit.close()
         await self._storage.close()
         self._topics.close()
@@ -130,9 +140,9 @@ class EmbeddedBroker:
                 self._offsets.forget_topic(entry.name)
             case TopicCreated() | TopicChanged() | RecordsDeleted() | LogSynced():
                 self._topics.apply(entry)
-            case OffsetsCommitted() | GroupDeleted():
+            case OffsetsCommitted() | OffsetsForgotten() | GroupChanged() | GroupDeleted():
                 self._offsets.apply(entry)
-            case ProducerIdsReserved() | TransactionChanged():
+            case ProducerIdsReserved() | TransactionChanged() | TransactionForgotten():
                 self._transactions.apply(entry)
             case _:
                 assert_never(entry)
@@ -146,6 +156,8 @@ class EmbeddedBroker:
         settings = self._settings
         self._groups = Groups(settings, self._offsets)
         opened.callback(self._groups.close)
+        expiry = Expiry(settings, self._topics, self._groups, self._transactions)
+        opened.push_async_callback(_cancel, asyncio.ensure_future(expiry.run()))
         self._answers = self._routes()
         server = new_server(self._answer, settings, self._data)
         opened.push_async_callback(server.close)
@@ -166,7 +178,10 @@ class EmbeddedBroker:
         logs = LogRequests(self._topics, self._directory.logs)
         produce = Produce(self._topics, self._transactions)
         offsets = OffsetRequests(self._topics, self._groups, self._offsets, self._transactions)
-        transactions = TransactionRequests(self._topics, self._groups, self._transactions)
+        transactions = TransactionRequests(self._topics, self._groups, self._transactions, self._settings)
+        transaction_admin = TransactionAdmin(self._topics, self._transactions)
+        members = GroupRequests(self._groups)
+        groups = GroupAdmin(self._groups, self._offsets, self._topics)
         configs = ConfigRequests(self._topics, self._settings)
         return {
             Api.PRODUCE: produce.produce,
@@ -176,12 +191,12 @@ class EmbeddedBroker:
             Api.OFFSET_COMMIT: offsets.commit,
             Api.OFFSET_FETCH: offsets.fetch,
             Api.FIND_COORDINATOR: metadata.find_coordinator,
-            Api.JOIN_GROUP: self._groups.join,
-            Api.HEARTBEAT: self._groups.heartbeat,
-            Api.LEAVE_GROUP: self._groups.leave,
-            Api.SYNC_GROUP: self._groups.sync,
-            Api.DESCRIBE_GROUPS: self._groups.describe,
-            Api.LIST_GROUPS: self._groups.list,
+            Api.JOIN_GROUP: members.join,
+            Api.HEARTBEAT: members.heartbeat,
+            Api.LEAVE_GROUP: members.leave,
+            Api.SYNC_GROUP: members.sync,
+            Api.DESCRIBE_GROUPS: groups.describe,
+            Api.LIST_GROUPS: groups.list,
             Api.SASL_HANDSHAKE: refuse_handshake,
             Api.API_VERSIONS: _answer_api_versions,
             Api.CREATE_TOPICS: admin.create_topics,
@@ -198,13 +213,22 @@ class EmbeddedBroker:
             Api.DESCRIBE_LOG_DIRS: logs.describe_log_dirs,
             Api.SASL_AUTHENTICATE: refuse_authentication,
             Api.CREATE_PARTITIONS: admin.create_partitions,
-            Api.DELETE_GROUPS: self._groups.delete,
+            Api.DELETE_GROUPS: groups.delete,
             Api.INCREMENTAL_ALTER_CONFIGS: configs.alter_incrementally,
             Api.LIST_PARTITION_REASSIGNMENTS: admin.list_partition_reassignments,
+            Api.OFFSET_DELETE: groups.delete_offsets,
+            Api.DESCRIBE_PRODUCERS: transaction_admin.describe_producers,
+            Api.DESCRIBE_TRANSACTIONS: transaction_admin.describe,
+            Api.LIST_TRANSACTIONS: transaction_admin.list,
             Api.DESCRIBE_CLUSTER: metadata.describe_cluster,
             Api.LIST_CONFIG_RESOURCES: configs.list_resources,
             Api.DESCRIBE_TOPIC_PARTITIONS: TopicPages(self._topics).describe,
         }
+
+
+async def _cancel(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _answer_api_versions(request: Request) -> Fields:

@@ -33,3 +33,13 @@ class BrokerSettings:
     initial_rebalance_delay: float = 0.1
     min_session_timeout: float = 6.0
     max_session_timeout: float = 1800.0
+    max_group_size: int = 1000
+    """Kafka's is unlimited; members wait in memory, and each rebalance tells the leader of all of them."""
+    max_transaction_timeout: float = 900.0
+    offsets_retention: float = 7 * 86_400.0
+    transactional_id_expiration: float = 7 * 86_400.0
+    producer_id_expiration: float = 86_400.0
+    expiry_interval: float = 600.0
+    """How often the last three are looked after."""
+    rewrite_journal_above: int = 4 * 1024 * 1024
+    """Bytes below which the journal is not rewritten while the broker runs."""

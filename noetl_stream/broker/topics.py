@@ -122,7 +122,8 @@ class Topics:
             case TopicChanged(name=name, partitions=count, configs=configs):
                 self._topics[name].partition_count, self._topics[name].configs = count, configs
             case TopicDeleted(name=name, directory=directory):
-                self._drop(self._topics[name])
+                if name in self._topics:  # a journal rewritten since says only that it is gone
+                    self._drop(self._topics[name])
                 self._files.remove(directory)
             case RecordsDeleted(topic=name, partition=index, offset=offset):
                 self._topics[name].start_offsets[index] = offset
