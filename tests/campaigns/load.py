@@ -51,6 +51,8 @@ class Load:
     """Keeps `at_once` executions open. `asked` are those whose request was acknowledged."""
 
     client: Client
+    blocks: frozenset[str] = BLOCKS
+    """What each execution consists of."""
     at_once: int = 3
     asked: dict[int, Value] = field(default_factory=dict)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -133,5 +135,5 @@ class Load:
         return [
             bad
             for ledger, asked in zip(self.ledgers, mine, strict=True)
-            for bad in unmet(ledger, asked, BLOCKS)
+            for bad in unmet(ledger, asked, self.blocks)
         ]
