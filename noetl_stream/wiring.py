@@ -16,8 +16,10 @@ from noetl_stream.adapters.fact_log import KafkaFactLog
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.adapters.plans import CatalogPlans
 from noetl_stream.adapters.schema_topic import SchemaTopic
+from noetl_stream.adapters.security import Security
 from noetl_stream.adapters.versions import Entry
 from noetl_stream.cache.open import open_cache
+from noetl_stream.cache.patient import PatientCache
 from noetl_stream.core.messages import Offer, StopBlocks
 from noetl_stream.core.plan import Plan
 from noetl_stream.dsl.compiler import compile_playbook
@@ -57,6 +59,7 @@ class Platform:
     """Open connections to one installation, shared by all roles in this process."""
 
     settings: Settings
+    security: Security
     topics: Topics
     log: KafkaAppender
     replies: KafkaAppender
@@ -80,14 +83,14 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
 
     Raises InfrastructureError if no broker answers within `settings.timeout`.
     """
-    topics = settings.topics
-    await ensure_topics(settings.bootstrap, topics.all(settings.pools), settings.timeout)
+    topics, security = settings.topics, settings.security
+    await ensure_topics(settings.bootstrap, topics.all(settings.pools), settings.timeout, security)
     async with AsyncExitStack() as stack:
-        log = await KafkaAppender.open(settings.bootstrap)
+        log = await KafkaAppender.open(settings.bootstrap, security=security)
         stack.push_async_callback(log.close)
-        replies = await KafkaAppender.open(settings.bootstrap)
+        replies = await KafkaAppender.open(settings.bootstrap, security=security)
         stack.push_async_callback(replies.close)
-        reader = KafkaReader(settings.bootstrap)
+        reader = KafkaReader(settings.bootstrap, security=security)
         stack.push_async_callback(reader.close)
         schemas = SchemaTopic(log, reader, topics.schemas.name, registry())
         await schemas.publish()
@@ -97,6 +100,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         stack.push_async_callback(cache.close)
         yield Platform(
             settings=settings,
+            security=security,
             topics=topics,
             log=log,
             replies=replies,
@@ -186,7 +190,7 @@ def new_orchestrator(platform: Platform, group: Group) -> Orchestrator:
 async def orchestrator_offsets(platform: Platform) -> Mapping[int, int]:
     """The orchestrators' committed offsets in the event log."""
     group, topic = platform.settings.group("orchestrator"), platform.topics.events.name
-    return await committed_offsets(platform.settings.bootstrap, group, topic)
+    return await committed_offsets(platform.settings.bootstrap, group, topic, security=platform.security)
 
 
 def new_worker(platform: Platform, pool: str, tools: Mapping[str, Tool]) -> Worker:
@@ -195,7 +199,7 @@ def new_worker(platform: Platform, pool: str, tools: Mapping[str, Tool]) -> Work
         slots=platform.settings.slots,
         plans=platform.plans,
         tools=tools,
-        cache=platform.cache,
+        cache=PatientCache(platform.cache),
         facts=platform.facts,
     )
 
@@ -220,7 +224,7 @@ async def open_tools(platform: Platform) -> AsyncIterator[Mapping[str, Tool]]:
     scratch.mkdir(parents=True, exist_ok=True)
     pool = WarmPool(size=settings.processes, scratch=scratch)
     client = GuardedClient(allow_private=settings.allow_private)
-    tools = builtin_tools(Means(pool=pool, client=client, cache=platform.cache))
+    tools = builtin_tools(Means(pool=pool, client=client, cache=PatientCache(platform.cache)))
     try:
         yield tools
     finally:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Literal
 
 from noetl_stream.core.values import Ref
-from noetl_stream.errors import InfrastructureError, ToolError
+from noetl_stream.errors import DamagedResult, ToolError
 from noetl_stream.ports.frames import FrameKey
 
 Format = Literal["json", "arrow"]
@@ -73,11 +73,9 @@ def digest_of(ref: Ref) -> str:
 
 
 def compare(ref: Ref, digest: str) -> None:
-    """Refuse bytes whose sha256 is not the one that the reference holds. Raises InfrastructureError."""
+    """Refuse bytes whose sha256 is not the one that the reference holds. Raises DamagedResult."""
     if not digest.startswith(digest_of(ref)):
-        raise InfrastructureError(
-            f"the cache's bytes for {ref.uri} are not the ones written; delete them and run its step again"
-        )
+        raise DamagedResult(f"the cache's bytes for {ref.uri} are not the ones written")
 
 
 def gone(ref: Ref) -> ToolError:

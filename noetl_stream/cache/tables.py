@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from noetl_stream.cache.hashed import HashedFile
 from noetl_stream.cache.stored import Compression, Stored
-from noetl_stream.errors import InfrastructureError
+from noetl_stream.errors import DamagedResult
 
 ROWS_A_BATCH = 131_072
 
@@ -65,11 +65,9 @@ def open_table(path: Path) -> pa.Table:
     """The table of an Arrow IPC file, memory-mapped.
 
     Raises:
-        InfrastructureError: the file is not what was written.
+        DamagedResult: the file is not what was written.
     """
     try:
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except pa.ArrowInvalid as error:
-        raise InfrastructureError(
-            f"{path.name} in the cache is damaged ({error}); delete it and rebuild"
-        ) from error
+        raise DamagedResult(f"{path.name} in the cache is damaged ({error})") from error

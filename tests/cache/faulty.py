@@ -35,9 +35,7 @@ class Unheard:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No byte comes any more. `reached` is set once a request has met it."""
-
-    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    """No byte comes any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +52,17 @@ EXPIRED = Refusal(400, "ExpiredToken")
 
 @dataclass
 class FaultyStore:
-    """The n-th request of a method meets the n-th of `faults[method]`; every one meets `always`, where it is set."""
+    """The n-th request of a method meets the n-th of `faults[method]`; every one meets `always`, where it is set.
+
+    `met` is set once a request has met a fault.
+    """
 
     s3: S3
     endpoint: str = ""
     faults: dict[str, deque[Fault]] = field(default_factory=dict)
     always: Fault | None = None
     requests: list[str] = field(default_factory=list)
+    met: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def as_s3(self) -> S3:
@@ -85,6 +87,8 @@ class FaultyStore:
             writer.close()
 
     async def _answer(self, request: bytes, fault: Fault | None, writer: asyncio.StreamWriter) -> None:
+        if fault is not None:
+            self.met.set()
         match fault:
             case None:
                 writer.write(await self._forward(request))
@@ -100,8 +104,7 @@ class FaultyStore:
                 await self._forward(request)
                 writer.transport.abort()
                 return
-            case Silence(reached=reached):
-                reached.set()
+            case Silence():
                 await asyncio.get_running_loop().create_future()
             case Altered():
                 head, body = _split(await self._forward(request))

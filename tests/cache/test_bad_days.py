@@ -144,13 +144,13 @@ async def claimed(cache: ObjectCache, content: bytes) -> bool | None:
 async def test_a_cancelled_read_leaves_nothing_half(
     bucket: str, proxy: FaultyStore, s3: S3, tmp_path: Path
 ) -> None:
-    table, silence = noise(20), Silence()
+    table = noise(20)
     ref = await stored(bucket, s3, tmp_path, table)
     reader = machine(bucket, proxy.as_s3, tmp_path / "reader")
-    proxy.always = silence
+    proxy.always = Silence()
 
     reading = asyncio.create_task(reader.frame(ref))
-    await silence.reached.wait()
+    await proxy.met.wait()
     reading.cancel()
     await asyncio.wait([reading])
 
@@ -177,12 +177,11 @@ async def test_a_writer_killed_in_mid_upload_leaves_no_object(
     bucket: str, proxy: FaultyStore, s3: S3, tmp_path: Path
 ) -> None:
     """Some parts have arrived, one has not. The next process removes what the writer left on this machine."""
-    silence = Silence()
-    proxy.meet("PUT", silence)
+    proxy.meet("PUT", Silence())
     writer = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", WRITER, bucket, str(tmp_path / "shared"), *proxy.as_s3.options), stderr=PIPE
     )
-    await silence.reached.wait()
+    await proxy.met.wait()
     writer.send_signal(signal.SIGKILL)
     await writer.communicate()
 

@@ -58,6 +58,8 @@ class Roles:
             "PARTITIONS": str(self.settings.partitions),
             "POOLS": ",".join(self.settings.pools),
             "REPLY_TOPICS": ",".join(self.settings.reply_topics),
+            "CACHE": self.settings.cache,
+            "CACHE_OPTIONS": ",".join(self.settings.cache_options),
         }
         return {f"NOETL_STREAM_{name}": value for name, value in chosen.items()}
 
