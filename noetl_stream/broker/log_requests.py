@@ -125,7 +125,7 @@ class LogRequests:
             "partitions": [
                 {
                     "partition_index": index,
-                    "partition_size": partitions[index].size_in_bytes,
+                    "partition_size": partitions[index].size,
                     "offset_lag": 0,
                     "is_future_key": False,
                 }

@@ -19,17 +19,12 @@ HEADER_SIZE = _HEADER.size
 _BASE_OFFSET = struct.Struct(">q")
 _LEADER_EPOCH = struct.Struct(">i")
 _LENGTH_COVERS_FROM = 12
-_CRC = struct.Struct(">I")
 _CRC_AT = 17
 _CRC_COVERS_FROM = 21
 _ATTRIBUTES_AT = 21
 _MAX_TIMESTAMP_AT = 35
 _MAGIC = 2
 _APPEND_TIME = 0x08
-_ATTRIBUTES_LOW_AT = 22
-_MAX_TIMESTAMP = struct.Struct(">q")
-_MAX_TIMESTAMP_AT = 35
-_LOG_APPEND_TIME = 0x08
 _TRANSACTIONAL = 0x10
 _CONTROL = 0x20
 _LOWEST_LENGTH = HEADER_SIZE - _LENGTH_COVERS_FROM
@@ -118,18 +113,11 @@ def check_produced(records: bytes | None, max_bytes: int) -> BatchHeader:
     return header
 
 
-def stamp(batch: bytes, base_offset: int, append_time: int | None = None) -> bytearray:
-    """The batch as it is kept: with its place in the log, and leader epoch 0 since there is one broker.
-
-    With `append_time` (milliseconds) that is the time of all its records, whatever their producer said.
-    """
+def stamp(batch: bytes, base_offset: int) -> bytearray:
+    """The batch as it is kept: with its place in the log, and leader epoch 0 since there is one broker."""
     stamped = bytearray(batch)
     _BASE_OFFSET.pack_into(stamped, 0, base_offset)
     _LEADER_EPOCH.pack_into(stamped, _LENGTH_COVERS_FROM, 0)
-    if append_time is not None:
-        stamped[_ATTRIBUTES_LOW_AT] |= _LOG_APPEND_TIME
-        _MAX_TIMESTAMP.pack_into(stamped, _MAX_TIMESTAMP_AT, append_time)
-        _CRC.pack_into(stamped, _CRC_AT, crc32c(memoryview(stamped)[_CRC_COVERS_FROM:]))
     return stamped
 
 
@@ -155,7 +143,7 @@ def transaction_marker(*, producer_id: int, epoch: int, committed: bool, timesta
         batch, 0, 0, len(batch) - _LENGTH_COVERS_FROM, 0, _MAGIC, 0, _TRANSACTIONAL | _CONTROL,
         0, timestamp, timestamp, producer_id, epoch, -1, 1,
     )  # fmt: skip
-    _CRC.pack_into(batch, _CRC_AT, crc32c(memoryview(batch)[_CRC_COVERS_FROM:]))
+    struct.pack_into(">I", batch, _CRC_AT, crc32c(memoryview(batch)[_CRC_COVERS_FROM:]))
     return bytes(batch)
 
 

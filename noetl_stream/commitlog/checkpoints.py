@@ -51,10 +51,10 @@ class CheckpointWriter:
         self._loop.call_soon_threadsafe(self._finish, written, taken)
 
     def _finish(self, written: Written, taken: list[Path]) -> None:
+        written(taken)  # which may have more to write by now
         self._under_way -= 1
         if self._under_way == 0:
             self._idle.set()
-        written(taken)
 
 
 class PendingCheckpoints:
@@ -65,6 +65,7 @@ class PendingCheckpoints:
         self._pending: dict[Path, Checkpoint] = {}
         self._writing: dict[Path, Checkpoint] = {}
         self._refused = False
+        self._synced = -1
 
     def has(self, path: Path) -> bool:
         """Whether a checkpoint at `path` waits to be written."""
@@ -81,6 +82,7 @@ class PendingCheckpoints:
 
     def synced(self, offset: int) -> None:
         """The log is on the disk up to `offset`."""
+        self._synced = offset
         if self._writing or self._refused or not self._pending:
             return
         self._writing = {path: known for path, known in self._pending.items() if known.next_offset <= offset}
@@ -94,3 +96,4 @@ class PendingCheckpoints:
             if self._pending.get(path) is writing[path]:
                 del self._pending[path]
                 self._on_written(path)
+        self.synced(self._synced)

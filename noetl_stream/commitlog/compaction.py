@@ -10,19 +10,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from noetl_stream.commitlog.batch import BatchHeader, Octets
 from noetl_stream.commitlog.isolation import AbortedTransaction
 from noetl_stream.commitlog.key_offsets import KeyOffsets
+from noetl_stream.commitlog.producers import LastWrite
 from noetl_stream.commitlog.record_codec import Record, delete_horizon, read_records, rebuild
-
-
-class LastWrite(NamedTuple):
-    """What a producer wrote last: the last offset of its last batch, None if there are only markers of its epoch."""
-
-    epoch: int
-    offset: int | None
 
 
 class AbortedRanges:

@@ -37,7 +37,7 @@ class Checkpoint:
     base_offset: int
     position: int
     next_offset: int
-    first_timestamp: int
+    earliest: int
     latest: int
     aborted: tuple[AbortedTransaction, ...]
     state: bytes
@@ -51,7 +51,7 @@ class IndexHead(NamedTuple):
     base_offset: int
     position: int
     next_offset: int
-    first_timestamp: int
+    earliest: int
     latest: int
     aborted_size: int
     state_size: int
@@ -78,7 +78,7 @@ def write_checkpoint(path: Path, known: Checkpoint) -> None:
     """
     aborted = b"".join(_ABORTED.pack(*one) for one in known.aborted)
     head = _HEAD.pack(
-        _MAGIC, known.base_offset, known.position, known.next_offset, known.first_timestamp, known.latest,
+        _MAGIC, known.base_offset, known.position, known.next_offset, known.earliest, known.latest,
         len(aborted), len(known.state), len(known.columns),
         crc32c(aborted), crc32c(known.state), crc32c(known.columns),
     )  # fmt: skip
@@ -128,7 +128,7 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
         base_offset=head.base_offset,
         position=head.position,
         next_offset=head.next_offset,
-        first_timestamp=head.first_timestamp,
+        earliest=head.earliest,
         latest=head.latest,
         aborted=aborted,
         state=state,

@@ -17,6 +17,7 @@ from noetl_stream.commitlog.batch import HEADER_SIZE, BatchHeader, read_header, 
 from noetl_stream.commitlog.fsync import Mark
 from noetl_stream.commitlog.isolation import AbortedTransaction
 from noetl_stream.commitlog.producer_state import ProducerState
+from noetl_stream.commitlog.producers import LastWrite
 from noetl_stream.commitlog.record_times import first_at_or_after
 from noetl_stream.commitlog.segment import Segment, SegmentLimits
 from noetl_stream.commitlog.segmented_log import SegmentedLog
@@ -86,10 +87,8 @@ class Partition:
 
     # Writing.
 
-    def append(self, header: BatchHeader, batch: bytes, append_time: int | None = None) -> int:
+    def append(self, header: BatchHeader, batch: bytes) -> int:
         """Append a checked batch, unless it stands here already; its base offset either way.
-
-        `append_time` (milliseconds) replaces the times its producer gave.
 
         Raises:
             Refused: the producer is fenced or out of sequence.
@@ -99,7 +98,7 @@ class Partition:
             duplicate = self._state.producers.duplicate_of(header)
             if duplicate is not None:
                 return duplicate
-        return self._write(batch, append_time)
+        return self._write(batch)
 
     def end_transaction(self, *, producer_id: int, epoch: int, committed: bool) -> None:
         """Append the marker that ends a producer's transaction here. Repeating it changes nothing for readers.
@@ -112,8 +111,8 @@ class Partition:
             transaction_marker(producer_id=producer_id, epoch=epoch, committed=committed, timestamp=timestamp)
         )
 
-    def _write(self, batch: bytes, append_time: int | None = None) -> int:
-        stamped = stamp(batch, self.end_offset, append_time)
+    def _write(self, batch: bytes) -> int:
+        stamped = stamp(batch, self.end_offset)
         header = read_header(stamped)
         log = self._log
         if log.active.is_full_for(header, log.limits):
@@ -187,7 +186,25 @@ class Partition:
         """Forget producers that last wrote before that time (milliseconds), unless in a transaction."""
         self._state.producers.expire(before, but=self._state.isolation.open)
 
+    def last_writes(self) -> dict[int, LastWrite]:
+        """What each producer wrote last, by its id."""
+        return self._state.producers.last_writes()
+
     # Segments.
+
+    @property
+    def active(self) -> Segment:
+        """The segment that grows, as it is now."""
+        return self._log.active.closed(self.end_offset)
+
+    def is_segment_due(self, now: int) -> bool:
+        """Whether the segment that grows is to be closed for its age. `now` is in milliseconds."""
+        return 0 <= self._log.active.earliest < now - self._log.limits.max_ms
+
+    @property
+    def aborted(self) -> tuple[AbortedTransaction, ...]:
+        """Every aborted transaction whose marker still stands in the log, in its order."""
+        return tuple(self._log.aborted_between(0, self.end_offset))
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -229,6 +246,7 @@ class Partition:
             OSError, InfrastructureError: the cleaned file could not be used; the old segments stay.
         """
         async with self._swapping:
+            await self._commit.on_disk(self)
             return await self._log.replace(old, cleaned)
 
     # Waiting.

@@ -23,6 +23,10 @@ class WrittenBatch(NamedTuple):
     last_sequence: int
     base_offset: int
 
+    @property
+    def last_offset(self) -> int:
+        return self.base_offset + ((self.last_sequence - self.first_sequence) & _MAX_SEQUENCE)
+
 
 class ProducerView(NamedTuple):
     """What is known of one producer. `last_sequence` is -1 if it has only ended transactions here."""
@@ -33,11 +37,22 @@ class ProducerView(NamedTuple):
     last_timestamp: int
 
 
+class LastWrite(NamedTuple):
+    """What a producer wrote last: the last offset of its last batch, None if there are only markers of its epoch."""
+
+    epoch: int
+    offset: int | None
+
+
 @dataclass(slots=True, kw_only=True)
 class _Producer:
     epoch: int
     last_timestamp: int = -1
     batches: deque[WrittenBatch] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_BATCHES))
+
+    @property
+    def last_write(self) -> LastWrite:
+        return LastWrite(self.epoch, self.batches[-1].last_offset if self.batches else None)
 
 
 class Producers:
@@ -98,6 +113,10 @@ class Producers:
         for producer_id, known in self._producers.items():
             last = known.batches[-1].last_sequence if known.batches else -1
             yield ProducerView(producer_id, known.epoch, last, known.last_timestamp)
+
+    def last_writes(self) -> dict[int, LastWrite]:
+        """By producer id."""
+        return {producer_id: known.last_write for producer_id, known in self._producers.items()}
 
     def dump(self) -> list[list[object]]:
         """All that `load` needs, as JSON takes it."""

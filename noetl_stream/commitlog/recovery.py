@@ -201,6 +201,7 @@ def _complete(log: Path, next_offset: int) -> Segment | None:
         base_offset=head.base_offset,
         next_offset=next_offset,
         size=size,
+        earliest=head.earliest,
         latest=head.latest,
         aborted=aborted,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +31,8 @@ class SegmentLimits:
 class Segment:
     """A closed segment: it never changes.
 
-    `next_offset` is the base of the one behind it, also where a compacted file ends earlier. `latest` is its largest
-    timestamp in milliseconds, -1 without records; `size` is in bytes. `aborted` are the transactions whose abort
+    `next_offset` is the base of the one behind it, also where a compacted file ends earlier. `earliest` is the largest
+    timestamp of its first batch, `latest` that of all, in milliseconds, -1 without records; `size` is in bytes. `aborted` are the transactions whose abort
     marker stands in it.
     """
 
@@ -42,6 +41,7 @@ class Segment:
     next_offset: int
     size: int
     latest: int
+    earliest: int = -1
     aborted: tuple[AbortedTransaction, ...] = ()
 
 
@@ -52,7 +52,7 @@ class ActiveSegment:
         self.file, self.base_offset, self.next_offset = file, base_offset, base_offset
         self.index = GrowingIndex()
         self.aborted: list[AbortedTransaction] = []
-        self._first_timestamp = -1
+        self.earliest = -1
 
     @property
     def path(self) -> Path:
@@ -71,7 +71,7 @@ class ActiveSegment:
         self.next_offset = known.next_offset
         self.index = GrowingIndex.loaded(known.columns, known.latest)
         self.aborted = list(known.aborted)
-        self._first_timestamp = known.first_timestamp
+        self.earliest = known.earliest
 
     def read(self, position: int, size: int) -> bytes:
         return self.file.read(position, size)
@@ -83,17 +83,13 @@ class ActiveSegment:
         """Whether a batch belongs into the next segment. An empty segment takes any."""
         if self.size == 0:
             return False
-        too_old = self._first_timestamp >= 0 and header.max_timestamp - self._first_timestamp > limits.max_ms
+        too_old = self.earliest >= 0 and header.max_timestamp - self.earliest > limits.max_ms
         return too_old or self.size + header.size > limits.max_bytes
-
-    def is_older_than(self, limits: SegmentLimits) -> bool:
-        """Whether its first record lies further back than segments may last, by this machine's clock."""
-        return 0 <= self._first_timestamp < time.time() * 1000 - limits.max_ms
 
     def note(self, header: BatchHeader, position: int) -> None:
         """A batch stands at `position` now."""
-        if self._first_timestamp < 0:
-            self._first_timestamp = header.max_timestamp
+        if self.earliest < 0:
+            self.earliest = header.max_timestamp
         self.index.add(header, position)
         self.next_offset = header.next_offset
 
@@ -104,6 +100,7 @@ class ActiveSegment:
             base_offset=self.base_offset,
             next_offset=next_offset,
             size=self.size,
+            earliest=self.earliest,
             latest=self.latest,
             aborted=tuple(self.aborted),
         )
@@ -114,7 +111,7 @@ class ActiveSegment:
             base_offset=self.base_offset,
             position=self.size,
             next_offset=self.next_offset,
-            first_timestamp=self._first_timestamp,
+            earliest=self.earliest,
             latest=self.latest,
             aborted=tuple(self.aborted),
             state=state,
