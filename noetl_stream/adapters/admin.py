@@ -23,6 +23,7 @@ from aiokafka.errors import (
 )
 
 from noetl_stream.adapters.connection import REQUEST_TIMEOUT_MS, unreachable
+from noetl_stream.adapters.security import OPEN, Security
 from noetl_stream.errors import InfrastructureError
 from noetl_stream.wire.topics import Topic
 
@@ -32,20 +33,22 @@ _RETRY_SECONDS = 0.1
 _SHOWN = ("cleanup.policy", "retention.ms", "min.insync.replicas")
 
 
-async def wait_for_broker(bootstrap: str, timeout: float = 10.0) -> None:
+async def wait_for_broker(bootstrap: str, timeout: float = 10.0, security: Security = OPEN) -> None:
     """Return once a broker answers. Raises InfrastructureError after `timeout` seconds."""
-    async with _admin(bootstrap, timeout):
+    async with _admin(bootstrap, timeout, security):
         return
 
 
-async def ensure_topics(bootstrap: str, topics: Iterable[Topic], timeout: float = 10.0) -> tuple[str, ...]:
+async def ensure_topics(
+    bootstrap: str, topics: Iterable[Topic], timeout: float = 10.0, security: Security = OPEN
+) -> tuple[str, ...]:
     """Create what is missing; returns the names of what was created.
 
     Raises InfrastructureError if no broker answers, if the cluster refuses a topic or has too few brokers for its
     copies, or if a topic whose partition count is fixed exists with another.
     """
     wanted = tuple(topics)
-    return await _asked(bootstrap, timeout, partial(_ensure, wanted=wanted, timeout=timeout))
+    return await _asked(bootstrap, timeout, security, partial(_ensure, wanted=wanted, timeout=timeout))
 
 
 async def _ensure(admin: Any, wanted: Sequence[Topic], timeout: float) -> tuple[str, ...]:
@@ -58,10 +61,10 @@ async def _ensure(admin: Any, wanted: Sequence[Topic], timeout: float) -> tuple[
 
 
 async def committed_offsets(
-    bootstrap: str, group: str, topic: str, timeout: float = 10.0
+    bootstrap: str, group: str, topic: str, timeout: float = 10.0, security: Security = OPEN
 ) -> Mapping[int, int]:
     """What a consumer group has committed of a topic, by partition; nothing where it never did."""
-    return await _asked(bootstrap, timeout, partial(_committed, group=group, topic=topic))
+    return await _asked(bootstrap, timeout, security, partial(_committed, group=group, topic=topic))
 
 
 async def _committed(admin: Any, group: str, topic: str) -> Mapping[int, int]:
@@ -86,9 +89,11 @@ class Standing:
     settings: Mapping[str, str]
 
 
-async def standing_topics(bootstrap: str, prefix: str, timeout: float = 10.0) -> tuple[Standing, ...]:
+async def standing_topics(
+    bootstrap: str, prefix: str, timeout: float = 10.0, security: Security = OPEN
+) -> tuple[Standing, ...]:
     """The topics whose names begin with `prefix`, by name. Raises InfrastructureError if no broker answers."""
-    return await _asked(bootstrap, timeout, partial(_described, prefix=prefix))
+    return await _asked(bootstrap, timeout, security, partial(_described, prefix=prefix))
 
 
 async def _described(admin: Any, prefix: str) -> tuple[Standing, ...]:
@@ -116,14 +121,16 @@ async def _settings(admin: Any, names: Iterable[str]) -> Mapping[str, Mapping[st
     return {name: {key: value for key, value, *_ in entries} for _, _, _, name, entries in described}
 
 
-async def _asked(bootstrap: str, timeout: float, ask: Callable[[Any], Awaitable[_Answer]]) -> _Answer:
+async def _asked(
+    bootstrap: str, timeout: float, security: Security, ask: Callable[[Any], Awaitable[_Answer]]
+) -> _Answer:
     """What `ask` finds out. It is asked again, of whichever broker answers, while the cluster fails over.
 
     Raises InfrastructureError once `timeout` seconds have passed, or at an answer that time will not change.
     """
     deadline = time.monotonic() + timeout
     while True:
-        async with _admin(bootstrap, timeout) as admin:
+        async with _admin(bootstrap, timeout, security) as admin:
             try:
                 return await ask(admin)
             except (KafkaError, TimeoutError) as error:
@@ -136,13 +143,15 @@ async def _asked(bootstrap: str, timeout: float, ask: Callable[[Any], Awaitable[
 
 
 @asynccontextmanager
-async def _admin(bootstrap: str, timeout: float) -> AsyncIterator[Any]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+async def _admin(bootstrap: str, timeout: float, security: Security) -> AsyncIterator[Any]:
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS, **security.options()
+    )
     try:
         await asyncio.wait_for(_started(admin), timeout)
     except TimeoutError as error:
         await admin.close()
-        raise unreachable(bootstrap, timeout) from error
+        raise unreachable(bootstrap, timeout, security) from error
     try:
         yield admin
     finally:

@@ -70,6 +70,11 @@ class Connections:
         if not self._by_host[connection.host]:
             del self._by_host[connection.host]
 
+    def abort(self) -> None:
+        """Drop all that are left."""
+        for connection in self._open:
+            connection.abort()
+
     def await_request(self, connection: OpenConnection) -> None:
         """The client has the word."""
         connection.waits_for = "idle"

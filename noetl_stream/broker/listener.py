@@ -30,6 +30,7 @@ class Listener:
         self._connections, self._serve, self._tls = connections, serve, tls
         self._pause = 0.0 if rate is None else 1 / rate
         self._clients: set[asyncio.Task[None]] = set()
+        self._door: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
 
     async def listen(self, host: str, port: int) -> int:
@@ -41,30 +42,33 @@ class Listener:
         family, address = await _resolved(host, port)
         door = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
         door.setblocking(False)
+        self._door = door
         self._accepting = asyncio.create_task(self._accept(door))
         bound: int = door.getsockname()[1]
         return bound
 
     async def close(self) -> None:
         """Accept no more, and end every connection whatever it waits for."""
+        if self._door is not None:
+            self._door.close()
         tasks = [*self._clients, *([self._accepting] if self._accepting is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._connections.abort()
 
     async def _accept(self, door: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        with door:
-            while True:
-                try:
-                    client, address = await loop.sock_accept(door)
-                except OSError as error:  # the client has gone already, or we are out of descriptors
-                    logger.warning("a connection could not be accepted: %s", error)
-                    await asyncio.sleep(_BREATH_SECONDS)
-                    continue
-                self._admit(client, address)
-                if self._pause:
-                    await asyncio.sleep(self._pause)
+        while True:
+            try:
+                client, address = await loop.sock_accept(door)
+            except OSError as error:  # the client has gone already, or we are out of descriptors
+                logger.warning("a connection could not be accepted: %s", error)
+                await asyncio.sleep(_BREATH_SECONDS)
+                continue
+            self._admit(client, address)
+            if self._pause:
+                await asyncio.sleep(self._pause)
 
     def _admit(self, client: socket.socket, address: tuple[str, int]) -> None:
         connection = OpenConnection(host=address[0], port=address[1], abort=client.close)
