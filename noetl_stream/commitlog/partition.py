@@ -231,6 +231,15 @@ class Partition:
             self._log.checkpoint(self._state.dump())
             self._commit.sync_soon(self)
 
+    async def checkpointed(self) -> None:
+        """Wait until what is known of every closed segment is on the disk.
+
+        Raises:
+            InfrastructureError: the disk failed.
+        """
+        await self._commit.on_disk(self)
+        await self._storage.checkpoints.idle()
+
     def delete_before(self, offset: int) -> tuple[Path, ...]:
         """Nothing before `offset` may be read again; the files that held only that, for `segment.remove_files`."""
         self.start_offset = max(self.start_offset, offset)
@@ -246,7 +255,7 @@ class Partition:
             OSError, InfrastructureError: the cleaned file could not be used; the old segments stay.
         """
         async with self._swapping:
-            await self._commit.on_disk(self)
+            await self.checkpointed()
             return await self._log.replace(old, cleaned)
 
     # Waiting.
@@ -268,9 +277,8 @@ class Partition:
         Raises:
             InfrastructureError: the disk failed.
         """
-        await self._commit.on_disk(self)
         async with self._swapping:
-            await self._storage.checkpoints.idle()
+            await self.checkpointed()
         self.close()
 
     def close(self) -> None:

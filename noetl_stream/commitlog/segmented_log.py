@@ -193,7 +193,6 @@ class SegmentedLog:
         Raises:
             OSError, InfrastructureError: the cleaned file could not be used; the old segments stay.
         """
-        await self._storage.checkpoints.idle()
         if self._swapping or not self.closed.holds(old):
             remove_files((cleaned,))
             return False
