@@ -11,12 +11,14 @@ from typing import Self, assert_never
 
 from noetl_stream.broker.admin import Admin
 from noetl_stream.broker.api import Api
+from noetl_stream.broker.cleaning import Cleaning
 from noetl_stream.broker.config_requests import ConfigRequests
 from noetl_stream.broker.door import new_server
 from noetl_stream.broker.entries import (
     Entry,
     GroupChanged,
     GroupDeleted,
+    LogCleaned,
     LogSynced,
     OffsetsCommitted,
     OffsetsForgotten,
@@ -138,7 +140,7 @@ class EmbeddedBroker:
             case TopicDeleted():
                 self._topics.apply(entry)
                 self._offsets.forget_topic(entry.name)
-            case TopicCreated() | TopicChanged() | RecordsDeleted() | LogSynced():
+            case TopicCreated() | TopicChanged() | RecordsDeleted() | LogCleaned() | LogSynced():
                 self._topics.apply(entry)
             case OffsetsCommitted() | OffsetsForgotten() | GroupChanged() | GroupDeleted():
                 self._offsets.apply(entry)
@@ -156,6 +158,10 @@ class EmbeddedBroker:
         settings = self._settings
         self._groups = Groups(settings, self._offsets)
         opened.callback(self._groups.close)
+        self.cleaning = Cleaning(self._topics, settings)
+        self._topics.before_removal(self.cleaning.leave)
+        opened.push_async_callback(self.cleaning.close)
+        self.cleaning.start()
         expiry = Expiry(settings, self._topics, self._groups, self._transactions)
         opened.push_async_callback(_cancel, asyncio.ensure_future(expiry.run()))
         self._answers = self._routes()

@@ -14,6 +14,7 @@ from noetl_stream.broker.entries import (
     Entry,
     GroupChanged,
     GroupDeleted,
+    LogCleaned,
     LogSynced,
     OffsetsCommitted,
     OffsetsForgotten,
@@ -36,7 +37,7 @@ def condense(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 _Place = tuple[str, int]
-_Mark = RecordsDeleted | LogSynced
+_Mark = RecordsDeleted | LogCleaned | LogSynced
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class _Kept:
         match entry:
             case TopicCreated() | TopicChanged() | TopicDeleted():
                 self._add_topic(entry)
-            case RecordsDeleted() | LogSynced():
+            case RecordsDeleted() | LogCleaned() | LogSynced():
                 self.marks[entry.topic, entry.partition, type(entry)] = entry
             case OffsetsCommitted() | OffsetsForgotten() | GroupChanged() | GroupDeleted():
                 self._add_group(entry)

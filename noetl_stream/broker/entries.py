@@ -49,6 +49,15 @@ class RecordsDeleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogCleaned:
+    """Compaction has come up to `offset` in a partition. Older news only makes it clean again."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSynced:
     """A partition's log was durable up to byte `position`: damage before it is no unfinished write."""
 
@@ -124,6 +133,7 @@ Entry = (
     | TopicChanged
     | TopicDeleted
     | RecordsDeleted
+    | LogCleaned
     | LogSynced
     | OffsetsCommitted
     | OffsetsForgotten

@@ -14,6 +14,10 @@ class BrokerSettings:
 
     host: str = "127.0.0.1"
     port: int = 0
+    advertised_host: str | None = None
+    """What clients are told to connect to; None: the address at which each has come."""
+    metrics_port: int | None = None
+    """Where 127.0.0.1 serves /metrics; 0 takes a free port, None serves nothing."""
     fsync: FsyncPolicy = "commit"
     fsync_interval: float = 0.05
     """Under `interval`: how long records may wait for the disk, which is what a power loss may take."""
@@ -41,5 +45,9 @@ class BrokerSettings:
     producer_id_expiration: float = 86_400.0
     expiry_interval: float = 600.0
     """How often the last three are looked after."""
+    cleaning_interval: float = 15.0
+    """How long retention and compaction rest when nothing is left to do."""
+    cleaning_keys: int = 256 * 1024
+    """How many keys one pass of compaction may hold in memory, at 30 bytes each."""
     rewrite_journal_above: int = 4 * 1024 * 1024
     """Bytes below which the journal is not rewritten while the broker runs."""

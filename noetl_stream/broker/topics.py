@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kio.schema.errors import ErrorCode
 
+from noetl_stream.broker.cleanup_policy import longest_segment_ms
 from noetl_stream.broker.entries import (
     Entry,
+    LogCleaned,
     LogSynced,
     RecordsDeleted,
     TopicChanged,
@@ -42,6 +44,7 @@ class Topic:
     partition_count: int
     configs: dict[str, str]
     start_offsets: dict[int, int] = field(default_factory=dict)
+    cleaned_offsets: dict[int, int] = field(default_factory=dict)
     synced_positions: dict[int, int] = field(default_factory=dict)
     partitions: list[Partition] = field(default_factory=list)
     id: uuid.UUID = field(init=False)
@@ -57,7 +60,7 @@ class Topic:
     def segment_limits(self) -> SegmentLimits:
         """When a partition's log goes on in a new file."""
         return SegmentLimits(
-            max_bytes=int(self.config("segment.bytes")), max_ms=int(self.config("segment.ms"))
+            max_bytes=int(self.config("segment.bytes")), max_ms=longest_segment_ms(self.config)
         )
 
     @property
@@ -73,6 +76,7 @@ class Topics:
         self._topics: dict[str, Topic] = {}
         self._by_id: dict[uuid.UUID, Topic] = {}
         self._changing = asyncio.Lock()
+        self._before_removal: Callable[[Topic], Awaitable[None]] | None = None
         self._journal: Journal
 
     def __iter__(self) -> Iterator[Topic]:
@@ -114,7 +118,9 @@ class Topics:
 
     # Recovery.
 
-    def apply(self, entry: TopicCreated | TopicChanged | TopicDeleted | RecordsDeleted | LogSynced) -> None:
+    def apply(
+        self, entry: TopicCreated | TopicChanged | TopicDeleted | RecordsDeleted | LogCleaned | LogSynced
+    ) -> None:
         """Replay one journal entry. Files are opened by `open`, once all are known."""
         match entry:
             case TopicCreated(name=name, directory=directory, partitions=count, configs=configs):
@@ -127,6 +133,8 @@ class Topics:
                 self._files.remove(directory)
             case RecordsDeleted(topic=name, partition=index, offset=offset):
                 self._topics[name].start_offsets[index] = offset
+            case LogCleaned(topic=name, partition=index, offset=offset):
+                self._topics[name].cleaned_offsets[index] = offset
             case LogSynced(topic=name, partition=index, position=position):
                 self._topics[name].synced_positions[index] = position
 
@@ -160,12 +168,18 @@ class Topics:
             )
             for index, offset in topic.start_offsets.items():
                 yield RecordsDeleted(topic=topic.name, partition=index, offset=offset)
+            for index, offset in topic.cleaned_offsets.items():
+                yield LogCleaned(topic=topic.name, partition=index, offset=offset)
 
     def checkpoint(self) -> None:
         """Note what stands in every log, as soon as it is on the disk."""
         for topic in self:
             for partition in topic.partitions:
                 partition.checkpoint()
+
+    def before_removal(self, leave: Callable[[Topic], Awaitable[None]]) -> None:
+        """Await `leave` before the files of a deleted topic go."""
+        self._before_removal = leave
 
     def record_changes_in(self, journal: Journal) -> None:
         self._journal = journal
@@ -243,6 +257,8 @@ class Topics:
             except OSError:
                 self._add(topic)
                 raise
+            if self._before_removal is not None:
+                await self._before_removal(topic)
             for partition in topic.partitions:
                 await partition.release()
             await asyncio.to_thread(self._files.remove, topic.directory)
@@ -297,8 +313,28 @@ class Topics:
             offset = partition.high_watermark if offset == -1 else offset
             if not 0 <= offset <= partition.high_watermark:
                 raise Refused(ErrorCode.offset_out_of_range, f"Offset {offset} is outside the partition.")
-            offset = max(offset, partition.start_offset)
-            await self._journal.write(RecordsDeleted(topic=name, partition=index, offset=offset))
-            self.topic(name).start_offsets[index] = offset
-            await asyncio.to_thread(remove_files, partition.delete_before(offset))
-            return offset
+            return await self._begin_at(self.topic(name), index, offset)
+
+    async def retain_from(self, topic: Topic, index: int, offset: int) -> None:
+        """Records before `offset`, which readers can see, have served their time. Nothing if the topic is gone."""
+        async with self._changing:
+            if self.find(topic.name) is topic:
+                await self._begin_at(topic, index, offset)
+
+    async def _begin_at(self, topic: Topic, index: int, offset: int) -> int:
+        partition = topic.partitions[index]
+        offset = max(offset, partition.start_offset)
+        await self._journal.write(RecordsDeleted(topic=topic.name, partition=index, offset=offset))
+        topic.start_offsets[index] = offset
+        await asyncio.to_thread(remove_files, partition.delete_before(offset))
+        return offset
+
+    def note_cleaned(self, topic: Topic, index: int, offset: int) -> None:
+        """Compaction has come up to `offset`. That need not be durable: it would only be done again.
+
+        Raises:
+            OSError: the disk did not take the note.
+        """
+        if self.find(topic.name) is topic:
+            topic.cleaned_offsets[index] = offset
+            self._journal.append(LogCleaned(topic=topic.name, partition=index, offset=offset))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from noetl_stream.commitlog.batch import HEADER_SIZE, read_header
 from noetl_stream.commitlog.segment import Segment
 
 NEVER = (1 << 63) - 1
@@ -77,8 +76,5 @@ def groups(segments: Sequence[Segment], max_bytes: int) -> list[tuple[Segment, .
 
 
 def _lags(segment: Segment, rules: CompactionRules, now: int) -> bool:
-    """Whether its first batch has waited for compaction longer than the topic allows."""
-    if rules.max_lag_ms == NEVER or segment.size < HEADER_SIZE:
-        return False
-    with segment.path.open("rb") as file:
-        return read_header(file.read(HEADER_SIZE)).max_timestamp < now - rules.max_lag_ms
+    """Whether its first records have waited for compaction longer than the topic allows."""
+    return rules.max_lag_ms != NEVER and 0 <= segment.earliest < now - rules.max_lag_ms

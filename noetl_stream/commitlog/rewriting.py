@@ -50,10 +50,20 @@ def rewrite(group: Sequence[Segment], compaction: Compaction, cleaned: Path, pac
     """Write what stays of a group of segments to `cleaned`; False, without that file, if it is all of one segment.
 
     Raises:
-        Uncleanable, FileNotFoundError, Stopped: as `newest_offsets`; the file may be left behind.
+        Uncleanable, FileNotFoundError, Stopped: as `newest_offsets`.
         OSError: the disk is full or broken.
     """
-    changed = len(group) > 1
+    changed = False
+    try:
+        changed = _rewrite(group, compaction, cleaned, pace) or len(group) > 1
+    finally:
+        if not changed:
+            cleaned.unlink(missing_ok=True)
+    return changed
+
+
+def _rewrite(group: Sequence[Segment], compaction: Compaction, cleaned: Path, pace: Pace) -> bool:
+    changed = False
     with cleaned.open("wb") as file:
         output = _Output(file)
         for segment in group:
@@ -63,8 +73,6 @@ def rewrite(group: Sequence[Segment], compaction: Compaction, cleaned: Path, pac
                 changed |= kept is not raw
                 if kept is not None:
                     output.write(kept)
-    if not changed:
-        cleaned.unlink()
     return changed
 
 

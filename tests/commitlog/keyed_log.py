@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 from noetl_stream.commitlog.batch import (
+    HEADER_SIZE,
     BatchHeader,
     check_produced,
     marker_commits,
@@ -15,14 +16,17 @@ from noetl_stream.commitlog.batch import (
     stamp,
     transaction_marker,
 )
-from noetl_stream.commitlog.compaction import AbortedRanges, Compaction, LastWrite, note_keys
+from noetl_stream.commitlog.compaction import AbortedRanges, Compaction, note_keys
 from noetl_stream.commitlog.isolation import AbortedTransaction, Isolation
 from noetl_stream.commitlog.key_offsets import KeyOffsets
+from noetl_stream.commitlog.producers import LastWrite
 from tests.commitlog.samples import BASE_TIME
 
 Headers = list[tuple[str, bytes | None]]
 Change = tuple[bytes | None, bytes | None]
 """A key and its value; None as a value deletes the key."""
+Shown = tuple[int, bytes | None, bytes | None]
+"""A record as a reader sees it: its offset, key and value."""
 
 
 def keyed_batch(
@@ -122,17 +126,23 @@ def last_writes(batches: Sequence[bytes]) -> Mapping[int, LastWrite]:
     return last
 
 
-def read_committed(batches: Sequence[bytes], since: int = 0) -> list[tuple[int, bytes | None, bytes | None]]:
-    """(offset, key, value) of each record that a client shows which reads only committed ones from `since` on."""
-    aborted = sorted(aborted_in(batches), key=lambda gone: gone.first_offset)
-    skipped, shown = set[int](), list[tuple[int, bytes | None, bytes | None]]()
+def read_committed(
+    batches: Sequence[bytes], since: int = 0, aborted: Sequence[AbortedTransaction] | None = None
+) -> list[Shown]:
+    """What a client shows which reads only committed records from `since` on.
+
+    `aborted` are the transactions that the broker names to it; else those that the batches tell of.
+    """
+    if aborted is None:
+        aborted = [gone for gone in aborted_in(batches) if gone.marker_offset >= since]
+    begun = sorted(aborted, key=lambda gone: gone.first_offset)
+    skipped, shown = set[int](), list[Shown]()
     for batch in batches:
         header = read_header(batch)
         if header.next_offset <= since:
-            aborted = [gone for gone in aborted if gone.marker_offset >= since]
             continue
-        while aborted and aborted[0].first_offset <= header.base_offset:
-            skipped.add(aborted.pop(0).producer_id)
+        while begun and begun[0].first_offset <= header.base_offset:
+            skipped.add(begun.pop(0).producer_id)
         if header.control:
             skipped.discard(header.producer_id)
         elif not (header.transactional and header.producer_id in skipped):
@@ -144,7 +154,16 @@ def read_committed(batches: Sequence[bytes], since: int = 0) -> list[tuple[int, 
     return shown
 
 
-def final_values(records: Sequence[tuple[int, bytes | None, bytes | None]]) -> dict[bytes | None, bytes]:
+def whole_batches(chunk: bytes) -> list[bytes]:
+    """The batches of a broker's answer, without the last one if that is cut short."""
+    batches = []
+    while len(chunk) >= HEADER_SIZE and (size := read_header(chunk).size) <= len(chunk):
+        batches.append(chunk[:size])
+        chunk = chunk[size:]
+    return batches
+
+
+def final_values(records: Sequence[Shown]) -> dict[bytes | None, bytes]:
     """What a reader's table holds in the end: deleted keys are not in it."""
     table: dict[bytes | None, bytes | None] = {key: value for _, key, value in records}
     return {key: value for key, value in table.items() if value is not None}

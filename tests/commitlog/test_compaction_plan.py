@@ -6,18 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from noetl_stream.commitlog.batch import stamp
 from noetl_stream.commitlog.compaction_plan import CompactionPlan, CompactionRules, groups, plan_compaction
 from noetl_stream.commitlog.segment import Segment
-from tests.commitlog.keyed_log import keyed_batch
 from tests.commitlog.samples import BASE_TIME
 
 NOW = BASE_TIME + 1_000_000
 
 
-def _segment(number: int, *, size: int = 100, latest: int = BASE_TIME, path: Path = Path("x.log")) -> Segment:
-    first = 10 * number
-    return Segment(path=path, base_offset=first, next_offset=first + 10, size=size, latest=latest)
+def _segment(number: int, *, size: int = 100, latest: int = BASE_TIME) -> Segment:
+    """Its records were written over a hundred milliseconds."""
+    return Segment(
+        path=Path("x.log"),
+        base_offset=10 * number,
+        next_offset=10 * number + 10,
+        size=size,
+        earliest=latest - 100,
+        latest=latest,
+    )
 
 
 SEGMENTS = [_segment(number) for number in range(4)]
@@ -62,11 +67,9 @@ def test_records_are_left_alone_until_their_lag_is_over() -> None:
     assert _offsets(_plan(CompactionRules(min_lag_ms=100), segments=segments)) == (0, 30)
 
 
-def test_the_longest_lag_compacts_what_the_ratio_would_leave(tmp_path: Path) -> None:
-    log = tmp_path / "1.log"
-    log.write_bytes(stamp(keyed_batch([(b"a", b"1")]), 10))
-    segments = [_segment(0), _segment(1, path=log)]
-    lag = NOW - BASE_TIME
+def test_the_longest_lag_compacts_what_the_ratio_would_leave() -> None:
+    segments = [_segment(0), _segment(1, latest=NOW - 100)]
+    lag = 200
 
     assert _plan(CompactionRules(max_lag_ms=lag), since=10, segments=segments) is None
     assert _offsets(_plan(CompactionRules(max_lag_ms=lag - 1), since=10, segments=segments)) == (0, 20)

@@ -19,6 +19,7 @@ def _segments(*sizes_and_ages: tuple[int, int]) -> list[Segment]:
             base_offset=10 * number,
             next_offset=10 * number + 10,
             size=size,
+            earliest=NOW - age - 10,
             latest=NOW - age,
         )
         for number, (size, age) in enumerate(sizes_and_ages)
@@ -63,7 +64,7 @@ def test_nothing_goes_from_a_log_that_is_kept_for_ever() -> None:
 def test_records_without_a_time_count_from_when_they_were_written(tmp_path: Path) -> None:
     log = tmp_path / "0.log"
     log.write_bytes(b"x")
-    segment = Segment(path=log, base_offset=0, next_offset=10, size=1, latest=-1)
+    segment = Segment(path=log, base_offset=0, next_offset=10, size=1, earliest=-1, latest=-1)
     retention = Retention(max_ms=1000)
 
     os.utime(log, (NOW / 1000 - 0.5, NOW / 1000 - 0.5))
