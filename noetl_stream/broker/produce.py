@@ -8,12 +8,14 @@ from typing import Any
 
 from kio.schema.errors import ErrorCode
 
+from noetl_stream.broker.cleanup_policy import is_compacted
 from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.timestamps import carries_append_time, check_create_times
 from noetl_stream.broker.topics import Topic, Topics
 from noetl_stream.broker.transactions import Transactions
-from noetl_stream.commitlog.batch import check_produced, with_append_time
+from noetl_stream.commitlog.batch import BatchHeader, check_produced, with_append_time
 from noetl_stream.commitlog.partition import Partition
+from noetl_stream.commitlog.record_codec import MalformedRecords, read_records
 from noetl_stream.commitlog.refusal import ConnectionRefused, Refused
 
 _NO_ACK, _LEADER, _ALL = 0, 1, -1
@@ -72,6 +74,8 @@ class Produce:
         if acks not in (_NO_ACK, _LEADER, _ALL):
             raise Refused(ErrorCode.invalid_required_acks, f"acks is -1, 0 or 1, not {acks}")
         header = check_produced(sent.records, topic.max_message_bytes)
+        if is_compacted(topic.config):
+            _require_keys(header, sent.records)
         if header.producer_id >= 0:
             self._transactions.check_append(header, topic.name, sent.index)
         batch, now = sent.records, int(time.time() * 1000)
@@ -86,6 +90,16 @@ class Produce:
             start_offset=partition.start_offset,
             append_time=now if appended_now else None,
         )
+
+
+def _require_keys(header: BatchHeader, batch: bytes) -> None:
+    """Compaction could not keep a record without a key."""
+    try:
+        keys_present = all(record.key is not None for record in read_records(header, batch))
+    except MalformedRecords as error:
+        raise Refused(ErrorCode.corrupt_message, str(error)) from error
+    if not keys_present:
+        raise Refused(ErrorCode.invalid_record, "A compacted topic takes no record without a key.")
 
 
 def _answer(

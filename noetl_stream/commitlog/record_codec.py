@@ -7,7 +7,7 @@ offsets, their producer and their codec. Layout: https://kafka.apache.org/docume
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from crc32c import crc32c
@@ -154,8 +154,3 @@ def _varint_bytes(number: int) -> bytes:
         zigzag >>= 7
     octets.append(zigzag)
     return bytes(octets)
-
-
-def keys_present(records: Iterable[Record]) -> bool:
-    """Whether each record has a key, without which compaction could not keep it."""
-    return all(record.key is not None for record in records)
