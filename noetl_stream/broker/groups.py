@@ -180,5 +180,5 @@ class Groups:
 
     def _is_spent(self, group_id: str) -> bool:
         group = self._groups.get(group_id)
-        vacant = group is None or group.is_forgettable
+        vacant = group.is_forgettable if group is not None else self.state(group_id) is GroupState.EMPTY
         return vacant and not self._offsets.of(group_id)

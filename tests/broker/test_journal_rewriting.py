@@ -1,0 +1,140 @@
+"""The journal shrinks while it is written to: nothing acknowledged is lost, wherever a crash comes."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from noetl_stream.broker import journal as journal_module
+from noetl_stream.broker.entries import OffsetsCommitted
+from noetl_stream.broker.journal import Journal, read_journal
+from noetl_stream.commitlog.fsync import FsyncPolicy, GroupCommit
+
+_SMALL = 2000
+
+
+@asynccontextmanager
+async def _journal(path: Path, policy: FsyncPolicy = "commit") -> AsyncIterator[Journal]:
+    commit = GroupCommit(policy, lambda error: None)
+    journal = Journal(path, commit, rewrite_above=_SMALL)
+    yield journal
+    await journal.settle()
+    await commit.close()
+    journal.close()
+
+
+def _committed(partition: int, offset: int) -> OffsetsCommitted:
+    return OffsetsCommitted(group="g", offsets=[("t", partition, offset, "")], at=1)
+
+
+def _positions(path: Path) -> dict[int, int]:
+    positions: dict[int, int] = {}
+    for entry in read_journal(path):
+        if isinstance(entry, OffsetsCommitted):
+            positions |= {partition: offset for _, partition, offset, _ in entry.offsets}
+    return positions
+
+
+async def _commit_in_turn(journal: Journal, partition: int, upto: int) -> None:
+    for offset in range(1, upto + 1):
+        await journal.write(_committed(partition, offset))
+
+
+@pytest.mark.parametrize("policy", ["commit", "interval", "none"])
+async def test_a_journal_of_many_commits_stays_small(tmp_path: Path, policy: FsyncPolicy) -> None:
+    path = tmp_path / "journal"
+    async with _journal(path, policy) as journal:
+        await asyncio.gather(*(_commit_in_turn(journal, partition, 300) for partition in range(4)))
+        await journal.settle()
+        assert path.stat().st_size < 3 * _SMALL
+
+    assert _positions(path) == dict.fromkeys(range(4), 300)
+    assert not (tmp_path / "journal.new").exists()
+
+
+async def test_a_crash_at_any_moment_finds_all_that_was_acknowledged(tmp_path: Path) -> None:
+    """The directory is copied after every acknowledgement, as a crash would leave it."""
+    path, acknowledged = tmp_path / "live" / "journal", dict.fromkeys(range(3), 0)
+    path.parent.mkdir()
+    copies: list[tuple[Path, dict[int, int]]] = []
+
+    async def commit(journal: Journal, partition: int) -> None:
+        for offset in range(1, 61):
+            await journal.write(_committed(partition, offset))
+            acknowledged[partition] = offset
+            copy = tmp_path / str(len(copies))
+            shutil.copytree(path.parent, copy)
+            copies.append((copy, dict(acknowledged)))
+
+    async with _journal(path) as journal:
+        await asyncio.gather(*(commit(journal, partition) for partition in acknowledged))
+
+    assert any((copy / "journal.new").exists() for copy, _ in copies)
+    for copy, expected in copies:
+        found = _positions(copy / "journal")
+        assert all(found.get(partition, 0) >= offset for partition, offset in expected.items())
+
+
+@pytest.mark.parametrize("torn", [1, 30, 700])
+async def test_a_successor_that_a_crash_left_unfinished_is_no_obstacle(tmp_path: Path, torn: int) -> None:
+    path = tmp_path / "journal"
+    async with _journal(path) as journal:
+        await _commit_in_turn(journal, 0, 3)
+    (tmp_path / "journal.new").write_bytes(path.read_bytes()[:torn])
+
+    async with _journal(path) as journal:
+        await _commit_in_turn(journal, 0, 100)
+
+    assert _positions(path) == {0: 100}
+
+
+async def test_a_disk_that_has_no_room_for_a_successor_leaves_the_journal_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal"
+    (tmp_path / "journal.new").symlink_to("/dev/full")
+    async with _journal(path) as journal:
+        await _commit_in_turn(journal, 0, 100)
+
+    assert _positions(path) == {0: 100}
+    assert "could not be rewritten and goes on as it is" in caplog.text
+
+
+async def test_a_disk_that_fills_up_amid_a_rewrite_gives_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An entry that the successor does not take is in the journal all the same."""
+    path = tmp_path / "journal"
+    append = journal_module._JournalFile.append
+    refused: list[bytes] = []
+
+    def append_unless_second(file: journal_module._JournalFile, line: bytes) -> None:
+        if file is journal._successor and not refused:
+            refused.append(line)
+            raise OSError(28, "No space left on device")
+        append(file, line)
+
+    async with _journal(path) as journal:
+        monkeypatch.setattr(journal_module._JournalFile, "append", append_unless_second)
+        await asyncio.gather(*(_commit_in_turn(journal, partition, 60) for partition in range(4)))
+
+    assert refused
+    assert "could not be rewritten" in caplog.text
+    assert _positions(path) == dict.fromkeys(range(4), 60)
+
+
+async def test_nobody_waits_longer_because_the_journal_is_rewritten(tmp_path: Path) -> None:
+    """Entries are taken while the successor is written: a thread does that."""
+    written_meanwhile: list[bool] = []
+    path = tmp_path / "journal"
+    async with _journal(path) as journal:
+        for offset in range(1, 200):
+            await journal.write(_committed(0, offset))
+            written_meanwhile.append(journal._rewriting is not None)
+
+    assert any(written_meanwhile)
