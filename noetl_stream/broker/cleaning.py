@@ -114,9 +114,8 @@ class Cleaning:
         """Close a segment that has grown for long enough, then drop those whose time is over."""
         topic, number, partition = log
         rules, now = retention(topic.config), self._clock()
-        growing = partition.active
-        too_old = 0 <= growing.earliest < now - topic.segment_limits.max_ms
-        if too_old or (rules is not None and rules.expired(growing, now)):
+        expired = rules is not None and rules.expired(partition.active, now)
+        if expired or partition.is_segment_due(now):
             partition.roll()
         start = rules.first_kept(partition.segments, partition.size, now) if rules is not None else None
         start = partition.start_offset if start is None else min(start, partition.high_watermark)

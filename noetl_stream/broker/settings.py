@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from noetl_stream.broker.tls import Tls
 from noetl_stream.commitlog.fsync import FsyncPolicy
 
+CLEANING_INTERVAL = 15.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings:
@@ -45,7 +47,7 @@ class BrokerSettings:
     producer_id_expiration: float = 86_400.0
     expiry_interval: float = 600.0
     """How often the last three are looked after."""
-    cleaning_interval: float = 15.0
+    cleaning_interval: float = CLEANING_INTERVAL
     """How long retention and compaction rest when nothing is left to do."""
     cleaning_keys: int = 256 * 1024
     """How many keys one pass of compaction may hold in memory, at 30 bytes each."""
