@@ -446,7 +446,7 @@ class TestLoops:
         assert loop is not None
         assert (loop.frame_rows, loop.limit, loop.row_concurrency, loop.whole_frames) == (50, 3, 4, False)
         assert [each.kind for each in loop.cursor.tasks] == ["duckdb"]
-        assert loop.claims == {("workload", "db")}
+        assert loop.claims == {("workload", "db"), ("__frame_max_rows",)}
 
     def test_a_loop_goes_by_one_thing(self) -> None:
         with pytest.raises(InvalidPlaybook, match="a loop goes by one of `in`, `while`, `frames`, `cursor`"):
