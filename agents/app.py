@@ -17,6 +17,7 @@ from faust.app import App  # here, not when the first app is made: imports can w
 from faust.tables.manager import TableManager
 from faust.types import TP
 
+from noetl_stream.adapters.security import OPEN, Security
 from noetl_stream.ports.log import Record
 
 AGAIN_AFTER = 1.0
@@ -34,7 +35,7 @@ class NoTables(TableManager):
         """What `on_start` does first, and nothing else here does."""
 
 
-def new_app(app_id: str, bootstrap: str, *, data: Path) -> faust.App:
+def new_app(app_id: str, bootstrap: str, *, data: Path, security: Security = OPEN) -> faust.App:
     """An app with acknowledgement in our own hands, quick takeover, no tables and no web server.
 
     Nobody is revoked for being slow (`broker_max_poll_interval`): heartbeats are the liveness.
@@ -43,6 +44,7 @@ def new_app(app_id: str, bootstrap: str, *, data: Path) -> faust.App:
     return App(
         app_id,
         broker=[f"kafka://{address}" for address in bootstrap.split(",")],
+        broker_credentials=_credentials(security),
         datadir=str(data / app_id),
         autodiscover=False,
         broker_session_timeout=SESSION,
@@ -58,6 +60,17 @@ def new_app(app_id: str, bootstrap: str, *, data: Path) -> faust.App:
         topic_disable_leader=True,
         web_enabled=False,
     )
+
+
+def _credentials(security: Security) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    if security.login is not None:
+        return faust.SASLCredentials(
+            mechanism=security.login.mechanism,
+            username=security.login.username,
+            password=security.login.password,
+            ssl_context=security.tls,
+        )
+    return None if security.tls is None else faust.SSLCredentials(context=security.tls)
 
 
 def raw_topic(app: faust.App, name: str) -> Any:

@@ -71,7 +71,7 @@ def _app(platform: Platform, role: str, tools: Mapping[str, Tool], stack: AsyncE
     settings = platform.settings
     kind, _, pool = role.partition(":")
     group = settings.group(f"{kind}.{pool}" if pool else kind)
-    app = new_app(group, settings.bootstrap, data=settings.data / "faust")
+    app = new_app(group, settings.bootstrap, data=settings.data / "faust", security=platform.security)
     match kind:
         case "intake":
             intake.register(app, requests=platform.topics.requests.name, intake=wiring.new_intake(platform))

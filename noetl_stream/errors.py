@@ -12,6 +12,8 @@ NoetlError
 │   └── UndecodableRecord      bytes that are no record
 ├── AccessRefused          who may not
 └── InfrastructureError    whoever runs the platform    (exit 3)
+    ├── AppendUnknown          a record that may or may not stand in the log
+    └── DamagedResult          the cache's bytes are not the ones written
 """
 
 from __future__ import annotations
@@ -130,3 +132,10 @@ class InfrastructureError(NoetlError):
 
 class AppendUnknown(InfrastructureError):
     """An append whose fate is unknown: repeat it byte for byte, or read it back; never decide anew."""
+
+
+class DamagedResult(InfrastructureError):
+    """A stored result is not what was written; asking again brings the same."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; delete it from the cache and run its step again")

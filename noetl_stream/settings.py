@@ -6,9 +6,11 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from noetl_stream.adapters.security import Mechanism, Protocol, Security, client_context, read_login
 from noetl_stream.wire.topics import Topics
 
 _PREFIX = "NOETL_STREAM_"
@@ -22,18 +24,41 @@ class Settings(BaseModel):
     bootstrap: str = Field(
         "", description="Kafka brokers as HOST:PORT, comma-separated; empty: the embedded one"
     )
+    security_protocol: Protocol = Field(
+        "PLAINTEXT", description="How to reach named brokers: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    sasl_mechanism: Mechanism = Field(
+        "SCRAM-SHA-512", description="How to log in: SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN"
+    )
+    sasl_username: str = Field("", description="The user to log in as")
+    sasl_password_file: Path | None = Field(
+        None, description="File whose first line is the password; the password itself is never a setting"
+    )
+    tls_ca: Path | None = Field(
+        None,
+        description="PEM file of the authorities that brokers' certificates are checked by; empty: the system's",
+    )
+    tls_certificate: Path | None = Field(None, description="PEM file of a certificate to show to brokers")
+    tls_key: Path | None = Field(
+        None, description="PEM file of its key; empty: it stands with the certificate"
+    )
     data: Path = Field(
         Path(".noetl"), description="Folder of the embedded broker's log, the cache and scratch files"
     )
     cache: str = Field(
         "", description="Place of the shared cache: a path or s3://, gs://, az://; empty: in `data`"
     )
+    cache_options: tuple[str, ...] = Field(
+        (), repr=False, description="Options of the cache's store as KEY=VALUE: endpoint, region and others"
+    )
     cache_tier_bytes: int = Field(8 << 30, ge=0, description="Bound of the local tier before a remote cache")
     prefix: str = Field("noetl.", description="Prefix of every topic and consumer group")
     partitions: int = Field(
         8, ge=1, description="Partitions of the event log; fixed for ever at creation (128 on a cluster)"
     )
-    replication: int = Field(1, ge=1, description="Replication factor of topics (3 on a cluster)")
+    replication: int | None = Field(
+        None, ge=1, description="Copies of each new topic; empty: three, or one where there is one broker"
+    )
     pools: tuple[str, ...] = Field(("default",), min_length=1, description="Worker pools that exist")
     slots: int = Field(16, ge=1, description="Blocks that a worker runs at once")
     processes: int = Field(2, ge=1, description="Warm subprocesses for python and polars tasks, per worker")
@@ -53,6 +78,25 @@ class Settings(BaseModel):
     @property
     def cache_place(self) -> str | Path:
         return self.cache or self.data / "cache"
+
+    @property
+    def security(self) -> Security:
+        """What every client is made with; its files are read now.
+
+        Raises:
+            InvalidRequest: a part is missing or unusable.
+        """
+        protocol, tls, login = self.security_protocol, None, None
+        if protocol in ("SSL", "SASL_SSL"):
+            tls = client_context(self.tls_ca, self.tls_certificate, self.tls_key)
+        if protocol in ("SASL_PLAINTEXT", "SASL_SSL"):
+            login = read_login(self.sasl_mechanism, self.sasl_username, self.sasl_password_file)
+        return Security(tls=tls, login=login)
+
+    def at(self, bootstrap: str) -> Self:
+        """These settings with an address. Without one they meant the embedded broker, which asks for no login."""
+        plain = {} if self.bootstrap else {"security_protocol": "PLAINTEXT"}
+        return self.model_copy(update={"bootstrap": bootstrap, **plain})
 
     def group(self, role: str) -> str:
         """The consumer group of a role."""

@@ -16,6 +16,7 @@ from noetl_stream.adapters.fact_log import KafkaFactLog
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.adapters.plans import CatalogPlans
 from noetl_stream.adapters.schema_topic import SchemaTopic
+from noetl_stream.adapters.security import Security
 from noetl_stream.adapters.versions import Entry
 from noetl_stream.cache.open import open_cache
 from noetl_stream.core.messages import Offer, StopBlocks
@@ -57,6 +58,7 @@ class Platform:
     """Open connections to one installation, shared by all roles in this process."""
 
     settings: Settings
+    security: Security
     topics: Topics
     log: KafkaAppender
     replies: KafkaAppender
@@ -80,25 +82,24 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
 
     Raises InfrastructureError if no broker answers within `settings.timeout`.
     """
-    topics = settings.topics
-    await ensure_topics(settings.bootstrap, topics.all(settings.pools), settings.timeout)
+    topics, security = settings.topics, settings.security
+    await ensure_topics(settings.bootstrap, topics.all(settings.pools), settings.timeout, security)
     async with AsyncExitStack() as stack:
-        log = await KafkaAppender.open(settings.bootstrap)
+        log = await KafkaAppender.open(settings.bootstrap, security=security)
         stack.push_async_callback(log.close)
-        replies = await KafkaAppender.open(settings.bootstrap)
+        replies = await KafkaAppender.open(settings.bootstrap, security=security)
         stack.push_async_callback(replies.close)
-        reader = KafkaReader(settings.bootstrap)
+        reader = KafkaReader(settings.bootstrap, security=security)
         stack.push_async_callback(reader.close)
         schemas = SchemaTopic(log, reader, topics.schemas.name, registry())
         await schemas.publish()
         catalog = await KafkaCatalog.open(log, reader, topics.catalog.name, compiler(settings))
         stack.push_async_callback(catalog.close)
-        cache = open_cache(
-            settings.cache_place, tier=settings.data / "tier", tier_bytes=settings.cache_tier_bytes
-        )
+        cache = await cache_of(settings)
         stack.push_async_callback(cache.close)
         yield Platform(
             settings=settings,
+            security=security,
             topics=topics,
             log=log,
             replies=replies,
@@ -111,6 +112,17 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             cache=cache,
             dead_letters=DeadLetters(log, topics.dead_letters.name),
         )
+
+
+async def cache_of(settings: Settings) -> Cache:
+    """The shared cache, known to work. Raises InvalidRequest or InfrastructureError as `open_cache` does."""
+    return await open_cache(
+        settings.cache_place,
+        tier=settings.data / "tier",
+        tier_bytes=settings.cache_tier_bytes,
+        options=settings.cache_options,
+        within=settings.timeout,
+    )
 
 
 def compiler(settings: Settings) -> Callable[[Entry], Plan]:
@@ -177,7 +189,7 @@ def new_orchestrator(platform: Platform, group: Group) -> Orchestrator:
 async def orchestrator_offsets(platform: Platform) -> Mapping[int, int]:
     """The orchestrators' committed offsets in the event log."""
     group, topic = platform.settings.group("orchestrator"), platform.topics.events.name
-    return await committed_offsets(platform.settings.bootstrap, group, topic)
+    return await committed_offsets(platform.settings.bootstrap, group, topic, security=platform.security)
 
 
 def new_worker(platform: Platform, pool: str, tools: Mapping[str, Tool]) -> Worker:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import gc
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.kafka_node import (
     KafkaMissing,
@@ -15,13 +16,14 @@ from tests.kafka_node import (
     answers,
     free_port,
     kafka_jars,
+    nodes_here,
     require_java,
-    single_node,
     start_node,
 )
 
 ADDRESS = "NOETL_TEST_KAFKA"
 VERSIONS = ("4.4.0", "4.3.1")  # newest first; a package mirror may lag behind
+IMAGE = f"apache/kafka:{VERSIONS[0]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,28 +72,40 @@ def _container() -> Cluster:
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-    _require_engine()
-    image = f"apache/kafka:{VERSIONS[0]}"
-    container = DockerContainer(image)
+    require_engine()
+    container = DockerContainer(IMAGE)
     host, port = container.get_docker_client().host(), free_port()
-    container.with_bind_ports(9092, port).with_envs(**_as_environment(f"{host}:{port}"))
+    container.with_bind_ports(9092, port).with_envs(
+        **as_environment(in_a_container(1, f"{host}:{port}", {1: "localhost"}))
+    )
     container.waiting_for(LogMessageWaitStrategy("Kafka Server started").with_startup_timeout(120))
     try:
         container.start()
     except (DockerException, OSError, RuntimeError) as error:
         container.stop()
-        raise KafkaMissing(f"the container engine cannot run {image} ({str(error)[:160]})") from error
-    return Cluster(bootstrap=f"{host}:{port}", origin=f"{image}, a container", stop=container.stop)
+        raise KafkaMissing(f"the container engine cannot run {IMAGE} ({str(error)[:160]})") from error
+    return Cluster(bootstrap=f"{host}:{port}", origin=f"{IMAGE}, a container", stop=container.stop)
 
 
-def _as_environment(published: str) -> dict[str, str]:
+def as_environment(config: NodeConfig) -> dict[str, str]:
     """The node's settings as the official image takes them."""
-    node = NodeConfig(node_id=1, listener="0.0.0.0:9092", voters={1: "localhost:9093"})
-    settings = {**node.properties(), "advertised.listeners": f"PLAINTEXT://{published}"}
+    settings = config.properties()
     return {"KAFKA_" + name.upper().replace(".", "_"): value for name, value in settings.items()}
 
 
-def _require_engine() -> None:
+def in_a_container(node_id: int, published: str, names: Mapping[int, str]) -> NodeConfig:
+    """A node whose network gives each node a name; clients reach it at `published`."""
+    return NodeConfig(
+        node_id=node_id,
+        host="",
+        ports=(9092, 19092, 9093),
+        advertised=(published, f"{names[node_id]}:19092"),
+        voters={node: f"{name}:9093" for node, name in names.items()},
+    )
+
+
+def require_engine() -> None:
+    """Raises KafkaMissing where no container engine answers."""
     from docker.errors import DockerException
     from testcontainers.core.docker_client import DockerClient
 
@@ -107,16 +121,24 @@ def _require_engine() -> None:
 
 
 def _jvm() -> Cluster:
+    version, jars = jvm_jars()
+    node = start_node(nodes_here(1)[0], jars)
+    node.wait_until_ready()
+    origin = f"{version}, its jars from Maven, on the JVM"
+    return Cluster(bootstrap=node.config.listener, origin=origin, stop=node.kill)
+
+
+def jvm_jars() -> tuple[str, Path]:
+    """The newest version that can be had, and its jars.
+
+    Raises:
+        KafkaMissing: the JVM is too old, or Maven resolves none.
+    """
     require_java()
     reasons = []
     for version in VERSIONS:
         try:
-            jars = kafka_jars(version)
+            return version, kafka_jars(version)
         except KafkaMissing as missing:
             reasons.append(str(missing))
-            continue
-        node = start_node(single_node(), jars)
-        node.wait_until_ready()
-        origin = f"{version}, its jars from Maven, on the JVM"
-        return Cluster(bootstrap=node.config.listener, origin=origin, stop=node.kill)
     raise KafkaMissing("; ".join(reasons))

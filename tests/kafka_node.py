@@ -6,12 +6,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
@@ -31,7 +32,7 @@ _POM = """\
 
 # Small and quick to start: these brokers live for minutes.
 _JVM = (
-    "-Xmx512m",
+    "-Xmx400m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
@@ -49,46 +50,101 @@ class NodeFailed(Exception):
     """A node did not start; the message ends with the end of its log."""
 
 
+_ALONE = {
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+}
+
+# As a cluster for production, but quick to notice that a node is gone.
+_OF_THREE = {
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "3000",
+    "controller.quorum.fetch.timeout.ms": "1500",
+    "controller.quorum.election.timeout.ms": "500",
+    "controller.quorum.election.backoff.max.ms": "500",
+    "controller.quorum.request.timeout.ms": "1500",
+    "replica.lag.time.max.ms": "3000",
+    "replica.socket.timeout.ms": "3000",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
-    """One broker that is also a controller; `voters` gives every node's controller address by node id."""
+    """One broker that is also a controller.
+
+    It listens on `host` (empty: everywhere) for clients OUTSIDE, brokers INSIDE and for its CONTROLLER, at `ports` in
+    that order. `advertised` are the addresses that clients and brokers are told; `voters` gives every node's controller
+    address by node id.
+    """
 
     node_id: int
-    listener: str
+    host: str
+    ports: tuple[int, int, int]
+    advertised: tuple[str, str]
     voters: Mapping[int, str]
     cluster_id: str = "noetl-stream-tests-001"  # 16 bytes in URL-safe base64
 
+    @property
+    def listener(self) -> str:
+        """Where clients reach it."""
+        return self.advertised[0]
+
     def properties(self) -> dict[str, str]:
         """The node's settings, under their names in `server.properties`."""
-        copies = str(min(3, len(self.voters)))
+        outside, inside, controller = (f"{self.host}:{port}" for port in self.ports)
         return {
             "process.roles": "broker,controller",
             "node.id": str(self.node_id),
             "controller.quorum.voters": ",".join(f"{node}@{at}" for node, at in self.voters.items()),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "listeners": f"PLAINTEXT://{self.listener},CONTROLLER://{self.voters[self.node_id]}",
-            "advertised.listeners": f"PLAINTEXT://{self.listener}",
+            "listener.security.protocol.map": "OUTSIDE:PLAINTEXT,INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": f"OUTSIDE://{outside},INSIDE://{inside},CONTROLLER://{controller}",
+            "advertised.listeners": "OUTSIDE://{},INSIDE://{}".format(*self.advertised),
+            "inter.broker.listener.name": "INSIDE",
             "auto.create.topics.enable": "true",
             "group.initial.rebalance.delay.ms": "0",
             "offsets.topic.num.partitions": "1",
-            "offsets.topic.replication.factor": copies,
             "transaction.state.log.num.partitions": "1",
-            "transaction.state.log.replication.factor": copies,
-            "transaction.state.log.min.isr": "1",
             # How late a transaction's timeout may be noticed; 10 s by default.
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
+            # How soon retention and compaction look after what has just been written; minutes by default.
+            "log.cleaner.backoff.ms": "100",
+            "log.retention.check.interval.ms": "100",
+            "log.initial.task.delay.ms": "100",
+            **(_OF_THREE if len(self.voters) > 2 else _ALONE),
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Node:
-    """A started node. It is killed, and its folder removed, when this process ends in any way."""
+    """A node's folder, and the process that runs on it while it is up.
+
+    It is killed, and its folder removed, when this process ends in any way.
+    """
 
     config: NodeConfig
     directory: Path
-    _process: subprocess.Popen[bytes]
-    _guard: subprocess.Popen[bytes]
+    jars: Path
+    _running: tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]] | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        """Run on what the folder holds. The nodes of a quorum become ready together."""
+        assert self._running is None, f"node {self.config.node_id} runs already"
+        with (self.directory / "node.log").open("ab") as log:
+            process = subprocess.Popen(
+                [*_java(self.jars), "kafka.Kafka", str(self.directory / "server.properties")],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._running = process, guard(process, self.directory)
 
     def wait_until_ready(self, within: float = 60.0) -> None:
         """Return once the node accepts connections.
@@ -96,24 +152,37 @@ class Node:
         Raises:
             NodeFailed: it ended, or `within` seconds passed; the node is then killed.
         """
+        assert self._running is not None, f"node {self.config.node_id} was not started"
         deadline = time.monotonic() + within
         while not answers(self.config.listener):
-            if _ended(self._process, within=0.05) or time.monotonic() > deadline:
+            if _ended(self._running[0], within=0.05) or time.monotonic() > deadline:
                 log = (self.directory / "node.log").read_text(errors="replace")[-2000:]
                 self.kill()
                 raise NodeFailed(f"Kafka's node {self.config.node_id} was not ready in {within:g} s: {log}")
 
+    def signal(self, number: signal.Signals) -> None:
+        """SIGSTOP leaves it connected and silent, until SIGCONT."""
+        assert self._running is not None, f"node {self.config.node_id} is down"
+        self._running[0].send_signal(number)
+
+    def crash(self) -> None:
+        """End the process at once; what it wrote stays for the next start."""
+        if self._running is not None:
+            process, guarding = self._running
+            guarding.kill()
+            process.kill()
+            guarding.communicate()
+            process.wait()
+            self._running = None
+
     def kill(self) -> None:
-        """End the node at once, as a crash would, and remove its folder."""
-        self._guard.kill()
-        self._process.kill()
-        self._guard.communicate()
-        self._process.wait()
+        """End it at once, and remove its folder."""
+        self.crash()
         shutil.rmtree(self.directory)
 
 
 def start_node(config: NodeConfig, jars: Path) -> Node:
-    """Format a fresh storage folder and start a node on it. The nodes of a quorum become ready together.
+    """Format a fresh storage folder and start a node on it.
 
     Raises:
         NodeFailed: the storage folder could not be formatted.
@@ -122,18 +191,13 @@ def start_node(config: NodeConfig, jars: Path) -> Node:
     settings = directory / "server.properties"
     properties = {**config.properties(), "log.dirs": str(directory / "log")}
     settings.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-    with ExitStack() as undo, (directory / "node.log").open("wb") as log:
+    with ExitStack() as undo:
         undo.callback(shutil.rmtree, directory)
         _format(config, settings, jars)
-        process = subprocess.Popen(
-            [*_java(jars), "kafka.Kafka", str(settings)],
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        node = Node(config=config, directory=directory, jars=jars)
+        node.start()
         undo.pop_all()
-    return Node(config=config, directory=directory, _process=process, _guard=guard(process, directory))
+    return node
 
 
 def guard(process: subprocess.Popen[bytes], directory: Path) -> subprocess.Popen[bytes]:
@@ -142,9 +206,20 @@ def guard(process: subprocess.Popen[bytes], directory: Path) -> subprocess.Popen
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
-def single_node() -> NodeConfig:
-    """A cluster of one, on free ports."""
-    return NodeConfig(node_id=1, listener=f"{HOST}:{free_port()}", voters={1: f"{HOST}:{free_port()}"})
+def nodes_here(count: int) -> list[NodeConfig]:
+    """The nodes of one cluster, on free ports of this machine."""
+    ports = {node: (free_port(), free_port(), free_port()) for node in range(1, count + 1)}
+    voters = {node: f"{HOST}:{controller}" for node, (_, _, controller) in ports.items()}
+    return [
+        NodeConfig(
+            node_id=node,
+            host=HOST,
+            ports=(outside, inside, controller),
+            advertised=(f"{HOST}:{outside}", f"{HOST}:{inside}"),
+            voters=voters,
+        )
+        for node, (outside, inside, controller) in ports.items()
+    ]
 
 
 def free_port() -> int:

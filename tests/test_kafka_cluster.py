@@ -15,8 +15,16 @@ from threading import Thread
 
 import pytest
 
-from tests.kafka_cluster import ADDRESS, VERSIONS, Cluster, Unavailable, resolve
-from tests.kafka_node import HOST, NodeConfig, free_port, kafka_jars
+from tests.kafka_cluster import (
+    ADDRESS,
+    VERSIONS,
+    Cluster,
+    Unavailable,
+    as_environment,
+    in_a_container,
+    resolve,
+)
+from tests.kafka_node import HOST, free_port, kafka_jars, nodes_here
 
 VERSION = "4.0.0"
 
@@ -157,13 +165,25 @@ def test_jars_once_resolved_need_no_maven(bare_machine: Path, tmp_path: Path) ->
 
 
 def test_a_node_of_three_names_every_voter_and_keeps_three_copies() -> None:
-    voters = {1: f"{HOST}:9001", 2: f"{HOST}:9002", 3: f"{HOST}:9003"}
+    nodes = nodes_here(3)
 
-    properties = NodeConfig(node_id=2, listener=f"{HOST}:9092", voters=voters).properties()
+    properties = nodes[1].properties()
 
-    assert properties["controller.quorum.voters"] == f"1@{HOST}:9001,2@{HOST}:9002,3@{HOST}:9003"
-    assert properties["listeners"] == f"PLAINTEXT://{HOST}:9092,CONTROLLER://{HOST}:9002"
+    assert properties["controller.quorum.voters"] == ",".join(
+        f"{n}@{address}" for n, address in nodes[0].voters.items()
+    )
+    assert f"CONTROLLER://{nodes[1].voters[2]}" in properties["listeners"]
+    assert f"OUTSIDE://{nodes[1].listener}" in properties["advertised.listeners"]
     assert properties["offsets.topic.replication.factor"] == "3"
+    assert properties["min.insync.replicas"] == "2"
+
+
+def test_nodes_in_containers_find_each_other_by_name_and_clients_find_them_here() -> None:
+    settings = as_environment(in_a_container(2, "localhost:4002", {1: "a", 2: "b", 3: "c"}))
+
+    assert settings["KAFKA_CONTROLLER_QUORUM_VOTERS"] == "1@a:9093,2@b:9093,3@c:9093"
+    assert settings["KAFKA_LISTENERS"] == "OUTSIDE://:9092,INSIDE://:19092,CONTROLLER://:9093"
+    assert settings["KAFKA_ADVERTISED_LISTENERS"] == "OUTSIDE://localhost:4002,INSIDE://b:19092"
 
 
 @pytest.mark.slow

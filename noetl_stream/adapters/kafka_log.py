@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -26,6 +26,7 @@ from aiokafka.errors import (
 )
 
 from noetl_stream.adapters.connection import REQUEST_TIMEOUT_MS, start
+from noetl_stream.adapters.security import OPEN, Security
 from noetl_stream.errors import AppendUnknown, InfrastructureError
 from noetl_stream.ports.log import Record
 
@@ -49,6 +50,8 @@ _HARMLESS = (MessageSizeTooLargeError, UnknownTopicOrPartitionError)
 _BATCH_BYTES = 256 * 1024
 _FETCH_BYTES = 4 * 1024 * 1024
 _RETRY_SECONDS = 0.2
+_CLOSING_SECONDS = 3.0
+"""Longer than brokers that are well need; a supervisor kills what does not end in about ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,11 @@ class KafkaAppender:
     goes on trying to deliver it for as long as this appender is open.
     """
 
-    def __init__(self, bootstrap: str, *, timeout: float = 30.0, client_id: str = "noetl") -> None:
+    def __init__(
+        self, bootstrap: str, *, timeout: float = 30.0, client_id: str = "noetl", security: Security = OPEN
+    ) -> None:
         self._bootstrap, self._timeout, self._client_id = bootstrap, timeout, client_id
+        self._security = security
         self._queue: asyncio.Queue[_Append] = asyncio.Queue()
         self._outstanding: dict[asyncio.Future[int], Literal["queued", "sent"]] = {}
         self._broken = self._closed = False
@@ -77,9 +83,11 @@ class KafkaAppender:
         self._pump: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, bootstrap: str, *, timeout: float = 30.0, client_id: str = "noetl") -> KafkaAppender:
+    async def open(
+        cls, bootstrap: str, *, timeout: float = 30.0, client_id: str = "noetl", security: Security = OPEN
+    ) -> KafkaAppender:
         """Connect. Raises InfrastructureError if no broker answers within `timeout`."""
-        appender = cls(bootstrap, timeout=timeout, client_id=client_id)
+        appender = cls(bootstrap, timeout=timeout, client_id=client_id, security=security)
         appender._producer = await appender._start_producer()
         appender._pump = asyncio.create_task(appender._send_queued(), name="noetl-appender")
         return appender
@@ -121,10 +129,12 @@ class KafkaAppender:
         return offset
 
     async def close(self) -> None:
-        """Wait until every append is settled, at most `timeout` seconds, and disconnect."""
+        """Wait until every append is settled, for a few seconds, and disconnect; what is then unsettled fails."""
         self._closed = True
         if self._outstanding:
-            await asyncio.wait(self._outstanding)
+            await asyncio.wait(self._outstanding, timeout=min(self._timeout, _CLOSING_SECONDS))
+        for offset in list(self._outstanding):
+            self._give_up(offset, "no acknowledgement before the appender was closed")
         if self._pump is not None:
             self._pump.cancel()
         await self._stop_producer()
@@ -163,7 +173,9 @@ class KafkaAppender:
             append.offset.set_result(offset)
 
     def _expire(self, offset: asyncio.Future[int], topic: str) -> None:
-        waited = f"{topic}: no acknowledgement within {self._timeout:g} s"
+        self._give_up(offset, f"{topic}: no acknowledgement within {self._timeout:g} s")
+
+    def _give_up(self, offset: asyncio.Future[int], waited: str) -> None:
         if self._outstanding[offset] == "sent":
             _fail(offset, AppendUnknown(f"{waited}; repeat it byte for byte, or read it back"))
         else:
@@ -195,14 +207,17 @@ class KafkaAppender:
             enable_idempotence=True,
             max_batch_size=_BATCH_BYTES,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
+            **self._security.options(),
         )
-        await start(producer, self._bootstrap, self._timeout)
+        await start(producer, self._bootstrap, self._timeout, self._security)
         return producer
 
     async def _stop_producer(self) -> None:
         """Everything is settled by now, but an idempotent producer never gives a batch up that nobody waits for any
-        more: `stop` alone would flush for ever. aiokafka has no public word for that."""
-        await self._producer._sender.close()
+        more: `stop` alone would flush for ever. Nor need a request to a silent broker be waited for. aiokafka has no
+        public word for either."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._producer._sender.close(), _CLOSING_SECONDS)
         self._producer._message_accumulator.fail_all(ProducerClosed())
         await self._producer.stop()
 
@@ -214,8 +229,11 @@ class KafkaReader:
     answer; InfrastructureError follows it. An offset that retention has removed raises InfrastructureError too.
     """
 
-    def __init__(self, bootstrap: str, *, timeout: float = 30.0, client_id: str = "noetl") -> None:
+    def __init__(
+        self, bootstrap: str, *, timeout: float = 30.0, client_id: str = "noetl", security: Security = OPEN
+    ) -> None:
         self._bootstrap, self._timeout, self._client_id = bootstrap, timeout, client_id
+        self._security = security
         self._idle: list[Any] = []
 
     async def begin(self, topic: str, partition: int) -> int:
@@ -299,8 +317,9 @@ class KafkaReader:
             auto_offset_reset="none",
             max_partition_fetch_bytes=_FETCH_BYTES,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
+            **self._security.options(),
         )
-        await start(consumer, self._bootstrap, self._timeout)
+        await start(consumer, self._bootstrap, self._timeout, self._security)
         return consumer
 
 

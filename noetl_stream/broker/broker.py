@@ -11,33 +11,48 @@ from typing import Self, assert_never
 
 from noetl_stream.broker.admin import Admin
 from noetl_stream.broker.api import Api
+from noetl_stream.broker.cleaning import Cleaning
 from noetl_stream.broker.config_requests import ConfigRequests
+from noetl_stream.broker.door import new_server
 from noetl_stream.broker.entries import (
     Entry,
+    GroupChanged,
     GroupDeleted,
+    LogCleaned,
     LogSynced,
     OffsetsCommitted,
+    OffsetsForgotten,
     ProducerIdsReserved,
     RecordsDeleted,
     TopicChanged,
     TopicCreated,
     TopicDeleted,
     TransactionChanged,
+    TransactionForgotten,
 )
+from noetl_stream.broker.expiry import Expiry
 from noetl_stream.broker.fetch import Fetch
+from noetl_stream.broker.group_admin import GroupAdmin
+from noetl_stream.broker.group_requests import GroupRequests
 from noetl_stream.broker.groups import Groups
 from noetl_stream.broker.journal import Journal, read_journal, rewrite_journal
 from noetl_stream.broker.lock import DataDirectory
+from noetl_stream.broker.log_requests import LogRequests
+from noetl_stream.broker.metadata import Metadata
 from noetl_stream.broker.offset_requests import OffsetRequests
 from noetl_stream.broker.offsets import Offsets
 from noetl_stream.broker.produce import Produce
 from noetl_stream.broker.protocol import Fields, Request, api_versions
-from noetl_stream.broker.server import Answer, Server
+from noetl_stream.broker.sasl import refuse_authentication, refuse_handshake
+from noetl_stream.broker.server import Answer
 from noetl_stream.broker.settings import BrokerSettings
+from noetl_stream.broker.topic_pages import TopicPages
 from noetl_stream.broker.topics import Topics
+from noetl_stream.broker.transaction_admin import TransactionAdmin
 from noetl_stream.broker.transaction_requests import TransactionRequests
 from noetl_stream.broker.transactions import Transactions
 from noetl_stream.commitlog.fsync import FsyncPolicy, GroupCommit
+from noetl_stream.commitlog.storage import Storage
 from noetl_stream.commitlog.topic_files import TopicFiles
 from noetl_stream.errors import InfrastructureError
 
@@ -86,8 +101,11 @@ class EmbeddedBroker:
         logs, journal = self._directory.logs, self._directory.journal
         _require_journal(logs, journal)
         logs.mkdir(exist_ok=True)
-        self._commit = GroupCommit(self._settings.fsync, self.failed.set_result)
-        self._topics = Topics(TopicFiles(logs, self._commit), self._settings.default_partitions)
+        self._commit = GroupCommit(
+            self._settings.fsync, self.failed.set_result, interval=self._settings.fsync_interval
+        )
+        self._storage = Storage(self._commit)
+        self._topics = Topics(TopicFiles(logs, self._storage), self._settings.default_partitions)
         self._offsets = Offsets()
         self._transactions = Transactions(self._topics, self._offsets)
         opened.push_async_callback(self._close_files)
@@ -95,22 +113,24 @@ class EmbeddedBroker:
             self._apply(entry)
         await asyncio.to_thread(self._topics.open)
         rewrite_journal(journal, self._entries())
-        self._journal = Journal(journal, self._commit)
-        opened.push_async_callback(self._note_what_is_durable, self._journal)
+        self._journal = Journal(journal, self._commit, rewrite_above=self._settings.rewrite_journal_above)
+        opened.push_async_callback(self._checkpoint)
         for owner in (self._topics, self._offsets, self._transactions):
             owner.record_changes_in(self._journal)
         opened.push_async_callback(self._transactions.close)
+        self._offsets.close_sessions()
         await self._transactions.complete_unfinished()
 
-    async def _note_what_is_durable(self, journal: Journal) -> None:
-        """An orderly stop: from now on damage anywhere in the logs is no unfinished write."""
+    async def _checkpoint(self) -> None:
+        """An orderly stop: everything is on the disk, and the next start reads nothing again."""
+        self._topics.checkpoint()
         await self._commit.flush()
-        if self._settings.fsync == "commit" and not self.failed.done():
-            for entry in self._topics.synced():
-                journal.append(entry)
 
     async def _close_files(self) -> None:
+        if self._journal is not None:
+            await self._journal.settle()
         await self._commit.close()
+        await self._storage.close()
         self._topics.close()
         if self._journal is not None:
             self._journal.close()
@@ -120,11 +140,11 @@ class EmbeddedBroker:
             case TopicDeleted():
                 self._topics.apply(entry)
                 self._offsets.forget_topic(entry.name)
-            case TopicCreated() | TopicChanged() | RecordsDeleted() | LogSynced():
+            case TopicCreated() | TopicChanged() | RecordsDeleted() | LogCleaned() | LogSynced():
                 self._topics.apply(entry)
-            case OffsetsCommitted() | GroupDeleted():
+            case OffsetsCommitted() | OffsetsForgotten() | GroupChanged() | GroupDeleted():
                 self._offsets.apply(entry)
-            case ProducerIdsReserved() | TransactionChanged():
+            case ProducerIdsReserved() | TransactionChanged() | TransactionForgotten():
                 self._transactions.apply(entry)
             case _:
                 assert_never(entry)
@@ -138,9 +158,14 @@ class EmbeddedBroker:
         settings = self._settings
         self._groups = Groups(settings, self._offsets)
         opened.callback(self._groups.close)
-        admin = Admin(self._topics, self._offsets, auto_create=settings.auto_create_topics)
-        self._answers = self._routes(admin)
-        server = Server(self._answer, settings.max_request_bytes)
+        self.cleaning = Cleaning(self._topics, settings)
+        self._topics.before_removal(self.cleaning.leave)
+        opened.push_async_callback(self.cleaning.close)
+        self.cleaning.start()
+        expiry = Expiry(settings, self._topics, self._groups, self._transactions)
+        opened.push_async_callback(_cancel, asyncio.ensure_future(expiry.run()))
+        self._answers = self._routes()
+        server = new_server(self._answer, settings, self._data)
         opened.push_async_callback(server.close)
         try:
             port = await server.listen(settings.host, settings.port)
@@ -153,40 +178,63 @@ class EmbeddedBroker:
     async def _answer(self, request: Request) -> Fields | None:
         return await self._answers[request.api](request)
 
-    def _routes(self, admin: Admin) -> dict[Api, Answer]:
+    def _routes(self) -> dict[Api, Answer]:
+        metadata = Metadata(self._topics, auto_create=self._settings.auto_create_topics)
+        admin = Admin(self._topics, self._offsets)
+        logs = LogRequests(self._topics, self._directory.logs)
         produce = Produce(self._topics, self._transactions)
         offsets = OffsetRequests(self._topics, self._groups, self._offsets, self._transactions)
-        transactions = TransactionRequests(self._topics, self._groups, self._transactions)
+        transactions = TransactionRequests(self._topics, self._groups, self._transactions, self._settings)
+        transaction_admin = TransactionAdmin(self._topics, self._transactions)
+        members = GroupRequests(self._groups)
+        groups = GroupAdmin(self._groups, self._offsets, self._topics)
         configs = ConfigRequests(self._topics, self._settings)
         return {
             Api.PRODUCE: produce.produce,
             Api.FETCH: Fetch(self._topics).fetch,
-            Api.LIST_OFFSETS: offsets.list,
-            Api.METADATA: admin.metadata,
+            Api.LIST_OFFSETS: logs.list_offsets,
+            Api.METADATA: metadata.metadata,
             Api.OFFSET_COMMIT: offsets.commit,
             Api.OFFSET_FETCH: offsets.fetch,
-            Api.FIND_COORDINATOR: admin.find_coordinator,
-            Api.JOIN_GROUP: self._groups.join,
-            Api.HEARTBEAT: self._groups.heartbeat,
-            Api.LEAVE_GROUP: self._groups.leave,
-            Api.SYNC_GROUP: self._groups.sync,
-            Api.DESCRIBE_GROUPS: self._groups.describe,
-            Api.LIST_GROUPS: self._groups.list,
+            Api.FIND_COORDINATOR: metadata.find_coordinator,
+            Api.JOIN_GROUP: members.join,
+            Api.HEARTBEAT: members.heartbeat,
+            Api.LEAVE_GROUP: members.leave,
+            Api.SYNC_GROUP: members.sync,
+            Api.DESCRIBE_GROUPS: groups.describe,
+            Api.LIST_GROUPS: groups.list,
+            Api.SASL_HANDSHAKE: refuse_handshake,
             Api.API_VERSIONS: _answer_api_versions,
             Api.CREATE_TOPICS: admin.create_topics,
             Api.DELETE_TOPICS: admin.delete_topics,
             Api.DELETE_RECORDS: admin.delete_records,
             Api.INIT_PRODUCER_ID: transactions.init_producer_id,
+            Api.OFFSET_FOR_LEADER_EPOCH: logs.offset_for_leader_epoch,
             Api.ADD_PARTITIONS_TO_TXN: transactions.add_partitions,
             Api.ADD_OFFSETS_TO_TXN: transactions.add_offsets,
             Api.END_TXN: transactions.end,
             Api.TXN_OFFSET_COMMIT: transactions.commit_offsets,
             Api.DESCRIBE_CONFIGS: configs.describe,
             Api.ALTER_CONFIGS: configs.alter,
+            Api.DESCRIBE_LOG_DIRS: logs.describe_log_dirs,
+            Api.SASL_AUTHENTICATE: refuse_authentication,
             Api.CREATE_PARTITIONS: admin.create_partitions,
-            Api.DELETE_GROUPS: self._groups.delete,
+            Api.DELETE_GROUPS: groups.delete,
             Api.INCREMENTAL_ALTER_CONFIGS: configs.alter_incrementally,
+            Api.LIST_PARTITION_REASSIGNMENTS: admin.list_partition_reassignments,
+            Api.OFFSET_DELETE: groups.delete_offsets,
+            Api.DESCRIBE_PRODUCERS: transaction_admin.describe_producers,
+            Api.DESCRIBE_TRANSACTIONS: transaction_admin.describe,
+            Api.LIST_TRANSACTIONS: transaction_admin.list,
+            Api.DESCRIBE_CLUSTER: metadata.describe_cluster,
+            Api.LIST_CONFIG_RESOURCES: configs.list_resources,
+            Api.DESCRIBE_TOPIC_PARTITIONS: TopicPages(self._topics).describe,
         }
+
+
+async def _cancel(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _answer_api_versions(request: Request) -> Fields:

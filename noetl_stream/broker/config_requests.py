@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any
 
 from kio.schema.errors import ErrorCode
 
+from noetl_stream.broker.metadata import NODE_ID
 from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.settings import BrokerSettings
-from noetl_stream.broker.topic_config import DEFAULTS, check_configs
+from noetl_stream.broker.topic_config import DEFAULTS, SETTINGS, Setting, check_configs
 from noetl_stream.broker.topics import Topics
 from noetl_stream.commitlog.refusal import Refused
 
@@ -34,7 +35,7 @@ class Operation(IntEnum):
 
 
 class ConfigRequests:
-    """Answers DescribeConfigs, AlterConfigs and IncrementalAlterConfigs. The broker's own are read-only."""
+    """Answers the requests about settings. The broker's own are read-only."""
 
     def __init__(self, topics: Topics, settings: BrokerSettings) -> None:
         self._topics, self._settings = topics, settings
@@ -43,13 +44,10 @@ class ConfigRequests:
         return {"results": [self._description(resource) for resource in request.body.resources]}
 
     def _description(self, resource: Any) -> Fields:
-        described: Fields = {"configs": []}
-        code, reason = ErrorCode.none, None
         try:
-            described = {"configs": self._configs(resource)}
+            return {**_named(resource, ErrorCode.none, None), "configs": self._configs(resource)}
         except Refused as refused:
-            code, reason = refused.code, refused.reason
-        return {**_named(resource, code, reason), **described}
+            return {**_named(resource, refused.code, refused.reason), "configs": []}
 
     def _configs(self, resource: Any) -> list[Fields]:
         wanted = resource.configuration_keys
@@ -60,11 +58,7 @@ class ConfigRequests:
     def _all_configs(self, resource: Any) -> list[Fields]:
         match resource.resource_type:
             case ResourceType.TOPIC:
-                own = self._topics.topic(resource.resource_name).configs
-                return [
-                    _config(name, own.get(name, default), _SET_ON_TOPIC if name in own else _DEFAULT)
-                    for name, default in DEFAULTS.items()
-                ]
+                return described_configs(self._topics.topic(resource.resource_name).configs)
             case ResourceType.BROKER:
                 return [
                     _config(name, value, _STATIC_BROKER) for name, value in self._broker_configs().items()
@@ -83,6 +77,21 @@ class ConfigRequests:
             "num.partitions": str(settings.default_partitions),
             "socket.request.max.bytes": str(settings.max_request_bytes),
         }
+
+    async def list_resources(self, request: Request) -> Fields:
+        """What has a configuration: every topic, and this broker."""
+        wanted = getattr(request.body, "resource_types", ()) or tuple(ResourceType)
+        named = {
+            ResourceType.TOPIC: [topic.name for topic in self._topics],
+            ResourceType.BROKER: [str(NODE_ID)],
+        }
+        listed = [
+            {"resource_name": name, "resource_type": int(kind)}
+            for kind, names in named.items()
+            if kind in wanted and request.version > 0
+            for name in names
+        ]
+        return {"error_code": ErrorCode.none, "config_resources": listed}
 
     async def alter(self, request: Request) -> Fields:
         return await self._alter_all(request, _replacement)
@@ -137,6 +146,23 @@ def _change(own: dict[str, str], wanted: Any) -> dict[str, str | None]:
     return changed
 
 
+def described_configs(own: Mapping[str, str]) -> list[Fields]:
+    """Every setting of a topic that has set `own`."""
+    return [_topic_config(name, setting, own.get(name)) for name, setting in SETTINGS.items()]
+
+
+def _topic_config(name: str, setting: Setting, own: str | None) -> Fields:
+    """A setting with its synonyms: where its value would come from, the first that is set wins."""
+    synonyms = [] if own is None else [{"name": name, "value": own, "source": _SET_ON_TOPIC}]
+    if setting.broker_name is not None:
+        synonyms.append({"name": setting.broker_name, "value": setting.default, "source": _DEFAULT})
+    return {
+        **_config(name, setting.default if own is None else own, _DEFAULT if own is None else _SET_ON_TOPIC),
+        "synonyms": synonyms,
+        "config_type": setting.type,
+    }
+
+
 def _named(resource: Any, code: ErrorCode, reason: str | None) -> Fields:
     return {
         "error_code": code,
@@ -153,6 +179,6 @@ def _config(name: str, value: str, source: int) -> Fields:
         "read_only": source == _STATIC_BROKER,
         "config_source": source,
         "is_sensitive": False,
-        "synonyms": [],
+        "synonyms": [{"name": name, "value": value, "source": source}],
         "documentation": None,
     }

@@ -1,12 +1,13 @@
 """What the broker's journal says: everything durable that is not a record in a partition.
 
-An entry states the new fact, so that applying it twice changes nothing.
+An entry states the new fact, so that applying it twice changes nothing. A field that came later has a default, which
+is what an older journal means by leaving it out. Times are in milliseconds since 1970, -1 where none was noted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, get_args
 
 import orjson
 
@@ -48,6 +49,15 @@ class RecordsDeleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogCleaned:
+    """Compaction has come up to `offset` in a partition. Older news only makes it clean again."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSynced:
     """A partition's log was durable up to byte `position`: damage before it is no unfinished write."""
 
@@ -62,11 +72,29 @@ class OffsetsCommitted:
 
     group: str
     offsets: list[tuple[str, int, int, str]]
+    at: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffsetsForgotten:
+    """These positions (topic, partition) of a group no longer stand."""
+
+    group: str
+    offsets: list[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupChanged:
+    """A group has got its first member, or lost its last one at `empty_since` (-1 while it has members)."""
+
+    group: str
+    protocol_type: str
+    empty_since: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupDeleted:
-    """A group's positions are forgotten."""
+    """A group and its positions are forgotten."""
 
     group: str
 
@@ -89,6 +117,15 @@ class TransactionChanged:
     state: str
     partitions: list[tuple[str, int]]
     offsets: list[tuple[str, str, int, int, str]]
+    began: int = -1
+    at: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionForgotten:
+    """A transactional id was not used for long, and is as if it had never been."""
+
+    transactional_id: str
 
 
 Entry = (
@@ -96,34 +133,28 @@ Entry = (
     | TopicChanged
     | TopicDeleted
     | RecordsDeleted
+    | LogCleaned
     | LogSynced
     | OffsetsCommitted
+    | OffsetsForgotten
+    | GroupChanged
     | GroupDeleted
     | ProducerIdsReserved
     | TransactionChanged
+    | TransactionForgotten
 )
 
-_KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
-        TopicCreated,
-        TopicChanged,
-        TopicDeleted,
-        RecordsDeleted,
-        LogSynced,
-        OffsetsCommitted,
-        GroupDeleted,
-        ProducerIdsReserved,
-        TransactionChanged,
-    )
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Entry)}
+_FIELDS = {name: tuple(f.name for f in fields(kind)) for name, kind in _KINDS.items()}
+_REQUIRED = {
+    name: frozenset(f.name for f in fields(kind) if f.default is MISSING) for name, kind in _KINDS.items()
 }
 
 
 def dump(entry: Entry) -> bytes:
     """One line of JSON, without its end."""
-    return orjson.dumps(
-        {"kind": type(entry).__name__, **{f.name: getattr(entry, f.name) for f in fields(entry)}}
-    )
+    kind = type(entry).__name__
+    return orjson.dumps({"kind": kind, **{name: getattr(entry, name) for name in _FIELDS[kind]}})
 
 
 def load(line: bytes) -> Entry:
@@ -133,8 +164,9 @@ def load(line: bytes) -> Entry:
         ValueError: no JSON, an unknown kind, or fields that do not belong to it.
     """
     values = orjson.loads(line)
-    kind = _KINDS.get(values.pop("kind", ""))
-    if kind is None or values.keys() != {f.name for f in fields(kind)}:
+    name = values.pop("kind", "")
+    kind = _KINDS.get(name)
+    if kind is None or not _REQUIRED[name] <= values.keys() <= {*_FIELDS[name]}:
         raise ValueError("not an entry that this version knows")
     entry: Entry = kind(**values)
     return entry

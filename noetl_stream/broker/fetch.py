@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from kio.schema.errors import ErrorCode
 
+from noetl_stream.broker.metadata import check_leader_epoch
 from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.topics import Topics
 from noetl_stream.commitlog.partition import Partition
@@ -26,6 +27,8 @@ class Fetch:
 
     async def fetch(self, request: Request) -> Fields:
         body = request.body
+        if getattr(body, "session_id", 0):
+            return {"error_code": ErrorCode.fetch_session_id_not_found, "session_id": 0, "responses": []}
         deadline = asyncio.get_running_loop().time() + body.max_wait.total_seconds()
         with _Watch(self._known_partitions(body)) as watch:
             answer = self._read(body)
@@ -35,25 +38,34 @@ class Fetch:
 
     def _known_partitions(self, body: Any) -> Iterator[Partition]:
         for wanted in body.topics:
-            topic = self._topics.find(wanted.topic)
-            for partition in wanted.partitions if topic is not None else ():
-                if topic is not None and 0 <= partition.partition < len(topic.partitions):
-                    yield topic.partitions[partition.partition]
+            for place in wanted.partitions:
+                try:
+                    yield self._partition(wanted, place.partition)
+                except Refused:
+                    continue  # `_read` says why
+
+    def _partition(self, wanted: Any, index: int) -> Partition:
+        """Named by the topic's name or, in the later versions, by its id."""
+        if hasattr(wanted, "topic_id"):
+            return self._topics.partition(self._topics.by_id(wanted.topic_id).name, index)
+        return self._topics.partition(wanted.topic, index)
 
     def _read(self, body: Any) -> _Answer:
-        answer = _Answer(left=body.max_bytes)
+        answer = _Answer(left=body.max_bytes, wants_nothing=not body.topics)
         committed_only = body.isolation_level == _READ_COMMITTED
         for wanted in body.topics:
             partitions = [
-                self._read_partition(wanted.topic, partition, answer, committed_only=committed_only)
-                for partition in wanted.partitions
+                self._read_partition(wanted, place, answer, committed_only=committed_only)
+                for place in wanted.partitions
             ]
-            answer.topics.append({"topic": wanted.topic, "partitions": partitions})
+            name, topic_id = getattr(wanted, "topic", None), getattr(wanted, "topic_id", None)
+            answer.topics.append({"topic": name, "topic_id": topic_id, "partitions": partitions})
         return answer
 
-    def _read_partition(self, topic: str, wanted: Any, answer: _Answer, *, committed_only: bool) -> Fields:
+    def _read_partition(self, topic: Any, wanted: Any, answer: _Answer, *, committed_only: bool) -> Fields:
         try:
-            partition = self._topics.partition(topic, wanted.partition)
+            partition = self._partition(topic, wanted.partition)
+            check_leader_epoch(getattr(wanted, "current_leader_epoch", -1))
             _require_in_range(partition, wanted.fetch_offset)
         except Refused as refused:
             answer.has_errors = True
@@ -84,6 +96,7 @@ class _Answer:
     """What has been read so far, and how many bytes the client still takes."""
 
     left: int
+    wants_nothing: bool
     size: int = 0
     has_errors: bool = False
     topics: list[Fields] = field(default_factory=list)
@@ -93,7 +106,7 @@ class _Answer:
         self.left = max(0, self.left - size)
 
     def is_enough(self, min_bytes: int) -> bool:
-        return self.has_errors or self.size >= min_bytes
+        return self.has_errors or self.wants_nothing or self.size >= min_bytes
 
 
 class _Watch:

@@ -1,26 +1,21 @@
 """One consumer group as a state machine: Kafka's classic protocol, with static members (KIP-345).
 
-```
-Empty ──join──▶ PreparingRebalance ──all have joined, or time is up──▶ CompletingRebalance
-  ▲                 ▲     │ nobody came                                      │ the leader assigns
-  └─────────────────┼─────┘                                                  ▼
-                    └──────────── join, leave, expiry ──────────────────── Stable
-```
-Time is an argument, in seconds on any monotonic clock: the coordinator calls `expire` when `deadline` has come.
+Where a group stands moves by `ARROWS` alone, and what its members may do there is in `REFUSALS`. Time is an argument,
+in seconds on any monotonic clock: the coordinator calls `expire` when `deadline` has come. Nothing here waits: an
+answer that must wait is called back.
 """
 
 from __future__ import annotations
 
-import asyncio
-import uuid
-from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Literal
 
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.member import Joined, JoinRequest, Member
-from noetl_stream.broker.roster import Roster
+from noetl_stream.broker.member import JoinAnswer, Joined, JoinRequest, Member, SyncAnswer
+from noetl_stream.broker.phase import Phase
+from noetl_stream.broker.roster import Roster, renewed
 from noetl_stream.commitlog.refusal import Refused
 
 
@@ -31,6 +26,27 @@ class GroupState(StrEnum):
     PREPARING = "PreparingRebalance"
     COMPLETING = "CompletingRebalance"
     STABLE = "Stable"
+    DEAD = "Dead"
+
+
+Event = Literal["rebalance", "gathered", "deserted", "assigned", "forgotten"]
+
+ARROWS: Mapping[tuple[GroupState, Event], GroupState] = {
+    (GroupState.EMPTY, "rebalance"): GroupState.PREPARING,
+    (GroupState.STABLE, "rebalance"): GroupState.PREPARING,
+    (GroupState.COMPLETING, "rebalance"): GroupState.PREPARING,
+    (GroupState.PREPARING, "gathered"): GroupState.COMPLETING,
+    (GroupState.PREPARING, "deserted"): GroupState.EMPTY,
+    (GroupState.COMPLETING, "assigned"): GroupState.STABLE,
+    (GroupState.EMPTY, "forgotten"): GroupState.DEAD,
+}
+
+REFUSALS: Mapping[tuple[Literal["heartbeat", "sync", "commit"], GroupState], ErrorCode] = {
+    ("heartbeat", GroupState.PREPARING): ErrorCode.rebalance_in_progress,
+    ("sync", GroupState.PREPARING): ErrorCode.rebalance_in_progress,
+    ("commit", GroupState.COMPLETING): ErrorCode.rebalance_in_progress,
+}
+"""What a member of the present generation is told; where nothing is said, it may."""
 
 
 class MemberIdRequired(Refused):
@@ -44,10 +60,9 @@ class MemberIdRequired(Refused):
 class Group:
     """The members of a group and where its rebalance stands. Every refusal is raised as `Refused`."""
 
-    def __init__(self, *, initial_delay: float) -> None:
-        self._initial_delay = initial_delay
-        self._phase_ends: float | None = None
-        self._gathering = False
+    def __init__(self, *, initial_delay: float, max_size: int) -> None:
+        self._initial_delay, self._max_size = initial_delay, max_size
+        self._phase = Phase()
         self.members = Roster()
         self.state = GroupState.EMPTY
         self.generation = 0
@@ -55,71 +70,84 @@ class Group:
         self.protocol = ""
         self.leader = ""
 
+    def _move(self, event: Event) -> None:
+        self.state = ARROWS[self.state, event]
+
+    @property
+    def is_forgettable(self) -> bool:
+        """Nobody is in it, nor about to be."""
+        return self.state is GroupState.EMPTY and not self.members.promised
+
+    def forget(self) -> None:
+        """It is no longer kept."""
+        self._move("forgotten")
+
     # Joining.
 
-    def join(self, request: JoinRequest, now: float) -> asyncio.Future[Joined | Refused]:
-        """Enter the group, or come back to it: the future ends with the next generation, or at once."""
-        self._require_common_protocol(request)
+    def join(self, request: JoinRequest, now: float, answer: JoinAnswer) -> None:
+        """Enter the group, or come back to it: answered with the next generation, or at once."""
+        self._require_room(request)
+        if not self.members.share_a_protocol_with(request):
+            raise Refused(ErrorCode.inconsistent_group_protocol)
         if not request.member_id:
-            return self._join_anew(request, now)
-        if self.members.redeem(request.member_id):
-            return self._add(request.member_id, request, now)
-        return self._rejoin(self.members.find(request.member_id, request.instance_id), request, now)
+            self._join_anew(request, now, answer)
+        elif self.members.redeem(request.member_id):
+            self._add(request.member_id, request, now, answer)
+        else:
+            self._rejoin(self.members.find(request.member_id, request.instance_id), request, now, answer)
 
-    def _join_anew(self, request: JoinRequest, now: float) -> asyncio.Future[Joined | Refused]:
-        member_id = f"{request.instance_id or request.client_id}-{uuid.uuid4()}"
-        replaced = self.members.static_id(request.instance_id)
-        if replaced is not None:
-            return self._replace(self.members.find(replaced, None), member_id, request, now)
-        if request.must_know_its_id and request.instance_id is None:
-            self.members.promise(member_id, until=now + request.session_timeout)
-            raise MemberIdRequired(member_id)
-        return self._add(member_id, request, now)
+    def _require_room(self, request: JoinRequest) -> None:
+        """While members gather, those who have not come back yet hold no place."""
+        members = self.members
+        if request.member_id in members or members.static(request.instance_id) is not None:
+            return
+        preparing = self.state is GroupState.PREPARING
+        taken = len(members.joining()) if preparing else len(members)
+        promised = members.promised - members.is_promised(request.member_id)
+        if taken + promised >= self._max_size:
+            raise Refused(ErrorCode.group_max_size_reached)
 
-    def _add(self, member_id: str, request: JoinRequest, now: float) -> asyncio.Future[Joined | Refused]:
-        waiting = self.members.add(member_id, request, now).wait_for_join()
+    def _join_anew(self, request: JoinRequest, now: float, answer: JoinAnswer) -> None:
+        former = self.members.static(request.instance_id)
+        if former is not None:
+            self._replace(former, request, now, answer)
+        elif request.must_know_its_id and request.instance_id is None:
+            self.members.promise(request.new_member_id, until=now + request.session_timeout)
+            raise MemberIdRequired(request.new_member_id)
+        else:
+            self._add(request.new_member_id, request, now, answer)
+
+    def _add(self, member_id: str, request: JoinRequest, now: float, answer: JoinAnswer) -> None:
+        self.members.add(member_id, request, now).wait_for_join(answer)
         self.protocol_type = request.protocol_type
+        self._phase.note_newcomer()
         self._rebalance(now)
-        return waiting
 
-    def _rejoin(self, member: Member, request: JoinRequest, now: float) -> asyncio.Future[Joined | Refused]:
-        unchanged = member.request.wants_the_same_as(request)
-        member.request, member.last_seen = request, now
-        waiting = member.wait_for_join()
-        match self.state:
-            case GroupState.STABLE if unchanged and member.member_id != self.leader:
-                member.answer_join(self._joined(member.member_id))
-            case GroupState.COMPLETING if unchanged:
-                member.answer_join(self._joined(member.member_id))
-            case _:
-                self._rebalance(now)
-        return waiting
+    def _rejoin(self, member: Member, request: JoinRequest, now: float, answer: JoinAnswer) -> None:
+        unchanged = renewed(member, request, now)
+        member.wait_for_join(answer)
+        leads = member.member_id == self.leader
+        follows_on = self.state is GroupState.STABLE and unchanged and not leads
+        asks_again = self.state is GroupState.COMPLETING and unchanged
+        if follows_on or asks_again:
+            member.answer_join(self._joined(member.member_id))
+        else:
+            self._rebalance(now)
 
-    def _replace(
-        self, old: Member, member_id: str, request: JoinRequest, now: float
-    ) -> asyncio.Future[Joined | Refused]:
-        """A static member has restarted: it takes its place over under a new id, its old self is fenced."""
-        self.members.forget(old, ErrorCode.fenced_instance_id)
-        member = self.members.add(member_id, request, now)
-        member.assignment = old.assignment
-        waiting = member.wait_for_join()
-        led = old.member_id == self.leader
-        self.leader = member_id if led else self.leader
-        if self.state is not GroupState.STABLE or not old.request.wants_the_same_as(request):
+    def _replace(self, former: Member, request: JoinRequest, now: float, answer: JoinAnswer) -> None:
+        """A static member has restarted: it takes its place over under a new id."""
+        member = self.members.replace(former, request, now)
+        member.wait_for_join(answer)
+        led = former.member_id == self.leader
+        self.leader = member.member_id if led else self.leader
+        if self.state is not GroupState.STABLE or self.members.vote() != self.protocol:
             self._rebalance(now)
         elif led and request.may_skip_assignment:
-            member.answer_join(self._joined(member_id, skip_assignment=True))
+            member.answer_join(self._joined(member.member_id, skip_assignment=True))
         else:
             # An older client is told that its former self leads, so that it only asks for its assignment.
-            member.answer_join(self._joined(member_id, leader=old.member_id if led else None))
-        return waiting
-
-    def _require_common_protocol(self, request: JoinRequest) -> None:
-        others = [member for member in self.members if member.member_id != request.member_id]
-        known = set(request.protocols).intersection(*(member.request.protocols for member in others))
-        same_type = not others or request.protocol_type == self.protocol_type
-        if not request.protocol_type or not known or not same_type:
-            raise Refused(ErrorCode.inconsistent_group_protocol)
+            leader = former.member_id if led else self.leader
+            member.answer_join(self._joined(member.member_id, leader=leader))
 
     def _joined(self, member_id: str, *, leader: str | None = None, skip_assignment: bool = False) -> Joined:
         leader = self.leader if leader is None else leader
@@ -130,33 +158,30 @@ class Group:
             leader=leader,
             member_id=member_id,
             skip_assignment=skip_assignment,
-            metadata=self._metadata() if member_id == leader else {},
+            metadata=self.members.metadata(self.protocol) if member_id == leader else {},
         )
-
-    def _metadata(self) -> dict[str, tuple[str | None, bytes]]:
-        return {
-            member.member_id: (member.request.instance_id, member.request.protocols[self.protocol])
-            for member in self.members
-        }
 
     # The rebalance.
 
     def _rebalance(self, now: float) -> None:
         """Ask everyone to join again; complete at once if everyone already waits."""
         if self.state is not GroupState.PREPARING:
-            self._gathering = self.state is GroupState.EMPTY
-            for member in self.members:
-                member.answer_sync(Refused(ErrorCode.rebalance_in_progress))
-            self.state = GroupState.PREPARING
-            self._phase_ends = now + (
-                self._initial_delay if self._gathering else self.members.rebalance_timeout()
-            )
+            self._begin_rebalance(now)
         self._complete_if_all_joined(now)
 
+    def _begin_rebalance(self, now: float) -> None:
+        patience = self.members.rebalance_timeout()
+        if self.state is GroupState.EMPTY:
+            self._phase.gather(now, patience, self._initial_delay)
+        else:
+            self._phase.begin(now, patience)
+        self._move("rebalance")
+        for member in self.members:
+            member.answer_sync(Refused(ErrorCode.rebalance_in_progress))
+
     def _complete_if_all_joined(self, now: float) -> None:
-        if self.state is not GroupState.PREPARING or self._gathering or self.members.has_promised:
-            return
-        if all(member.is_joining for member in self.members):
+        preparing = self.state is GroupState.PREPARING and not self._phase.is_gathering
+        if preparing and not self.members.promised and len(self.members.joining()) == len(self.members):
             self._complete(now)
 
     def _complete(self, now: float) -> None:
@@ -164,58 +189,45 @@ class Group:
         for member in self.members:
             if not member.is_joining and not member.is_static:
                 self.members.forget(member)
-        self._gathering, self._phase_ends = False, None
-        joined = [member for member in self.members if member.is_joining]
-        if not joined and self.members:  # only static members, all away: wait for them or their sessions' end
-            self._phase_ends = now + self.members.rebalance_timeout()
-            return
-        self.generation += 1
+        joined = self.members.joining()
+        self._phase.end()
         if joined:
             self._begin_generation(joined, now)
+        elif self.members:  # only static members, all away: wait for them or their sessions' end
+            self._phase.begin(now, self.members.rebalance_timeout())
         else:
-            self.state, self.leader, self.protocol = GroupState.EMPTY, "", ""
+            self._move("deserted")
+            self.generation, self.leader, self.protocol = self.generation + 1, "", ""
 
     def _begin_generation(self, joined: list[Member], now: float) -> None:
-        self.state = GroupState.COMPLETING
-        self._phase_ends = now + self.members.rebalance_timeout()
-        self.protocol = self._vote()
+        self._move("gathered")
+        self.generation += 1
+        self._phase.begin(now, self.members.rebalance_timeout())
+        self.protocol = self.members.vote()
         if self.leader not in {member.member_id for member in joined}:
             self.leader = joined[0].member_id
+        for member in self.members:
+            member.assignment, member.has_synced = b"", False
         for member in joined:
-            member.assignment, member.last_seen = b"", now
+            member.last_seen, member.is_new = now, False
             member.answer_join(self._joined(member.member_id))
-
-    def _vote(self) -> str:
-        """Each member's vote goes to its most wanted protocol among those all know."""
-        ballots = [member.request.protocols for member in self.members]
-        common = set(ballots[0]).intersection(*ballots)
-        votes = Counter(next(name for name in ballot if name in common) for ballot in ballots)
-        return votes.most_common(1)[0][0]
 
     # Assignments.
 
-    def sync(
-        self,
-        member_id: str,
-        instance_id: str | None,
-        generation: int,
-        assignments: Mapping[str, bytes],
-        now: float,
-    ) -> asyncio.Future[bytes | Refused]:
-        """A member's assignment: at once if the leader has decided, else when it does."""
-        member = self._current(member_id, instance_id, generation)
-        member.last_seen = now
-        if self.state is GroupState.PREPARING:
-            raise Refused(ErrorCode.rebalance_in_progress)
-        waiting = member.wait_for_sync()
-        if self.state is GroupState.COMPLETING and member_id == self.leader:
+    def sync(self, member: Member, assignments: Mapping[str, bytes], now: float, answer: SyncAnswer) -> None:
+        """Ask for a member's assignment: answered at once if the leader has decided, else when it does."""
+        self._require("sync")
+        member.wait_for_sync(answer)
+        member.has_synced = True
+        if self.state is GroupState.COMPLETING and member.member_id == self.leader:
             self._assign(assignments, now)
         elif self.state is GroupState.STABLE:
             member.answer_sync(member.assignment)
-        return waiting
+        if self.state is GroupState.STABLE and all(each.has_synced for each in self.members):
+            self._phase.end()
 
     def _assign(self, assignments: Mapping[str, bytes], now: float) -> None:
-        self.state, self._phase_ends = GroupState.STABLE, None
+        self._move("assigned")
         for member in self.members:
             member.assignment = assignments.get(member.member_id, b"")
             if member.syncing is not None:
@@ -224,26 +236,48 @@ class Group:
 
     # Staying and leaving.
 
-    def heartbeat(self, member_id: str, instance_id: str | None, generation: int, now: float) -> None:
-        """Stay a member; refused with rebalance_in_progress when it must join again."""
-        self._current(member_id, instance_id, generation).last_seen = now
-        if self.state is GroupState.PREPARING:
-            raise Refused(ErrorCode.rebalance_in_progress)
+    def current(self, member_id: str, instance_id: str | None, generation: int, now: float) -> Member:
+        """The member of the present generation who says that it is this one; its session begins anew."""
+        member = self.members.find(member_id, instance_id)
+        if generation != self.generation:
+            raise Refused(ErrorCode.illegal_generation)
+        member.last_seen = now
+        return member
 
-    def check_commit(self, member_id: str, instance_id: str | None, generation: int, now: float) -> None:
-        """Whether these may commit offsets. Without a generation only an empty group takes them."""
-        if generation < 0 and self.state is GroupState.EMPTY:
+    def _require(self, act: Literal["heartbeat", "sync", "commit"]) -> None:
+        code = REFUSALS.get((act, self.state))
+        if code is not None:
+            raise Refused(code)
+
+    def heartbeat(self) -> None:
+        """Refused with rebalance_in_progress when members must join again."""
+        self._require("heartbeat")
+
+    def check_commit(
+        self, member_id: str, instance_id: str | None, generation: int, now: float, *, in_transaction: bool
+    ) -> None:
+        """Whether these may commit offsets.
+
+        Who names neither itself nor a generation may while the group is empty; in a transaction always, since older
+        clients say neither there.
+        """
+        anonymous = generation < 0 and not member_id and instance_id is None
+        if self.state is GroupState.EMPTY and generation < 0:
             return
-        self._current(member_id, instance_id, generation).last_seen = now
-        if self.state is GroupState.COMPLETING:
-            raise Refused(ErrorCode.rebalance_in_progress)
+        if anonymous:
+            if not in_transaction:
+                raise Refused(ErrorCode.unknown_member_id)
+            return
+        self.current(member_id, instance_id, generation, now)
+        if not in_transaction:
+            self._require("commit")
 
     def leave(self, member_id: str, instance_id: str | None, now: float) -> None:
         """Go, by member id or, for an administrator, by instance id alone."""
         if self.members.redeem(member_id):
             self._complete_if_all_joined(now)
             return
-        named = member_id or self.members.static_id(instance_id) or ""
+        named = member_id or getattr(self.members.static(instance_id), "member_id", "")
         self._remove(self.members.find(named, instance_id), now)
 
     def _remove(self, member: Member, now: float) -> None:
@@ -253,18 +287,12 @@ class Group:
         else:
             self._complete_if_all_joined(now)
 
-    def _current(self, member_id: str, instance_id: str | None, generation: int) -> Member:
-        member = self.members.find(member_id, instance_id)
-        if generation != self.generation:
-            raise Refused(ErrorCode.illegal_generation)
-        return member
-
     # Time.
 
     @property
     def deadline(self) -> float | None:
         """When `expire` must next be called."""
-        phase = [self._phase_ends] if self._phase_ends is not None else []
+        phase = [self._phase.ends] if self._phase.ends is not None else []
         return min([*phase, *self.members.deadlines()], default=None)
 
     def expire(self, now: float) -> None:
@@ -272,15 +300,17 @@ class Group:
         self.members.drop_broken_promises(now)
         for member in self.members.expired(now):
             self._remove(member, now)
-        if self._phase_ends is None or self._phase_ends > now:
+        if not self._phase.is_over(now):
             self._complete_if_all_joined(now)
-        elif self.state is GroupState.PREPARING:
-            self._complete(now)
-        elif self.state is GroupState.COMPLETING:
+        elif self.state is not GroupState.PREPARING:
             self._drop_who_did_not_sync(now)
+        elif not self._phase.prolong(now, self._initial_delay):
+            self._complete(now)
 
     def _drop_who_did_not_sync(self, now: float) -> None:
-        for member in self.members:
-            if member.syncing is None:
-                self.members.forget(member)
-        self._rebalance(now)
+        self._phase.end()
+        absent = [member for member in self.members if not member.has_synced]
+        for member in absent:
+            self.members.forget(member)
+        if absent:
+            self._rebalance(now)

@@ -1,31 +1,43 @@
 """The journal: one file of checksummed lines that holds all metadata, synced with the same group commit as the logs.
 
-It is rewritten at start with what still counts, so it does not grow for ever.
+It is rewritten with what still counts at start, and while the broker runs whenever it has grown to several times that.
+During a rewrite every entry goes to the old file and to its successor, and waits for both: so whichever of them a
+crash leaves in place has everything that was acknowledged.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
-import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from crc32c import crc32c
-
-from noetl_stream.broker.entries import Entry, dump, load
+from noetl_stream.broker.condense import condense
+from noetl_stream.broker.entries import Entry
+from noetl_stream.broker.journal_lines import journal_line, read_entries
 from noetl_stream.commitlog.append_file import AppendFile, sync_directory
 from noetl_stream.commitlog.fsync import GroupCommit, Mark
 from noetl_stream.errors import InfrastructureError
 
-_CHECKSUM_SIZE = 9  # with the space behind it
-_BEGINNING = re.compile(rb"[0-9a-f]{8} \{")
+logger = logging.getLogger(__name__)
+
+REWRITE_ABOVE = 4 << 20
+_GROWTH = 4
+_FRESH = ".new"
+_ENTRIES_AT_A_TIME = 100
 
 
 class Journal:
-    """Appends entries durably and in order."""
+    """Appends entries durably and in order. It is rewritten beyond `rewrite_above` bytes, and four times what counts."""
 
-    def __init__(self, path: Path, commit: GroupCommit) -> None:
-        self._file, self._commit = AppendFile(path), commit
+    def __init__(self, path: Path, commit: GroupCommit, *, rewrite_above: int = REWRITE_ABOVE) -> None:
+        self._path, self._commit, self._rewrite_above = path, commit, rewrite_above
+        self._file = _JournalFile(path)
+        self._successor: _JournalFile | None = None
+        self._rewriting: asyncio.Task[None] | None = None
+        self._rewrite_at = self._bound(self._file.size)
 
     async def write(self, entry: Entry) -> None:
         """Return when the entry is durable.
@@ -34,24 +46,120 @@ class Journal:
             OSError, InfrastructureError: the disk did not take it.
         """
         self.append(entry)
-        await self._commit.durable(self)
+        file, successor = self._file, self._successor
+        await self._commit.durable(file)
+        if successor is not None:
+            await self._commit.durable(successor)
 
     def append(self, entry: Entry) -> None:
-        """Add an entry that need not be waited for."""
-        self._file.append(_line(entry))
-        self._commit.mark_dirty(self)
+        """Add an entry that need not be waited for.
 
-    def fileno(self) -> int:
-        return self._file.fileno()
+        Raises:
+            OSError: the disk took nothing of it.
+        """
+        line = journal_line(entry)
+        self._file.append(line)
+        self._commit.mark_dirty(self._file)
+        if self._successor is not None:
+            self._append_to_successor(self._successor, line)
+        elif self._file.size > self._rewrite_at and self._rewriting is None:
+            self._rewriting = asyncio.ensure_future(self._rewrite())
+
+    def _append_to_successor(self, successor: _JournalFile, line: bytes) -> None:
+        try:
+            successor.append(line)
+        except OSError:
+            self._successor = None  # `_replace_by` sees it, and gives the rewrite up
+        else:
+            self._commit.mark_dirty(successor)
+
+    async def settle(self) -> None:
+        """Wait until no rewrite is under way."""
+        if self._rewriting is not None:
+            await self._rewriting
+
+    def close(self) -> None:
+        self._file.close()
+
+    # Rewriting.
+
+    async def _rewrite(self) -> None:
+        """A rewrite that fails costs nothing but disk; it is tried again when the journal has grown further."""
+        try:
+            until = self._file.size
+            fresh = self._path.with_suffix(_FRESH)
+            await asyncio.to_thread(_write_condensed, self._path, until, fresh)
+            await self._replace_by(_JournalFile(fresh), until)
+        except (OSError, InfrastructureError) as error:
+            logger.warning("%s could not be rewritten and goes on as it is: %s", self._path, error)
+        finally:
+            self._rewrite_at = self._bound(self._file.size)
+            self._rewriting = None
+
+    async def _replace_by(self, fresh: _JournalFile, until: int) -> None:
+        try:
+            fresh.append(self._file.read_from(until))
+            self._successor = fresh
+            # Content before name: a rename that outlived its file's content would lose everything.
+            await asyncio.to_thread(fresh.sync)
+            self._require_successor()
+            self._path.with_suffix(_FRESH).replace(self._path)
+        except OSError:
+            self._successor = None
+            await self._retire(fresh)
+            raise
+        # A power loss may still bring the former back, so it is kept up until the new name is durable.
+        former, self._file, self._successor = self._file, fresh, self._file
+        await asyncio.to_thread(sync_directory, self._path.parent)
+        self._successor = None
+        await self._retire(former)
+
+    def _require_successor(self) -> None:
+        if self._successor is None:
+            raise OSError("it lacks an entry, which the disk did not take twice")
+
+    async def _retire(self, file: _JournalFile) -> None:
+        """Whoever waits for it is answered before it is closed."""
+        await self._commit.on_disk(file)
+        file.close()
+
+    def _bound(self, size: int) -> int:
+        return max(self._rewrite_above, _GROWTH * size)
+
+
+class _JournalFile:
+    """A file under group commit."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = AppendFile(path)
+
+    @property
+    def size(self) -> int:
+        return self._lines.size
+
+    def append(self, line: bytes) -> None:
+        self._lines.append(line)
+
+    def read_from(self, position: int) -> bytes:
+        return self._lines.read(position, self.size - position)
+
+    def sync(self) -> None:
+        self._lines.sync()
+
+    def files(self) -> tuple[AppendFile, ...]:
+        return (self._lines,)
+
+    def visible(self, mark: Mark) -> None:
+        """Who waits for an entry waits for the commit itself."""
 
     def end(self) -> Mark:
-        return Mark(self._file.size, 0)
+        return Mark(self.size, 0)
 
     def synced(self, mark: Mark) -> None:
         """Nobody reads the journal while the broker runs."""
 
     def close(self) -> None:
-        self._file.close()
+        self._lines.close()
 
 
 def read_journal(path: Path) -> list[Entry]:
@@ -60,53 +168,34 @@ def read_journal(path: Path) -> list[Entry]:
     Raises:
         InfrastructureError: a damaged line is followed by a sound one.
     """
-    content = path.read_bytes() if path.exists() else b""
-    entries: list[Entry] = []
-    position = 0
-    for line in content.splitlines(keepends=True):
-        if not _is_sound(line):
-            _require_torn_tail(path, content, position)
-            break
-        entries.append(_parse(path, position, line))
-        position += len(line)
-    return entries
+    return list(read_entries(path, path.read_bytes() if path.exists() else b""))
 
 
 def rewrite_journal(path: Path, entries: Iterable[Entry]) -> None:
     """Replace the journal by `entries`, at once and durably."""
-    fresh = path.with_suffix(".new")
-    with fresh.open("wb") as file:
-        file.writelines(map(_line, entries))
-        file.flush()
-        os.fsync(file.fileno())
+    fresh = path.with_suffix(_FRESH)
+    _write_durably(fresh, entries)
     fresh.replace(path)
     sync_directory(path.parent)
 
 
-def _line(entry: Entry) -> bytes:
-    text = dump(entry)
-    return b"%08x %s\n" % (crc32c(text), text)
+def _write_condensed(path: Path, until: int, fresh: Path) -> None:
+    """In a thread, beside a loop that serves clients."""
+    with path.open("rb") as file:
+        content = file.read(until)
+    _write_durably(fresh, _unhurried(condense(_unhurried(read_entries(path, content)))))
 
 
-def _is_sound(line: bytes) -> bool:
-    text = line[_CHECKSUM_SIZE:-1]
-    return line.endswith(b"\n") and line[:_CHECKSUM_SIZE] == b"%08x " % crc32c(text)
+def _unhurried(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Let the other threads in after every few: else they wait for the interpreter, five milliseconds each time."""
+    for number, entry in enumerate(entries):
+        if number % _ENTRIES_AT_A_TIME == 0:
+            time.sleep(0.0001)
+        yield entry
 
 
-def _require_torn_tail(path: Path, content: bytes, damaged: int) -> None:
-    """Look for a sound entry anywhere behind, since the damage may have hit the end of a line."""
-    for begin in _BEGINNING.finditer(content, damaged + 1):
-        if _is_sound(content[begin.start() : content.find(b"\n", begin.start()) + 1]):
-            raise InfrastructureError(
-                f"{path} is damaged at byte {damaged}, and sound entries follow; restore the file from a copy"
-            )
-
-
-def _parse(path: Path, position: int, line: bytes) -> Entry:
-    try:
-        return load(line[_CHECKSUM_SIZE:-1])
-    except ValueError as error:
-        raise InfrastructureError(
-            f"{path} holds an entry at byte {position} that this version cannot read ({error}); "
-            "start the version that wrote it, or a newer one"
-        ) from error
+def _write_durably(path: Path, entries: Iterable[Entry]) -> None:
+    with path.open("wb") as file:
+        file.writelines(map(journal_line, entries))
+        file.flush()
+        os.fsync(file.fileno())

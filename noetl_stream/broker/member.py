@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from kio.schema.errors import ErrorCode
 
@@ -14,7 +12,8 @@ from noetl_stream.commitlog.refusal import Refused
 Protocols = Mapping[str, bytes]
 """The assignment strategies a member knows, most wanted first, each with the member's metadata for it."""
 
-_Outcome = TypeVar("_Outcome")
+NEW_MEMBER_WAITS = 300.0
+"""Seconds a new member may wait to be let in. Its client, if it still lives, will have asked again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +21,8 @@ class JoinRequest:
     """What a client says on joining. Times are in seconds; `member_id` is empty for a new member."""
 
     member_id: str
+    new_member_id: str
+    """What a new member will be called."""
     instance_id: str | None
     client_id: str
     client_host: str
@@ -33,10 +34,6 @@ class JoinRequest:
     """A new dynamic member is first given an id and must come again with it (KIP-394)."""
     may_skip_assignment: bool
     """A returning static leader can be told that it need not assign again (KIP-814)."""
-
-    def wants_the_same_as(self, other: JoinRequest) -> bool:
-        """Whether the assignment need not change for the one to take the other's place."""
-        return dict(self.protocols) == dict(other.protocols)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +49,11 @@ class Joined:
     metadata: Mapping[str, tuple[str | None, bytes]]
 
 
+JoinAnswer = Callable[[Joined | Refused], None]
+SyncAnswer = Callable[[bytes | Refused], None]
+"""Called once. Outcomes are values, never exceptions: the client that asked may be gone."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Member:
     """A member as the group sees it. `last_seen` is on the caller's clock, in seconds."""
@@ -60,8 +62,10 @@ class Member:
     request: JoinRequest
     last_seen: float
     assignment: bytes = b""
-    joining: asyncio.Future[Joined | Refused] | None = None
-    syncing: asyncio.Future[bytes | Refused] | None = None
+    is_new: bool = True
+    has_synced: bool = False
+    joining: JoinAnswer | None = None
+    syncing: SyncAnswer | None = None
 
     @property
     def is_static(self) -> bool:
@@ -74,34 +78,28 @@ class Member:
     @property
     def expires_at(self) -> float | None:
         """When the session ends, or None while the member itself waits for the group."""
-        if self.joining is not None or self.syncing is not None:
-            return None
-        return self.last_seen + self.request.session_timeout
+        if self.joining is None and self.syncing is None:
+            return self.last_seen + self.request.session_timeout
+        return self.last_seen + NEW_MEMBER_WAITS if self.is_new else None
 
-    def wait_for_join(self) -> asyncio.Future[Joined | Refused]:
+    def wait_for_join(self, answer: JoinAnswer) -> None:
         self.answer_join(Refused(ErrorCode.rebalance_in_progress))
-        self.joining = asyncio.get_running_loop().create_future()
-        return self.joining
+        self.joining = answer
 
-    def wait_for_sync(self) -> asyncio.Future[bytes | Refused]:
+    def wait_for_sync(self, answer: SyncAnswer) -> None:
         self.answer_sync(Refused(ErrorCode.rebalance_in_progress))
-        self.syncing = asyncio.get_running_loop().create_future()
-        return self.syncing
+        self.syncing = answer
 
     def answer_join(self, outcome: Joined | Refused) -> None:
-        _answer(self.joining, outcome)
+        if self.joining is not None:
+            self.joining(outcome)
         self.joining = None
 
     def answer_sync(self, outcome: bytes | Refused) -> None:
-        _answer(self.syncing, outcome)
+        if self.syncing is not None:
+            self.syncing(outcome)
         self.syncing = None
 
     def answer_both(self, refused: Refused) -> None:
         self.answer_join(refused)
         self.answer_sync(refused)
-
-
-def _answer(waiting: asyncio.Future[_Outcome] | None, outcome: _Outcome) -> None:
-    """Outcomes are values, never exceptions: the client that asked may be gone."""
-    if waiting is not None and not waiting.done():
-        waiting.set_result(outcome)

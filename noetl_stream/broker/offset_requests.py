@@ -1,8 +1,10 @@
-"""The requests about positions: OffsetCommit and OffsetFetch for groups, ListOffsets for the log itself."""
+"""The requests about groups' positions: OffsetCommit and OffsetFetch."""
 
 from __future__ import annotations
 
-from typing import Any
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from kio.schema.errors import ErrorCode
 
@@ -11,150 +13,152 @@ from noetl_stream.broker.offsets import MAX_METADATA_BYTES, Offsets, Position, T
 from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transactions import Transactions
-from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.refusal import Refused
 
-_READ_COMMITTED = 1
-_LATEST, _EARLIEST, _LARGEST_TIMESTAMP = -1, -2, -3
-_NOWHERE = (-1, -1)
+_FETCHES_IN_BATCHES = 8
+_KNOWS_GROUP_ID_NOT_FOUND = 9
+_NAMES_TOPICS_BY_ID = 10
 _NO_POSITION = Position(-1, "")
 
 
 class OffsetRequests:
-    """Answers OffsetCommit, OffsetFetch and ListOffsets."""
+    """Answers OffsetCommit and OffsetFetch."""
 
     def __init__(self, topics: Topics, groups: Groups, offsets: Offsets, transactions: Transactions) -> None:
         self._topics, self._groups = topics, groups
         self._offsets, self._transactions = offsets, transactions
 
-    # OffsetCommit.
-
     async def commit(self, request: Request) -> Fields:
         body = request.body
-        positions: dict[TopicPartition, Position] = {}
-        topics = [
-            {
-                "name": topic.name,
-                "partitions": [
-                    self._check_position(body, topic.name, wanted, positions) for wanted in topic.partitions
-                ],
-            }
-            for topic in body.topics
-        ]
+        positions, outcomes = read_positions(body, self._topics, self._refusal(request))
         if positions:
             await self._offsets.commit(body.group_id, positions)
-        return {"topics": topics}
+        return {"topics": outcomes}
 
-    def _check_position(
-        self, body: Any, topic: str, wanted: Any, positions: dict[TopicPartition, Position]
-    ) -> Fields:
-        code = ErrorCode.none
+    def _refusal(self, request: Request) -> ErrorCode:
+        """Older clients are not told that the group is unknown, but that their generation is."""
+        body = request.body
+        generation, instance_id = body.generation_id_or_member_epoch, getattr(body, "group_instance_id", None)
         try:
-            self._groups.check_commit(
-                body.group_id,
-                body.member_id,
-                getattr(body, "group_instance_id", None),
-                body.generation_id_or_member_epoch,
-            )
-            self._topics.partition(topic, wanted.partition_index)
-            metadata = check_metadata(wanted.committed_metadata)
-            positions[TopicPartition(topic, wanted.partition_index)] = Position(
-                wanted.committed_offset, metadata
-            )
+            self._groups.check_commit(body.group_id, body.member_id, instance_id, generation)
         except Refused as refused:
-            code = refused.code
-        return {"partition_index": wanted.partition_index, "error_code": code}
-
-    # OffsetFetch.
+            unknown = refused.code is ErrorCode.group_id_not_found
+            older = request.version < _KNOWS_GROUP_ID_NOT_FOUND
+            return ErrorCode.illegal_generation if unknown and older else refused.code
+        return ErrorCode.none
 
     async def fetch(self, request: Request) -> Fields:
         body = request.body
-        known = self._offsets.of(body.group_id)
-        stable_only = getattr(body, "require_stable", False)
-        if body.topics is None:
-            wanted: dict[str, list[int]] = {}
-            for topic, partition in known:
-                wanted.setdefault(topic, []).append(partition)
-        else:
-            wanted = {topic.name: topic.partition_indexes for topic in body.topics}
-        topics = [
+        stable_only, by_id = getattr(body, "require_stable", False), request.version >= _NAMES_TOPICS_BY_ID
+        groups = [
             {
-                "name": topic,
-                "partitions": [
-                    self._position(
-                        body.group_id, TopicPartition(topic, index), known, stable_only=stable_only
-                    )
-                    for index in indexes
+                "group_id": wanted.group_id,
+                "error_code": ErrorCode.none,
+                "topics": [
+                    self._positions(wanted.group_id, topic, stable_only=stable_only)
+                    for topic in self._wanted(wanted, by_id=by_id)
                 ],
             }
-            for topic, indexes in wanted.items()
+            for wanted in (body.groups if request.version >= _FETCHES_IN_BATCHES else [body])
         ]
-        return {"error_code": ErrorCode.none, "topics": topics}
+        return {"groups": groups} if request.version >= _FETCHES_IN_BATCHES else groups[0]
 
-    def _position(
-        self, group: str, at: TopicPartition, known: dict[TopicPartition, Position], *, stable_only: bool
-    ) -> Fields:
-        unstable = stable_only and self._transactions.has_pending_offset(group, at)
-        position = _NO_POSITION if unstable else known.get(at, _NO_POSITION)
+    def _wanted(self, wanted: Any, *, by_id: bool) -> list[_Wanted]:
+        """The topics asked for; where none is named, all that have a position (and an id, if they go by it)."""
+        if wanted.topics is not None:
+            return [self._resolved(topic) for topic in wanted.topics]
+        indexes: dict[str, list[int]] = {}
+        for topic, partition in self._offsets.of(wanted.group_id):
+            indexes.setdefault(topic, []).append(partition)
+        ids = {topic.name: topic.id for topic in self._topics}
+        return [
+            _Wanted(name, ids.get(name), partitions)
+            for name, partitions in indexes.items()
+            if name in ids or not by_id
+        ]
+
+    def _resolved(self, topic: Any) -> _Wanted:
+        topic_id = getattr(topic, "topic_id", None)
+        try:
+            return _Wanted(topic_name(topic, self._topics), topic_id, topic.partition_indexes)
+        except Refused as refused:
+            return _Wanted(None, topic_id, topic.partition_indexes, refused.code)
+
+    def _positions(self, group: str, topic: _Wanted, *, stable_only: bool) -> Fields:
         return {
-            "partition_index": at.partition,
+            "name": topic.name,
+            "topic_id": topic.id,
+            "partitions": [
+                self._position(group, topic, index, stable_only=stable_only) for index in topic.indexes
+            ],
+        }
+
+    def _position(self, group: str, topic: _Wanted, index: int, *, stable_only: bool) -> Fields:
+        position, code = _NO_POSITION, topic.refusal
+        if topic.name is not None:
+            at = TopicPartition(topic.name, index)
+            unstable = stable_only and self._transactions.has_pending_offset(group, at)
+            code = ErrorCode.unstable_offset_commit if unstable else ErrorCode.none
+            position = _NO_POSITION if unstable else self._offsets.of(group).get(at, _NO_POSITION)
+        return {
+            "partition_index": index,
             "committed_offset": position.offset,
             "committed_leader_epoch": -1,
             "metadata": position.metadata,
-            "error_code": ErrorCode.unstable_offset_commit if unstable else ErrorCode.none,
-        }
-
-    # ListOffsets.
-
-    async def list(self, request: Request) -> Fields:
-        committed_only = getattr(request.body, "isolation_level", 0) == _READ_COMMITTED
-        topics = [
-            {
-                "name": topic.name,
-                "partitions": [
-                    self._look_up(topic.name, wanted, committed_only=committed_only)
-                    for wanted in topic.partitions
-                ],
-            }
-            for topic in request.body.topics
-        ]
-        return {"topics": topics}
-
-    def _look_up(self, topic: str, wanted: Any, *, committed_only: bool) -> Fields:
-        code, (timestamp, offset) = ErrorCode.none, _NOWHERE
-        try:
-            partition = self._topics.partition(topic, wanted.partition_index)
-            timestamp, offset = _find(partition, wanted.timestamp, committed_only=committed_only)
-        except Refused as refused:
-            code = refused.code
-        return {
-            "partition_index": wanted.partition_index,
             "error_code": code,
-            "timestamp": timestamp,
-            "offset": offset,
-            "leader_epoch": 0 if offset >= 0 else -1,
         }
 
 
-def _find(partition: Partition, timestamp: int, *, committed_only: bool) -> tuple[int, int]:
-    """(timestamp, offset); a timestamp below zero is one of the protocol's words for a place."""
-    match timestamp:
-        case int() if timestamp == _LATEST:
-            return -1, partition.last_stable_offset if committed_only else partition.high_watermark
-        case int() if timestamp == _EARLIEST:
-            return -1, partition.start_offset
-        case int() if timestamp == _LARGEST_TIMESTAMP:
-            return partition.latest_record() or _NOWHERE
-        case _:
-            return partition.offset_for_time(timestamp, committed_only=committed_only) or _NOWHERE
+class _Wanted(NamedTuple):
+    """A topic whose positions are asked for, by name or by id; `refusal` if nobody knows the id."""
+
+    name: str | None
+    id: uuid.UUID | None
+    indexes: Sequence[int]
+    refusal: ErrorCode = ErrorCode.none
 
 
-def check_metadata(metadata: str | None) -> str:
-    """A position's note, empty if there is none.
+def topic_name(topic: Any, topics: Topics) -> str:
+    """The name of a topic in a request, which may give its id instead.
 
     Raises:
-        Refused: it is longer than Kafka keeps.
+        Refused: no topic has that id.
     """
-    if metadata is not None and len(metadata.encode()) > MAX_METADATA_BYTES:
-        raise Refused(ErrorCode.offset_metadata_too_large)
-    return metadata or ""
+    return topics.by_id(topic.topic_id).name if hasattr(topic, "topic_id") else str(topic.name)
+
+
+def read_positions(
+    body: Any, topics: Topics, refusal: ErrorCode = ErrorCode.none
+) -> tuple[dict[TopicPartition, Position], list[Fields]]:
+    """The positions that a request may commit, and what to say of each place: of all of them `refusal`, if it is one."""
+    positions: dict[TopicPartition, Position] = {}
+    outcomes: list[Fields] = [
+        {
+            "name": getattr(topic, "name", None),
+            "topic_id": getattr(topic, "topic_id", None),
+            "partitions": [
+                {
+                    "partition_index": wanted.partition_index,
+                    "error_code": refusal or _read_position(topic, wanted, topics, positions),
+                }
+                for wanted in topic.partitions
+            ],
+        }
+        for topic in body.topics
+    ]
+    return positions, outcomes
+
+
+def _read_position(
+    topic: Any, wanted: Any, topics: Topics, positions: dict[TopicPartition, Position]
+) -> ErrorCode:
+    metadata = wanted.committed_metadata or ""
+    try:
+        at = TopicPartition(topic_name(topic, topics), wanted.partition_index)
+        topics.partition(*at)
+    except Refused as refused:
+        return refused.code
+    if len(metadata.encode()) > MAX_METADATA_BYTES:
+        return ErrorCode.offset_metadata_too_large
+    positions[at] = Position(wanted.committed_offset, metadata)
+    return ErrorCode.none

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.protocol import Fields, Request
-from noetl_stream.broker.topics import Topics
+from noetl_stream.broker.timestamps import carries_append_time, check_create_times
+from noetl_stream.broker.topics import Topic, Topics
 from noetl_stream.broker.transactions import Transactions
-from noetl_stream.commitlog.batch import check_produced
+from noetl_stream.commitlog.batch import check_produced, with_append_time
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.refusal import ConnectionRefused, Refused
 
 _NO_ACK, _LEADER, _ALL = 0, 1, -1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Produce:
@@ -25,15 +29,7 @@ class Produce:
     async def produce(self, request: Request) -> Fields | None:
         body = request.body
         written: dict[Partition, None] = {}
-        responses = [
-            {
-                "name": topic.name,
-                "partition_responses": [
-                    self._append(topic.name, sent, body.acks, written) for sent in topic.partition_data
-                ],
-            }
-            for topic in body.topic_data
-        ]
+        responses = [self._append_all(topic, body.acks, written) for topic in body.topic_data]
         if body.acks == _NO_ACK:
             _close_on_errors(responses)
             return None
@@ -42,9 +38,21 @@ class Produce:
                 await partition.durable()
         return {"responses": responses}
 
-    def _append(self, topic: str, sent: Any, acks: int, written: dict[Partition, None]) -> Fields:
+    def _append_all(self, wanted: Any, acks: int, written: dict[Partition, None]) -> dict[str, Any]:
+        name, topic_id = getattr(wanted, "name", None), getattr(wanted, "topic_id", None)
+        return {
+            "name": name,
+            "topic_id": topic_id,
+            "partition_responses": [
+                self._append(wanted, sent, acks, written) for sent in wanted.partition_data
+            ],
+        }
+
+    def _append(self, wanted: Any, sent: Any, acks: int, written: dict[Partition, None]) -> Fields:
         try:
-            partition, base_offset = self._append_checked(topic, sent, acks)
+            topic = self._topic(wanted)
+            partition = self._topics.partition(topic.name, sent.index)
+            answer = self._append_checked(topic, partition, sent, acks)
         except Refused as refused:
             return _answer(sent.index, refused.code, reason=refused.reason)
         except OSError as error:
@@ -52,32 +60,56 @@ class Produce:
                 sent.index, ErrorCode.kafka_storage_error, reason=f"the disk took nothing: {error}"
             )
         written[partition] = None
-        return _answer(
-            sent.index, ErrorCode.none, base_offset=base_offset, start_offset=partition.start_offset
-        )
+        return answer
 
-    def _append_checked(self, topic: str, sent: Any, acks: int) -> tuple[Partition, int]:
+    def _topic(self, wanted: Any) -> Topic:
+        """Named by its name or, in the later versions, by its id."""
+        if hasattr(wanted, "topic_id"):
+            return self._topics.by_id(wanted.topic_id)
+        return self._topics.topic(wanted.name)
+
+    def _append_checked(self, topic: Topic, partition: Partition, sent: Any, acks: int) -> Fields:
         if acks not in (_NO_ACK, _LEADER, _ALL):
             raise Refused(ErrorCode.invalid_required_acks, f"acks is -1, 0 or 1, not {acks}")
-        partition = self._topics.partition(topic, sent.index)
-        header = check_produced(sent.records, self._topics.topic(topic).max_message_bytes)
-        if header.transactional:
-            self._transactions.check_append(header, topic, sent.index)
-        return partition, partition.append(header, sent.records)
+        header = check_produced(sent.records, topic.max_message_bytes)
+        if header.producer_id >= 0:
+            self._transactions.check_append(header, topic.name, sent.index)
+        batch, now = sent.records, int(time.time() * 1000)
+        if appended_now := carries_append_time(topic):
+            batch = with_append_time(batch, now)
+        else:
+            check_create_times(topic, header, batch, now)
+        return _answer(
+            sent.index,
+            ErrorCode.none,
+            base_offset=partition.append(header, batch),
+            start_offset=partition.start_offset,
+            append_time=now if appended_now else None,
+        )
 
 
 def _answer(
-    index: int, code: ErrorCode, *, base_offset: int = -1, start_offset: int = -1, reason: str | None = None
+    index: int,
+    code: ErrorCode,
+    *,
+    base_offset: int = -1,
+    start_offset: int = -1,
+    append_time: int | None = None,
+    reason: str | None = None,
 ) -> Fields:
     return {
         "index": index,
         "error_code": code,
         "base_offset": base_offset,
-        "log_append_time": None,
+        "log_append_time": _as_datetime(append_time),
         "log_start_offset": start_offset,
         "record_errors": (),
         "error_message": reason,
     }
+
+
+def _as_datetime(milliseconds: int | None) -> datetime | None:
+    return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds is not None else None
 
 
 def _close_on_errors(responses: list[dict[str, Any]]) -> None:

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 from kio.index import load_request_schema, load_response_schema
 from kio.schema.errors import ErrorCode
-from kio.serial import entity_reader, entity_writer
-from kio.serial.errors import SerialError
+from kio.serial import entity_writer
 
-from noetl_stream.broker.api import SUPPORTED, Api, supported
+from noetl_stream.broker.api import ANNOUNCED, Api, supported
+from noetl_stream.broker.reader import NOT_READABLE, Cursor, Read, reader_of
 from noetl_stream.commitlog.refusal import ConnectionRefused
 
 Fields = Mapping[str, Any]
@@ -74,10 +74,10 @@ def decode(frame: bytes, connection: Connection) -> Request:
 
 def _decode_supported(api: Api, version: int, frame: bytes, connection: Connection) -> Request:
     read_header, read_body = _request_readers(api, version)
+    cursor = Cursor(frame)
     try:
-        header, size = read_header(frame, 0)
-        body, _ = read_body(frame, size)
-    except (SerialError, ValueError, LookupError, ArithmeticError) as error:  # what kio raises on garbage
+        header, body = read_header(cursor), read_body(cursor)
+    except NOT_READABLE as error:
         raise ConnectionRefused(
             f"a {api.name} request of version {version} does not parse: {error}"
         ) from error
@@ -108,7 +108,7 @@ def api_versions(request: Request) -> Fields:
         "error_code": ErrorCode.none if request.body is not None else ErrorCode.unsupported_version,
         "api_keys": [
             {"api_key": int(api), "min_version": lowest, "max_version": highest}
-            for api, (lowest, highest) in SUPPORTED.items()
+            for api, (lowest, highest) in ANNOUNCED.items()
         ],
     }
 
@@ -169,9 +169,9 @@ def _planned(name: str, annotation: Any) -> _PlannedField:
 
 
 @functools.cache
-def _request_readers(api: Api, version: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    schema = load_request_schema(api, version)
-    return entity_reader(schema.__header_schema__), entity_reader(schema)
+def _request_readers(api: Api, version: int) -> tuple[Read, Read]:
+    schema: Any = load_request_schema(api, version)
+    return reader_of(schema.__header_schema__), reader_of(schema)
 
 
 @functools.cache

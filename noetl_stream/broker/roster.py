@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from kio.schema.errors import ErrorCode
 
@@ -24,6 +26,9 @@ class Roster:
     def __len__(self) -> int:
         return len(self._members)
 
+    def __contains__(self, member_id: object) -> bool:
+        return member_id in self._members
+
     def find(self, member_id: str, instance_id: str | None) -> Member:
         """The member who says that it is this one.
 
@@ -37,15 +42,25 @@ class Roster:
             raise Refused(ErrorCode.unknown_member_id)
         return member
 
-    def static_id(self, instance_id: str | None) -> str | None:
-        """The member id under which a static instance is here."""
-        return self._static.get(instance_id or "")
+    def static(self, instance_id: str | None) -> Member | None:
+        """The member that is here as this static instance."""
+        return self._members.get(self._static.get(instance_id or "", ""))
+
+    def joining(self) -> list[Member]:
+        return [member for member in self._members.values() if member.is_joining]
 
     def add(self, member_id: str, request: JoinRequest, now: float) -> Member:
         member = Member(member_id=member_id, request=request, last_seen=now)
         self._members[member_id] = member
         if request.instance_id is not None:
             self._static[request.instance_id] = member_id
+        return member
+
+    def replace(self, old: Member, request: JoinRequest, now: float) -> Member:
+        """A static member's new self, with its assignment; its old self is fenced."""
+        self.forget(old, ErrorCode.fenced_instance_id)
+        member = self.add(request.new_member_id, request, now)
+        member.assignment, member.has_synced, member.is_new = old.assignment, old.has_synced, old.is_new
         return member
 
     def forget(self, member: Member, reason: ErrorCode = ErrorCode.unknown_member_id) -> None:
@@ -55,15 +70,44 @@ class Roster:
         if member.request.instance_id is not None:
             del self._static[member.request.instance_id]
 
+    # Protocols.
+
+    def share_a_protocol_with(self, request: JoinRequest) -> bool:
+        """Whether some protocol is known to all, and of the type that all are of."""
+        others = [member.request for member in self if member.member_id != request.member_id]
+        common = set(request.protocols).intersection(*(other.protocols for other in others))
+        return (
+            bool(common)
+            and bool(request.protocol_type)
+            and all(other.protocol_type == request.protocol_type for other in others)
+        )
+
+    def vote(self) -> str:
+        """Each member's vote goes to its most wanted protocol among those all know."""
+        ballots = [member.request.protocols for member in self._members.values()]
+        common = set(ballots[0]).intersection(*ballots)
+        votes = Counter(next(name for name in ballot if name in common) for ballot in ballots)
+        return votes.most_common(1)[0][0]
+
+    def metadata(self, protocol: str) -> Mapping[str, tuple[str | None, bytes]]:
+        """What the leader must know to assign: by member id, its instance id and its metadata."""
+        return {
+            member_id: (member.request.instance_id, member.request.protocols[protocol])
+            for member_id, member in self._members.items()
+        }
+
     # Ids given out (KIP-394).
 
     @property
-    def has_promised(self) -> bool:
-        return bool(self._promised)
+    def promised(self) -> int:
+        return len(self._promised)
 
     def promise(self, member_id: str, until: float) -> None:
         """Expect somebody to join under this id."""
         self._promised[member_id] = until
+
+    def is_promised(self, member_id: str) -> bool:
+        return member_id in self._promised
 
     def redeem(self, member_id: str) -> bool:
         """Whether the id was promised; it no longer is."""
@@ -85,3 +129,10 @@ class Roster:
 
     def rebalance_timeout(self) -> float:
         return max((member.request.rebalance_timeout for member in self._members.values()), default=0.0)
+
+
+def renewed(member: Member, request: JoinRequest, now: float) -> bool:
+    """Take a member's new words; whether they are the same as before, so that its assignment may stand."""
+    unchanged = dict(member.request.protocols) == dict(request.protocols)
+    member.request, member.last_seen = replace(request, instance_id=member.request.instance_id), now
+    return unchanged

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
+from noetl_stream.broker.connections import Connections, OpenConnection
+from noetl_stream.broker.listener import Listener
 from noetl_stream.broker.protocol import Connection, Fields, Request, decode, encode
+from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.commitlog.refusal import ConnectionRefused
 from noetl_stream.errors import InfrastructureError
 
@@ -16,17 +21,55 @@ logger = logging.getLogger(__name__)
 Answer = Callable[[Request], Awaitable[Fields | None]]
 """A service's answer to a request; None where the protocol has none."""
 
+Frame = bytes | memoryview
+
 _SIZE = struct.Struct(">i")
-_READ_BUFFER = 1 << 20
+_MOST_BEFORE_LOGIN = 512 * 1024
+_TURN = 16
+"""Requests after which a client that sends without a pause lets others have their turn."""
+
+
+class Login(Protocol):
+    """What a connection must go through before its requests are answered."""
+
+    @property
+    def is_done(self) -> bool: ...
+
+    async def respond(self, frame: bytes, connection: Connection) -> Frame:
+        """The response frame, length included.
+
+        Raises:
+            ConnectionRefused: this is not how one logs in.
+            LoginRefused: it failed; the client is told, then the connection ends.
+        """
+        ...
+
+
+class LoginRefused(ConnectionRefused):
+    """A login that failed. `response` is what the client is told before its connection ends."""
+
+    def __init__(self, reason: str, response: Frame) -> None:
+        self.response = response
+        super().__init__(reason)
 
 
 class Server:
     """Accepts clients. What one of them does wrong ends its own connection only, and is logged once."""
 
-    def __init__(self, answer: Answer, max_request_bytes: int) -> None:
-        self._answer, self._max_request_bytes = answer, max_request_bytes
-        self._connections: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+    def __init__(
+        self,
+        answer: Answer,
+        settings: BrokerSettings,
+        *,
+        tls: ssl.SSLContext | None = None,
+        new_login: Callable[[], Login] | None = None,
+    ) -> None:
+        self._answer, self._settings, self._new_login = answer, settings, new_login
+        self.connections = Connections(settings)
+        self._listener = Listener(
+            self.connections, self._serve_until_it_ends, tls=tls, rate=settings.max_connection_rate
+        )
+        self._watch: asyncio.Task[None] | None = None
 
     async def listen(self, host: str, port: int) -> int:
         """Begin to accept; the port that is bound.
@@ -34,38 +77,24 @@ class Server:
         Raises:
             OSError: the address is taken or not ours.
         """
-        self._server = await asyncio.start_server(self._accept, host, port, limit=_READ_BUFFER)
-        bound: int = self._server.sockets[0].getsockname()[1]
+        bound = await self._listener.listen(host, port)
+        self._watch = asyncio.create_task(self.connections.watch())
         return bound
 
     async def close(self) -> None:
         """Accept no more, and end every connection whatever it waits for."""
-        if self._server is not None:
-            self._server.close()
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            await self._serve_until_it_ends(reader, writer, _connection(writer))
-        finally:
-            self._connections.discard(task)
-            writer.close()
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._listener.close()
 
     async def _serve_until_it_ends(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: Connection
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: OpenConnection
     ) -> None:
-        closed = f"closed the connection of {connection.client_host}:{connection.client_port}"
+        closed = f"closed the connection of {connection}"
         try:
             await self._serve(reader, writer, connection)
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client has gone, which is its right
-        except asyncio.CancelledError:
-            pass  # the broker stops; asyncio would log a cancelled connection as an error
+            _tell_why(closed, connection)
         except ConnectionRefused as refused:
             logger.warning("%s: %s", closed, refused)
         except (OSError, InfrastructureError) as error:
@@ -74,28 +103,70 @@ class Server:
             logger.exception("%s: a fault of the broker; report it with this trace", closed)
 
     async def _serve(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: Connection
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: OpenConnection
     ) -> None:
+        ends, served = _ends(writer, connection), 0
+        await self._log_in(reader, writer, connection, ends)
         while True:
-            request = decode(await self._read_frame(reader), connection)
+            frame = await self._read_frame(reader, connection, self._settings.max_request_bytes)
+            request = decode(frame, ends)
             fields = await self._answer(request)
             if fields is not None:
-                writer.write(encode(request, fields))
-                await writer.drain()
+                await self._send(writer, connection, encode(request, fields))
+            served += 1
+            if served % _TURN == 0:
+                await asyncio.sleep(0)
 
-    async def _read_frame(self, reader: asyncio.StreamReader) -> bytes:
+    async def _log_in(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        connection: OpenConnection,
+        ends: Connection,
+    ) -> None:
+        if self._new_login is None:
+            return
+        login = self._new_login()
+        try:
+            while not login.is_done:
+                frame = await self._read_frame(reader, connection, _MOST_BEFORE_LOGIN)
+                await self._send(writer, connection, await login.respond(frame, ends))
+        except LoginRefused as refused:
+            await self._send(writer, connection, refused.response)
+            raise
+
+    async def _read_frame(self, reader: asyncio.StreamReader, connection: OpenConnection, most: int) -> bytes:
+        self.connections.await_request(connection)
         (size,) = _SIZE.unpack(await reader.readexactly(_SIZE.size))
-        if not 0 <= size <= self._max_request_bytes:
+        if not 0 <= size <= most:
             raise ConnectionRefused(
-                f"a request of {size} bytes is outside 0 to {self._max_request_bytes}; "
+                f"a request of {size} bytes is outside 0 to {most}; "
                 "either this is no Kafka client, or max_request_bytes must be raised"
             )
-        return await reader.readexactly(size)
+        self.connections.await_transfer(connection, size, "in the middle of a request")
+        frame = await reader.readexactly(size)
+        self.connections.await_nothing(connection)
+        return frame
+
+    async def _send(self, writer: asyncio.StreamWriter, connection: OpenConnection, frame: Frame) -> None:
+        writer.write(frame)
+        self.connections.await_transfer(connection, len(frame), "not reading its answers")
+        await writer.drain()
 
 
-def _connection(writer: asyncio.StreamWriter) -> Connection:
-    client_host, client_port = writer.get_extra_info("peername")[:2]
+def _tell_why(closed: str, connection: OpenConnection) -> None:
+    """A client may go whenever it likes, and an idle one is closed without a word."""
+    if connection.overdue == "idle":
+        logger.debug("%s: it was idle", closed)
+    elif connection.overdue:
+        logger.warning("%s: it stood still, %s", closed, connection.overdue)
+
+
+def _ends(writer: asyncio.StreamWriter, connection: OpenConnection) -> Connection:
     broker_host, broker_port = writer.get_extra_info("sockname")[:2]
     return Connection(
-        client_host=client_host, client_port=client_port, broker_host=broker_host, broker_port=broker_port
+        client_host=connection.host,
+        client_port=connection.port,
+        broker_host=broker_host,
+        broker_port=broker_port,
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kio.schema.errors import ErrorCode
 
+from noetl_stream.broker.cleanup_policy import longest_segment_ms
 from noetl_stream.broker.entries import (
     Entry,
+    LogCleaned,
     LogSynced,
     RecordsDeleted,
     TopicChanged,
@@ -21,27 +24,48 @@ from noetl_stream.broker.journal import Journal
 from noetl_stream.broker.topic_config import DEFAULTS, MAX_MESSAGE_BYTES, check_configs
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.refusal import Refused
+from noetl_stream.commitlog.segment import SegmentLimits, remove_files
 from noetl_stream.commitlog.topic_files import TopicFiles
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_TOPIC_IDS = uuid.UUID("5c1b2f0e-8f0d-4b53-9a0b-6f1a3f7f2d10")
 MAX_PARTITIONS = 1000
 
 
 @dataclass(slots=True, kw_only=True)
 class Topic:
-    """A topic. `configs` holds only what was set; `directory` is relative to the broker's logs."""
+    """A topic. `configs` holds only what was set; `directory` is relative to the broker's logs.
+
+    `id` tells it from an earlier or later topic of its name. It is derived, since no two have one directory.
+    """
 
     name: str
     directory: str
     partition_count: int
     configs: dict[str, str]
     start_offsets: dict[int, int] = field(default_factory=dict)
+    cleaned_offsets: dict[int, int] = field(default_factory=dict)
     synced_positions: dict[int, int] = field(default_factory=dict)
     partitions: list[Partition] = field(default_factory=list)
+    id: uuid.UUID = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.id = uuid.uuid5(_TOPIC_IDS, self.directory)
+
+    def config(self, name: str) -> str:
+        """A setting's value: the topic's own, else the default."""
+        return self.configs.get(name, DEFAULTS[name])
+
+    @property
+    def segment_limits(self) -> SegmentLimits:
+        """When a partition's log goes on in a new file."""
+        return SegmentLimits(
+            max_bytes=int(self.config("segment.bytes")), max_ms=longest_segment_ms(self.config)
+        )
 
     @property
     def max_message_bytes(self) -> int:
-        return int(self.configs.get(MAX_MESSAGE_BYTES, DEFAULTS[MAX_MESSAGE_BYTES]))
+        return int(self.config(MAX_MESSAGE_BYTES))
 
 
 class Topics:
@@ -50,7 +74,9 @@ class Topics:
     def __init__(self, files: TopicFiles, default_partitions: int) -> None:
         self._files, self._default_partitions = files, default_partitions
         self._topics: dict[str, Topic] = {}
+        self._by_id: dict[uuid.UUID, Topic] = {}
         self._changing = asyncio.Lock()
+        self._before_removal: Callable[[Topic], Awaitable[None]] | None = None
         self._journal: Journal
 
     def __iter__(self) -> Iterator[Topic]:
@@ -68,6 +94,13 @@ class Topics:
             )
         return topic
 
+    def by_id(self, topic_id: uuid.UUID | None) -> Topic:
+        """Raises Refused for an id that no topic has."""
+        topic = self._by_id.get(topic_id) if topic_id is not None else None
+        if topic is None:
+            raise Refused(ErrorCode.unknown_topic_id, f"This server hosts no topic with the ID {topic_id}.")
+        return topic
+
     def partition(self, topic: str, index: int) -> Partition:
         """Raises Refused for a partition that does not exist."""
         partitions = self.topic(topic).partitions
@@ -77,22 +110,31 @@ class Topics:
             )
         return partitions[index]
 
+    def _add(self, topic: Topic) -> None:
+        self._topics[topic.name] = self._by_id[topic.id] = topic
+
+    def _drop(self, topic: Topic) -> None:
+        del self._topics[topic.name], self._by_id[topic.id]
+
     # Recovery.
 
-    def apply(self, entry: TopicCreated | TopicChanged | TopicDeleted | RecordsDeleted | LogSynced) -> None:
+    def apply(
+        self, entry: TopicCreated | TopicChanged | TopicDeleted | RecordsDeleted | LogCleaned | LogSynced
+    ) -> None:
         """Replay one journal entry. Files are opened by `open`, once all are known."""
         match entry:
             case TopicCreated(name=name, directory=directory, partitions=count, configs=configs):
-                self._topics[name] = Topic(
-                    name=name, directory=directory, partition_count=count, configs=configs
-                )
+                self._add(Topic(name=name, directory=directory, partition_count=count, configs=configs))
             case TopicChanged(name=name, partitions=count, configs=configs):
                 self._topics[name].partition_count, self._topics[name].configs = count, configs
             case TopicDeleted(name=name, directory=directory):
-                del self._topics[name]
+                if name in self._topics:  # a journal rewritten since says only that it is gone
+                    self._drop(self._topics[name])
                 self._files.remove(directory)
             case RecordsDeleted(topic=name, partition=index, offset=offset):
                 self._topics[name].start_offsets[index] = offset
+            case LogCleaned(topic=name, partition=index, offset=offset):
+                self._topics[name].cleaned_offsets[index] = offset
             case LogSynced(topic=name, partition=index, position=position):
                 self._topics[name].synced_positions[index] = position
 
@@ -108,6 +150,7 @@ class Topics:
                 self._files.open(
                     topic.directory,
                     index,
+                    topic.segment_limits,
                     start_offset=topic.start_offsets.get(index),
                     synced_position=topic.synced_positions.get(index),
                 )
@@ -125,13 +168,18 @@ class Topics:
             )
             for index, offset in topic.start_offsets.items():
                 yield RecordsDeleted(topic=topic.name, partition=index, offset=offset)
-        yield from self.synced()
+            for index, offset in topic.cleaned_offsets.items():
+                yield LogCleaned(topic=topic.name, partition=index, offset=offset)
 
-    def synced(self) -> Iterator[LogSynced]:
-        """Up to where each log is durable."""
+    def checkpoint(self) -> None:
+        """Note what stands in every log, as soon as it is on the disk."""
         for topic in self:
-            for index, partition in enumerate(topic.partitions):
-                yield LogSynced(topic=topic.name, partition=index, position=partition.synced_position)
+            for partition in topic.partitions:
+                partition.checkpoint()
+
+    def before_removal(self, leave: Callable[[Topic], Awaitable[None]]) -> None:
+        """Await `leave` before the files of a deleted topic go."""
+        self._before_removal = leave
 
     def record_changes_in(self, journal: Journal) -> None:
         self._journal = journal
@@ -155,11 +203,13 @@ class Topics:
             topic = Topic(
                 name=name, directory=directory, partition_count=count, configs=check_configs(configs)
             )
-            topic.partitions = await asyncio.to_thread(self._files.create, directory, range(count))
+            topic.partitions = await asyncio.to_thread(
+                self._files.create, directory, range(count), topic.segment_limits
+            )
             await self._journal.write(
                 TopicCreated(name=name, directory=directory, partitions=count, configs=topic.configs)
             )
-            self._topics[name] = topic
+            self._add(topic)
             return topic
 
     async def ensure(self, name: str) -> Topic:
@@ -201,15 +251,16 @@ class Topics:
         async with self._changing:
             topic = self.topic(name)
             # Out of sight first, so that no entry about it can follow the one that says it is gone.
-            del self._topics[name]
+            self._drop(topic)
             try:
                 await self._journal.write(TopicDeleted(name=name, directory=topic.directory))
             except OSError:
-                self._topics[name] = topic
+                self._add(topic)
                 raise
+            if self._before_removal is not None:
+                await self._before_removal(topic)
             for partition in topic.partitions:
-                await partition.durable()
-                partition.close()
+                await partition.release()
             await asyncio.to_thread(self._files.remove, topic.directory)
 
     async def expand(self, name: str, partitions: int, *, validate_only: bool) -> None:
@@ -228,7 +279,9 @@ class Topics:
             if validate_only:
                 return
             indexes = range(topic.partition_count, partitions)
-            added = await asyncio.to_thread(self._files.create, topic.directory, indexes)
+            added = await asyncio.to_thread(
+                self._files.create, topic.directory, indexes, topic.segment_limits
+            )
             await self._journal.write(TopicChanged(name=name, partitions=partitions, configs=topic.configs))
             topic.partition_count = partitions
             topic.partitions.extend(added)
@@ -246,6 +299,8 @@ class Topics:
                 TopicChanged(name=name, partitions=topic.partition_count, configs=checked)
             )
             topic.configs = checked
+            for partition in topic.partitions:
+                partition.limit_segments(topic.segment_limits)
 
     async def delete_records(self, name: str, index: int, offset: int) -> int:
         """Delete records before `offset` (-1: before the high watermark); the new start offset.
@@ -258,8 +313,28 @@ class Topics:
             offset = partition.high_watermark if offset == -1 else offset
             if not 0 <= offset <= partition.high_watermark:
                 raise Refused(ErrorCode.offset_out_of_range, f"Offset {offset} is outside the partition.")
-            offset = max(offset, partition.start_offset)
-            await self._journal.write(RecordsDeleted(topic=name, partition=index, offset=offset))
-            self.topic(name).start_offsets[index] = offset
-            partition.delete_before(offset)
-            return offset
+            return await self._begin_at(self.topic(name), index, offset)
+
+    async def retain_from(self, topic: Topic, index: int, offset: int) -> None:
+        """Records before `offset`, which readers can see, have served their time. Nothing if the topic is gone."""
+        async with self._changing:
+            if self.find(topic.name) is topic:
+                await self._begin_at(topic, index, offset)
+
+    async def _begin_at(self, topic: Topic, index: int, offset: int) -> int:
+        partition = topic.partitions[index]
+        offset = max(offset, partition.start_offset)
+        await self._journal.write(RecordsDeleted(topic=topic.name, partition=index, offset=offset))
+        topic.start_offsets[index] = offset
+        await asyncio.to_thread(remove_files, partition.delete_before(offset))
+        return offset
+
+    def note_cleaned(self, topic: Topic, index: int, offset: int) -> None:
+        """Compaction has come up to `offset`. That need not be durable: it would only be done again.
+
+        Raises:
+            OSError: the disk did not take the note.
+        """
+        if self.find(topic.name) is topic:
+            topic.cleaned_offsets[index] = offset
+            self._journal.append(LogCleaned(topic=topic.name, partition=index, offset=offset))

@@ -7,9 +7,10 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.groups import Groups
-from noetl_stream.broker.offset_requests import check_metadata
-from noetl_stream.broker.offsets import Position, TopicPartition
+from noetl_stream.broker.offset_requests import read_positions
+from noetl_stream.broker.offsets import TopicPartition
 from noetl_stream.broker.protocol import Fields, Request
+from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transactions import Transactions
 from noetl_stream.commitlog.refusal import Refused
@@ -21,49 +22,41 @@ _KNOWS_PRODUCER_FENCED_ON_INIT = 4
 class TransactionRequests:
     """Answers InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn, TxnOffsetCommit and EndTxn."""
 
-    def __init__(self, topics: Topics, groups: Groups, transactions: Transactions) -> None:
+    def __init__(
+        self, topics: Topics, groups: Groups, transactions: Transactions, settings: BrokerSettings
+    ) -> None:
         self._topics, self._groups, self._transactions = topics, groups, transactions
+        self._longest_ms = int(settings.max_transaction_timeout * 1000)
 
     async def init_producer_id(self, request: Request) -> Fields:
-        body = request.body
         try:
-            if body.transactional_id is None:
-                return _producer(await self._transactions.new_producer_id(), 0)
-            self._require_not_fenced(body)
-            timeout_ms = int(body.transaction_timeout.total_seconds() * 1000)
-            if not body.transactional_id:
-                raise Refused(ErrorCode.invalid_request)
-            if timeout_ms <= 0:
-                raise Refused(ErrorCode.invalid_transaction_timeout)
-            begun = await self._transactions.begin_producer(body.transactional_id, timeout_ms)
+            producer_id, epoch = await self._begin(request.body)
         except Refused as refused:
             code = _code(refused, request, since=_KNOWS_PRODUCER_FENCED_ON_INIT)
             return {"error_code": code, "producer_id": -1, "producer_epoch": -1}
-        return _producer(begun.producer_id, begun.epoch)
+        return {"error_code": ErrorCode.none, "producer_id": producer_id, "producer_epoch": epoch}
 
-    def _require_not_fenced(self, body: Any) -> None:
-        """A producer that renews its epoch says who it is (KIP-360)."""
-        producer_id = getattr(body, "producer_id", -1)
-        if producer_id >= 0:
-            self._transactions.current(body.transactional_id, producer_id, body.producer_epoch)
+    async def _begin(self, body: Any) -> tuple[int, int]:
+        """An idempotent producer gets a new id whatever it had; a transactional one the next epoch."""
+        if body.transactional_id is None:
+            return await self._transactions.producer_ids.new(), 0
+        if not body.transactional_id:
+            raise Refused(ErrorCode.invalid_request)
+        timeout_ms = int(body.transaction_timeout.total_seconds() * 1000)
+        if not 0 < timeout_ms <= self._longest_ms:
+            raise Refused(ErrorCode.invalid_transaction_timeout)
+        begun = await self._transactions.begin_producer(body.transactional_id, timeout_ms, _former(body))
+        return begun.identity
 
     async def add_partitions(self, request: Request) -> Fields:
         body = request.body
         topics = body.v3_and_below_topics
         wanted = [TopicPartition(topic.name, index) for topic in topics for index in topic.partitions]
+        producer = (body.v3_and_below_producer_id, body.v3_and_below_producer_epoch)
         try:
-            transaction = self._transactions.current(
-                body.v3_and_below_transactional_id,
-                body.v3_and_below_producer_id,
-                body.v3_and_below_producer_epoch,
-            )
-            refused = {at: code for at in wanted if (code := self._refusal(at)) is not ErrorCode.none}
-            if not refused:
-                await self._transactions.add(transaction, body.v3_and_below_producer_epoch, wanted)
-            others = ErrorCode.operation_not_attempted if refused else ErrorCode.none
-            codes = {at: refused.get(at, others) for at in wanted}
-        except Refused as error:
-            codes = dict.fromkeys(wanted, _code(error, request, since=_KNOWS_PRODUCER_FENCED))
+            codes = await self._add(body.v3_and_below_transactional_id, producer, wanted)
+        except Refused as refused:
+            codes = dict.fromkeys(wanted, _code(refused, request, since=_KNOWS_PRODUCER_FENCED))
         return {
             "results_by_topic_v3_and_below": [
                 {
@@ -80,6 +73,16 @@ class TransactionRequests:
             ]
         }
 
+    async def _add(
+        self, transactional_id: str, producer: tuple[int, int], wanted: list[TopicPartition]
+    ) -> dict[TopicPartition, ErrorCode]:
+        """All of them or none."""
+        refused = {at: code for at in wanted if (code := self._refusal(at)) is not ErrorCode.none}
+        if refused:
+            return {at: refused.get(at, ErrorCode.operation_not_attempted) for at in wanted}
+        await self._transactions.add(transactional_id, producer, wanted)
+        return dict.fromkeys(wanted, ErrorCode.none)
+
     def _refusal(self, at: TopicPartition) -> ErrorCode:
         try:
             self._topics.partition(*at)
@@ -90,72 +93,49 @@ class TransactionRequests:
     async def add_offsets(self, request: Request) -> Fields:
         body = request.body
         try:
-            transaction = self._transactions.current(
-                body.transactional_id, body.producer_id, body.producer_epoch
-            )
-            await self._transactions.add(transaction, body.producer_epoch, ())
+            await self._transactions.add(body.transactional_id, _producer(body), ())
         except Refused as refused:
             return {"error_code": _code(refused, request, since=_KNOWS_PRODUCER_FENCED)}
         return {"error_code": ErrorCode.none}
 
     async def commit_offsets(self, request: Request) -> Fields:
         body = request.body
-        code = ErrorCode.none
         try:
             self._check_group(body)
-            transaction = self._transactions.current(
-                body.transactional_id, body.producer_id, body.producer_epoch
-            )
-            await self._transactions.add_offsets(
-                transaction, body.producer_epoch, body.group_id, _positions(body)
-            )
+            positions, outcomes = read_positions(body, self._topics)
+            producer = _producer(body)
+            await self._transactions.add_offsets(body.transactional_id, producer, body.group_id, positions)
         except Refused as refused:
             code = _code(refused, request, since=_KNOWS_PRODUCER_FENCED)
-        return {
-            "topics": [
-                {
-                    "name": topic.name,
-                    "partitions": [
-                        {"partition_index": partition.partition_index, "error_code": code}
-                        for partition in topic.partitions
-                    ],
-                }
-                for topic in body.topics
-            ]
-        }
+            _, outcomes = read_positions(body, self._topics, code)
+        return {"topics": outcomes}
 
     def _check_group(self, body: Any) -> None:
         """Older clients do not say which member they are; newer ones are fenced by their generation (KIP-447)."""
-        member_id = getattr(body, "member_id", "")
-        generation = getattr(body, "generation_id", -1)
-        if member_id or generation >= 0:
-            instance_id = getattr(body, "group_instance_id", None)
-            self._groups.check_commit(body.group_id, member_id, instance_id, generation)
+        instance_id = getattr(body, "group_instance_id", None)
+        member_id, generation = getattr(body, "member_id", ""), getattr(body, "generation_id", -1)
+        try:
+            self._groups.check_commit(body.group_id, member_id, instance_id, generation, in_transaction=True)
+        except Refused as refused:
+            unknown = refused.code is ErrorCode.group_id_not_found
+            raise Refused(ErrorCode.illegal_generation if unknown else refused.code) from refused
 
     async def end(self, request: Request) -> Fields:
         body = request.body
         try:
-            transaction = self._transactions.current(
-                body.transactional_id, body.producer_id, body.producer_epoch
-            )
-            await self._transactions.end(transaction, body.producer_epoch, committed=body.committed)
+            await self._transactions.end(body.transactional_id, _producer(body), committed=body.committed)
         except Refused as refused:
             return {"error_code": _code(refused, request, since=_KNOWS_PRODUCER_FENCED)}
         return {"error_code": ErrorCode.none}
 
 
-def _positions(body: Any) -> dict[TopicPartition, Position]:
-    positions = {}
-    for topic in body.topics:
-        for partition in topic.partitions:
-            metadata = check_metadata(partition.committed_metadata)
-            at = TopicPartition(topic.name, partition.partition_index)
-            positions[at] = Position(partition.committed_offset, metadata)
-    return positions
+def _producer(body: Any) -> tuple[int, int]:
+    return body.producer_id, body.producer_epoch
 
 
-def _producer(producer_id: int, epoch: int) -> Fields:
-    return {"error_code": ErrorCode.none, "producer_id": producer_id, "producer_epoch": epoch}
+def _former(body: Any) -> tuple[int, int] | None:
+    """Who a producer is that renews its epoch (KIP-360)."""
+    return _producer(body) if getattr(body, "producer_id", -1) >= 0 else None
 
 
 def _code(refused: Refused, request: Request, *, since: int) -> ErrorCode:

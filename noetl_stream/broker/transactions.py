@@ -7,297 +7,264 @@ crash in between, so every partition sees the same verdict.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from weakref import WeakValueDictionary
 
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.entries import Entry, ProducerIdsReserved, TransactionChanged
+from noetl_stream.broker.clock import wall_clock
+from noetl_stream.broker.entries import ProducerIdsReserved, TransactionChanged, TransactionForgotten
 from noetl_stream.broker.journal import Journal
-from noetl_stream.broker.offsets import Offsets, Position, TopicPartition
+from noetl_stream.broker.offsets import Offsets, TopicPartition
+from noetl_stream.broker.producer_ids import ProducerIds
 from noetl_stream.broker.timers import Timers
 from noetl_stream.broker.topics import Topics
+from noetl_stream.broker.transaction import (
+    LAST_EPOCH,
+    UNFINISHED,
+    Positions,
+    Transaction,
+    TransactionState,
+    restored,
+)
 from noetl_stream.commitlog.batch import BatchHeader
+from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.refusal import Refused
 
-_ID_BLOCK = 1000
-_LAST_EPOCH = 32766
-
-
-class TransactionState(StrEnum):
-    """Where a transactional producer stands. The two in between are left only once every marker is durable."""
-
-    EMPTY = "Empty"
-    ONGOING = "Ongoing"
-    PREPARE_COMMIT = "PrepareCommit"
-    PREPARE_ABORT = "PrepareAbort"
-    COMPLETE_COMMIT = "CompleteCommit"
-    COMPLETE_ABORT = "CompleteAbort"
-
-
-_COMMIT_STATES = (TransactionState.PREPARE_COMMIT, TransactionState.COMPLETE_COMMIT)
-_ABORT_STATES = (TransactionState.PREPARE_ABORT, TransactionState.COMPLETE_ABORT)
-_UNFINISHED = (TransactionState.PREPARE_COMMIT, TransactionState.PREPARE_ABORT)
-
-
-@dataclass(slots=True, kw_only=True)
-class Transaction:
-    """A transactional producer and its current transaction. Changed only while `lock` is held."""
-
-    transactional_id: str
-    producer_id: int
-    epoch: int
-    timeout_ms: int
-    state: TransactionState = TransactionState.EMPTY
-    partitions: set[TopicPartition] = field(default_factory=set)
-    offsets: dict[str, dict[TopicPartition, Position]] = field(default_factory=lambda: defaultdict(dict))
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def entry(self) -> TransactionChanged:
-        return TransactionChanged(
-            transactional_id=self.transactional_id,
-            producer_id=self.producer_id,
-            epoch=self.epoch,
-            timeout_ms=self.timeout_ms,
-            state=self.state,
-            partitions=sorted((at.topic, at.partition) for at in self.partitions),
-            offsets=[
-                (group, *at, *position)
-                for group, positions in self.offsets.items()
-                for at, position in positions.items()
-            ],
-        )
+_TRY_AGAIN = 1.0
 
 
 class Transactions:
-    """Every transactional producer by its id, and the producer ids given out."""
+    """Every transactional producer by its id. A change is in the journal before it is seen here."""
 
-    def __init__(self, topics: Topics, offsets: Offsets) -> None:
-        self._topics, self._offsets = topics, offsets
+    def __init__(self, topics: Topics, offsets: Offsets, now: Callable[[], int] = wall_clock) -> None:
+        self._topics, self._offsets, self._now = topics, offsets, now
         self._transactions: dict[str, Transaction] = {}
-        self._by_producer: dict[int, Transaction] = {}
-        self._next_producer_id = 0
-        self._reserved_below = 0
-        self._reserving = asyncio.Lock()
+        self._by_producer: dict[int, str] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._timeouts = Timers(self._time_out)
+        self.producer_ids = ProducerIds()
         self._journal: Journal
+
+    def __iter__(self) -> Iterator[Transaction]:
+        return iter(tuple(self._transactions.values()))
+
+    def find(self, transactional_id: str) -> Transaction | None:
+        return self._transactions.get(transactional_id)
+
+    async def _record(self, transaction: Transaction) -> Transaction:
+        await self._journal.write(transaction.entry())
+        self._hold(transaction)
+        return transaction
+
+    def _hold(self, transaction: Transaction) -> None:
+        former = self._transactions.get(transaction.transactional_id)
+        if former is not None:
+            self._by_producer.pop(former.producer_id, None)
+        self._transactions[transaction.transactional_id] = transaction
+        self._by_producer[transaction.producer_id] = transaction.transactional_id
 
     # Producers.
 
-    async def new_producer_id(self) -> int:
-        """An id never given out before. They are reserved by the thousand, so few of these wait for the disk."""
-        async with self._reserving:
-            if self._next_producer_id >= self._reserved_below:
-                below = self._next_producer_id + _ID_BLOCK
-                await self._journal.write(ProducerIdsReserved(below=below))
-                self._reserved_below = below
-            self._next_producer_id += 1
-            return self._next_producer_id - 1
+    async def begin_producer(
+        self, transactional_id: str, timeout_ms: int, former: tuple[int, int] | None
+    ) -> Transaction:
+        """A new instance of a transactional producer: its predecessor is fenced and its transaction aborted.
 
-    async def begin_producer(self, transactional_id: str, timeout_ms: int) -> Transaction:
-        """A new instance of a transactional producer: its predecessor is fenced and its transaction aborted."""
-        transaction = self._transactions.get(transactional_id)
-        if transaction is None:
-            producer_id = await self.new_producer_id()
-            transaction = self._transactions.setdefault(
-                transactional_id,
-                Transaction(
-                    transactional_id=transactional_id,
-                    producer_id=producer_id,
-                    epoch=-1,
-                    timeout_ms=timeout_ms,
-                ),
-            )
-            self._by_producer[transaction.producer_id] = transaction
-        async with transaction.lock:
-            await self._next_epoch(transaction)
-            transaction.timeout_ms, transaction.state = timeout_ms, TransactionState.EMPTY
-            await self._journal.write(transaction.entry())
-        return transaction
-
-    async def _next_epoch(self, transaction: Transaction) -> None:
-        if transaction.state in _UNFINISHED:
-            await self._finish(transaction, committed=transaction.state is TransactionState.PREPARE_COMMIT)
-        elif transaction.state is TransactionState.ONGOING:
-            await self._fence_and_abort(transaction)
-        if transaction.epoch >= _LAST_EPOCH:
-            del self._by_producer[transaction.producer_id]
-            transaction.producer_id, transaction.epoch = await self.new_producer_id(), -1
-            self._by_producer[transaction.producer_id] = transaction
-        transaction.epoch += 1
-
-    async def _fence_and_abort(self, transaction: Transaction) -> None:
-        """The abort markers carry the raised epoch, so that the old instance is fenced in every log."""
-        transaction.epoch += 1
-        await self._finish(transaction, committed=False)
-
-    def current(self, transactional_id: str, producer_id: int, epoch: int) -> Transaction:
-        """The transaction of a live producer.
+        `former` is the producer id and epoch of one that renews itself (KIP-360).
 
         Raises:
-            Refused: unknown, or a newer instance has taken over.
+            Refused: a newer instance has taken over from it.
         """
-        transaction = self._transactions.get(transactional_id)
-        if transaction is None or transaction.producer_id != producer_id:
-            raise Refused(ErrorCode.invalid_producer_id_mapping)
-        if transaction.epoch != epoch:
-            raise Refused(ErrorCode.producer_fenced)
+        async with self._lock(transactional_id):
+            current = self._transactions.get(transactional_id)
+            if current is None:
+                return await self._record(await self._first(transactional_id, timeout_ms))
+            if former is not None:
+                if former == current.former:
+                    return current  # it missed the answer to its renewal
+                _require_identity(current, former)
+            settled = await self._settled(current)
+            renewed = settled.renewed(timeout_ms=timeout_ms, now=self._now(), former=former)
+            if settled.epoch >= LAST_EPOCH:
+                renewed = replace(renewed, producer_id=await self.producer_ids.new(), epoch=0)
+            return await self._record(renewed)
+
+    async def _first(self, transactional_id: str, timeout_ms: int) -> Transaction:
+        return Transaction(
+            transactional_id=transactional_id,
+            producer_id=await self.producer_ids.new(),
+            epoch=0,
+            timeout_ms=timeout_ms,
+            at=self._now(),
+        )
+
+    async def _settled(self, transaction: Transaction) -> Transaction:
+        """What its predecessor left: a decided end is carried out, an open transaction aborted."""
+        if transaction.state in UNFINISHED:
+            return await self._carry_out(transaction)
+        if transaction.state is TransactionState.ONGOING:
+            return await self._finish(transaction.fenced(), committed=False)
         return transaction
 
     def check_append(self, header: BatchHeader, topic: str, partition: int) -> None:
-        """Whether a transactional batch belongs to an ongoing transaction that has this partition.
+        """Whether a producer's batch belongs where it stands: in its ongoing transaction, or outside any.
 
         Raises:
             Refused: fenced, or no such transaction; appending would block every read_committed reader for ever.
         """
-        transaction = self._by_producer.get(header.producer_id)
-        if transaction is None:
-            raise Refused(ErrorCode.invalid_producer_id_mapping)
+        name = self._by_producer.get(header.producer_id)
+        if name is None:
+            if header.transactional:
+                raise Refused(ErrorCode.invalid_producer_id_mapping)
+            return
+        transaction = self._transactions[name]
         if transaction.epoch != header.producer_epoch:
             raise Refused(ErrorCode.invalid_producer_epoch)
         ongoing = transaction.state is TransactionState.ONGOING
-        if not ongoing or TopicPartition(topic, partition) not in transaction.partitions:
+        added = TopicPartition(topic, partition) in transaction.partitions
+        if header.transactional != ongoing or (ongoing and not added):
             raise Refused(ErrorCode.invalid_txn_state)
 
-    # One transaction.
+    # One transaction. Each of these raises Refused for a producer that is unknown, fenced, or in no state for it.
 
-    async def add(self, transaction: Transaction, epoch: int, partitions: Iterable[TopicPartition]) -> None:
+    async def add(
+        self, transactional_id: str, producer: tuple[int, int], partitions: Iterable[TopicPartition]
+    ) -> None:
         """Partitions the producer is about to write to; none of them when only offsets follow."""
-        async with transaction.lock:
-            _require_epoch(transaction, epoch)
-            transaction.partitions.update(partitions)
-            if transaction.state is not TransactionState.ONGOING:
-                self._begin(transaction)
-            await self._journal.write(transaction.entry())
-
-    def _begin(self, transaction: Transaction) -> None:
-        transaction.state = TransactionState.ONGOING
-        self._timeouts.set(transaction.transactional_id, transaction.timeout_ms / 1000)
-
-    async def _time_out(self, transactional_id: str) -> None:
-        """Its producer is gone, and must not hold read_committed back for ever."""
-        transaction = self._transactions[transactional_id]
-        async with transaction.lock:
-            if transaction.state is TransactionState.ONGOING:
-                await self._fence_and_abort(transaction)
+        async with self._held(transactional_id, producer) as transaction:
+            begins = transaction.state is not TransactionState.ONGOING
+            await self._record(transaction.writing(partitions, self._now()))
+            if begins:
+                self._timeouts.set(transactional_id, transaction.timeout_ms / 1000)
 
     async def add_offsets(
-        self, transaction: Transaction, epoch: int, group: str, positions: dict[TopicPartition, Position]
+        self, transactional_id: str, producer: tuple[int, int], group: str, positions: Positions
     ) -> None:
-        """Positions to be committed with the transaction.
+        """Positions to be committed with the transaction."""
+        async with self._held(transactional_id, producer) as transaction:
+            await self._record(transaction.committing(group, positions, self._now()))
 
-        Raises:
-            Refused: the producer was fenced, or has no transaction.
-        """
-        async with transaction.lock:
-            _require_epoch(transaction, epoch)
-            if transaction.state is not TransactionState.ONGOING:
-                raise Refused(ErrorCode.invalid_txn_state)
-            transaction.offsets[group].update(positions)
-            await self._journal.write(transaction.entry())
-
-    async def end(self, transaction: Transaction, epoch: int, *, committed: bool) -> None:
-        """Commit or abort; saying the same again changes nothing.
-
-        Raises:
-            Refused: the producer was fenced, or there is nothing to end in that way.
-        """
-        async with transaction.lock:
-            _require_epoch(transaction, epoch)
-            prepared, completed = _COMMIT_STATES if committed else _ABORT_STATES
-            if transaction.state is completed:
+    async def end(self, transactional_id: str, producer: tuple[int, int], *, committed: bool) -> None:
+        """Commit or abort; saying the same again changes nothing."""
+        async with self._held(transactional_id, producer) as transaction:
+            if transaction.is_idle:
+                transaction.ending(committed=committed, now=self._now())
                 return
-            # Prepared but not completed: the disk failed in between, and the producer asks again.
-            if transaction.state not in (TransactionState.ONGOING, prepared):
-                raise Refused(ErrorCode.invalid_txn_state)
             await self._finish(transaction, committed=committed)
+
+    @asynccontextmanager
+    async def _held(self, transactional_id: str, producer: tuple[int, int]) -> AsyncIterator[Transaction]:
+        """Looked at again under the lock: a newer instance may have come while this one waited."""
+        self._current(transactional_id, producer)
+        async with self._lock(transactional_id):
+            yield self._current(transactional_id, producer)
+
+    def _lock(self, transactional_id: str) -> asyncio.Lock:
+        """Kept for as long as somebody holds it or waits for it."""
+        return self._locks.setdefault(transactional_id, asyncio.Lock())
+
+    def _current(self, transactional_id: str, producer: tuple[int, int]) -> Transaction:
+        transaction = self._transactions.get(transactional_id)
+        if transaction is None:
+            raise Refused(ErrorCode.invalid_producer_id_mapping)
+        transaction.require_epoch(*producer)
+        return transaction
 
     def has_pending_offset(self, group: str, at: TopicPartition) -> bool:
         """Whether a transaction under way may still move this position."""
         return any(at in transaction.offsets.get(group, {}) for transaction in self._transactions.values())
 
-    async def _finish(self, transaction: Transaction, *, committed: bool) -> None:
-        """The first entry decides; `complete_unfinished` goes on from it after a crash."""
-        transaction.state, _ = _COMMIT_STATES if committed else _ABORT_STATES
-        await self._journal.write(transaction.entry())
-        self._timeouts.cancel(transaction.transactional_id)
-        await self._carry_out(transaction)
+    # The end.
 
-    async def _carry_out(self, transaction: Transaction) -> None:
-        committed = transaction.state is TransactionState.PREPARE_COMMIT
-        await self._write_markers(transaction, committed=committed)
-        if committed:
+    async def _finish(self, transaction: Transaction, *, committed: bool) -> Transaction:
+        """The first entry decides; `complete_unfinished` goes on from it after a crash."""
+        decided = await self._record(transaction.ending(committed=committed, now=self._now()))
+        return await self._carry_out(decided)
+
+    async def _carry_out(self, transaction: Transaction) -> Transaction:
+        """Until it is done it is tried again, so that a disk full for a while leaves no transaction hanging."""
+        self._timeouts.set(transaction.transactional_id, _TRY_AGAIN)
+        await self._write_markers(transaction)
+        if transaction.commits:
             for group, positions in transaction.offsets.items():
                 await self._offsets.commit(group, positions)
-        _, transaction.state = _COMMIT_STATES if committed else _ABORT_STATES
-        transaction.partitions.clear()
-        transaction.offsets.clear()
-        await self._journal.write(transaction.entry())
+        ended = await self._record(transaction.ended(self._now()))
+        self._timeouts.cancel(transaction.transactional_id)
+        return ended
 
-    async def _write_markers(self, transaction: Transaction, *, committed: bool) -> None:
-        logs = []
-        for topic_partition in transaction.partitions:
-            topic = self._topics.find(topic_partition.topic)
-            if topic is not None:  # else it was deleted meanwhile, and its records with it
-                logs.append(topic.partitions[topic_partition.partition])
+    async def _write_markers(self, transaction: Transaction) -> None:
+        logs = list(self._logs(transaction))
         for log in logs:
             log.end_transaction(
-                producer_id=transaction.producer_id, epoch=transaction.epoch, committed=committed
+                producer_id=transaction.producer_id, epoch=transaction.epoch, committed=transaction.commits
             )
         for log in logs:
             await log.durable()
 
+    def _logs(self, transaction: Transaction) -> Iterator[Partition]:
+        for name, index in sorted(transaction.partitions):
+            topic = self._topics.find(name)
+            if topic is not None:  # else it was deleted meanwhile, and its records with it
+                yield topic.partitions[index]
+
+    async def _time_out(self, transactional_id: str) -> None:
+        """Its producer is gone, and must not hold read_committed back for ever; or its end is not carried out yet."""
+        async with self._lock(transactional_id):
+            transaction = self._transactions.get(transactional_id)
+            if transaction is not None and not transaction.is_idle:
+                self._timeouts.set(transactional_id, _TRY_AGAIN)
+                await self._settled(transaction)
+
+    async def forget_idle(self, before: int) -> None:
+        """Forget transactional ids that nobody has used since `before`."""
+        for transaction in self:
+            async with self._lock(transaction.transactional_id):
+                if self._transactions.get(transaction.transactional_id) is not transaction:
+                    continue
+                if transaction.is_idle and transaction.at < before:
+                    entry = TransactionForgotten(transactional_id=transaction.transactional_id)
+                    await self._journal.write(entry)
+                    self.apply(entry)
+
     # Recovery.
 
-    def apply(self, entry: ProducerIdsReserved | TransactionChanged) -> None:
+    def apply(self, entry: ProducerIdsReserved | TransactionChanged | TransactionForgotten) -> None:
         match entry:
-            case ProducerIdsReserved(below=below):
-                self._next_producer_id = self._reserved_below = max(self._reserved_below, below)
+            case ProducerIdsReserved():
+                self.producer_ids.apply(entry)
             case TransactionChanged():
-                self._restore(entry)
-
-    def _restore(self, entry: TransactionChanged) -> None:
-        transaction = Transaction(
-            transactional_id=entry.transactional_id,
-            producer_id=entry.producer_id,
-            epoch=entry.epoch,
-            timeout_ms=entry.timeout_ms,
-            state=TransactionState(entry.state),
-            partitions={TopicPartition(*at) for at in entry.partitions},
-        )
-        for group, topic, partition, offset, metadata in entry.offsets:
-            transaction.offsets[group][TopicPartition(topic, partition)] = Position(offset, metadata)
-        replaced = self._transactions.get(entry.transactional_id)
-        if replaced is not None:
-            self._by_producer.pop(replaced.producer_id, None)
-        self._transactions[entry.transactional_id] = transaction
-        self._by_producer[entry.producer_id] = transaction
+                self._hold(restored(entry, self._now()))
+            case TransactionForgotten(transactional_id=transactional_id):
+                gone = self._transactions.pop(transactional_id)
+                self._by_producer.pop(gone.producer_id, None)
 
     async def complete_unfinished(self) -> None:
         """After a crash: carry out what was decided and not finished, and give the others their time anew."""
-        for transaction in self._transactions.values():
-            if transaction.state is TransactionState.ONGOING:
-                self._begin(transaction)
-            elif transaction.state in _UNFINISHED:
-                async with transaction.lock:
+        for transaction in self:
+            async with self._lock(transaction.transactional_id):
+                if transaction.state is TransactionState.ONGOING:
+                    self._timeouts.set(transaction.transactional_id, transaction.timeout_ms / 1000)
+                elif transaction.state in UNFINISHED:
                     await self._carry_out(transaction)
 
     async def close(self) -> None:
         await self._timeouts.close()
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ProducerIdsReserved | TransactionChanged]:
         """All that the journal must say about producers."""
-        yield ProducerIdsReserved(below=self._reserved_below)
-        for transaction in self._transactions.values():
+        yield self.producer_ids.entry()
+        for transaction in self:
             yield transaction.entry()
 
     def record_changes_in(self, journal: Journal) -> None:
         self._journal = journal
+        self.producer_ids.record_changes_in(journal)
 
 
-def _require_epoch(transaction: Transaction, epoch: int) -> None:
-    """Again under the lock: a newer instance may have come while this one waited."""
-    if transaction.epoch != epoch:
+def _require_identity(transaction: Transaction, producer: tuple[int, int]) -> None:
+    """A renewal by somebody else is fenced, whatever id it names."""
+    if transaction.identity != producer:
         raise Refused(ErrorCode.producer_fenced)

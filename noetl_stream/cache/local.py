@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from noetl_stream.cache.disk import OwnFolder, disk_errors
 from noetl_stream.cache.frames import MappedFrame
-from noetl_stream.cache.names import claim_name, gone, name_of, never_created
+from noetl_stream.cache.names import claim_name, compare, gone, name_of, never_created
 from noetl_stream.cache.stored import Stored, decode_json, encode_json, stored_json
 from noetl_stream.core.values import Ref, Value
-from noetl_stream.errors import InfrastructureError
 from noetl_stream.ports.frames import Frame, FrameKey
 
 if TYPE_CHECKING:
@@ -29,7 +29,12 @@ class LocalCache:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root, self._own = root, OwnFolder(root / "unfinished")
+
+    async def check(self) -> None:
+        """Find out whether the folder can be used. Raises InfrastructureError."""
+        with disk_errors(self._root):
+            self._own.name()
 
     async def put_table(
         self, key: FrameKey, table: pa.Table, parts: Mapping[str, Value] | None = None
@@ -63,33 +68,33 @@ class LocalCache:
             raise never_created(name) from None
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        self._own.close()
 
     def _put(self, key: FrameKey, write: Callable[[Path], Stored], parts: Mapping[str, Value] | None) -> Ref:
         with self._beside() as path:
             stored = write(path)
-            self._link(path, stored.name(key))
+            target = self._root / stored.name(key)
+            if not self._link(path, target) and target.stat().st_size != stored.bytes:
+                os.replace(path, target)  # torn by a power cut
         return stored.ref(key, parts)
 
     def _create(self, name: str, content: bytes) -> bool:
         with self._beside() as path:
             path.write_bytes(content)
-            return self._link(path, name)
+            target = self._root / name
+            return self._link(path, target) or target.read_bytes() == content
 
     @contextmanager
     def _beside(self) -> Iterator[Path]:
         with disk_errors(self._root):
-            beside = self._root / "unfinished"
-            beside.mkdir(parents=True, exist_ok=True)
-            file, name = tempfile.mkstemp(dir=beside)
-            os.close(file)
+            path = self._own.name()
             try:
-                yield Path(name)
+                yield path
             finally:
-                os.unlink(name)
+                path.unlink(missing_ok=True)
 
-    def _link(self, path: Path, name: str) -> bool:
-        target = self._root / name
+    @staticmethod
+    def _link(path: Path, target: Path) -> bool:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(path, target)
@@ -109,15 +114,6 @@ class LocalCache:
 
     def _read(self, ref: Ref) -> bytes:
         with disk_errors(self._root):
-            return self._whole(ref).read_bytes()
-
-
-@contextmanager
-def disk_errors(root: Path) -> Iterator[None]:
-    """A disk that fails is the platform's to mend."""
-    try:
-        yield
-    except OSError as error:
-        raise InfrastructureError(
-            f"the cache at {root} cannot be used ({error.strerror or error}); check space and permissions"
-        ) from error
+            content = self._whole(ref).read_bytes()
+        compare(ref, sha256(content).hexdigest())
+        return content

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Literal
 
 from noetl_stream.core.values import Ref
-from noetl_stream.errors import ToolError
+from noetl_stream.errors import DamagedResult, ToolError
 from noetl_stream.ports.frames import FrameKey
 
 Format = Literal["json", "arrow"]
@@ -70,6 +70,12 @@ def digest_of(ref: Ref) -> str:
     """The sha256 of the stored bytes in hex: whole if the reference has it, else as much as the name holds."""
     match = _NAME.fullmatch(name_of(ref))
     return ref.sha256 or (match[1] if match else "")
+
+
+def compare(ref: Ref, digest: str) -> None:
+    """Refuse bytes whose sha256 is not the one that the reference holds. Raises DamagedResult."""
+    if not digest.startswith(digest_of(ref)):
+        raise DamagedResult(f"the cache's bytes for {ref.uri} are not the ones written")
 
 
 def gone(ref: Ref) -> ToolError:

@@ -3,128 +3,125 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore
 
+from noetl_stream.cache.faults import is_from_store, is_missing_object, store_fault
 from noetl_stream.cache.frames import MappedFrame
-from noetl_stream.cache.names import claim_name, digest_of, gone, name_of, never_created
-from noetl_stream.cache.stored import Compression, decode_json, encode_json, stored_json
+from noetl_stream.cache.names import claim_name, compare, gone, name_of, never_created
+from noetl_stream.cache.stored import Compression, Stored, decode_json, encode_json, stored_json
 from noetl_stream.cache.tier import Tier
+from noetl_stream.cache.transfer import download, pieces, upload
 from noetl_stream.core.values import Ref, Value
-from noetl_stream.errors import InfrastructureError
+from noetl_stream.errors import ToolError
 from noetl_stream.ports.frames import Frame, FrameKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_MARK, _MARKED = "noetl", b"cache 1\n"
+
 
 class ObjectCache:
-    """A `ports.frames.Cache` over any store of obstore.
+    """A `ports.frames.Cache` over any store of obstore. `place` is how its errors call it.
 
     What comes back from the store is compared with its hash before anybody reads it.
     """
 
-    def __init__(self, store: ObjectStore, tier: Tier, *, compression: Compression = "lz4") -> None:
-        self._store, self._tier, self._compression = store, tier, compression
+    def __init__(
+        self, store: ObjectStore, tier: Tier, *, place: str, compression: Compression = "lz4"
+    ) -> None:
+        self._store, self._tier, self._place, self._compression = store, tier, place, compression
+
+    async def check(self) -> None:
+        """Write and read a mark, so that a wrong place is told before anything rests on it."""
+        self._tier.ready()
+        await self.create(_MARK, _MARKED)
+        await self.read(_MARK)
 
     async def put_table(
         self, key: FrameKey, table: pa.Table, parts: Mapping[str, Value] | None = None
     ) -> Ref:
         from noetl_stream.cache.tables import write_table
 
-        path = self._tier.beside()
+        async def write(path: Path) -> Stored:
+            return await asyncio.to_thread(write_table, path, table, self._compression)
+
+        path, stored = await self._tier.filled(write)
         try:
-            stored = await asyncio.to_thread(write_table, path, table, self._compression)
-            await self._put(stored.name(key), path)
-            self._tier.adopt(path, stored.name(key))
+            await self._put(key, stored, path)
+            await self._tier.share(path, stored.name(key))
         finally:
-            path.unlink(missing_ok=True)
+            self._tier.let_go(path)
         return stored.ref(key, parts)
 
     async def put_json(self, key: FrameKey, value: Value, parts: Mapping[str, Value] | None = None) -> Ref:
         content = encode_json(value)
         stored = stored_json(content)
-        await self._put(stored.name(key), content)
+        await self._put(key, stored, content)
         return stored.ref(key, parts)
 
     async def frame(self, ref: Ref) -> Frame:
         name = name_of(ref)
 
-        async def download(path: Path) -> None:
-            await self._download(ref, path)
+        async def fetch(path: Path) -> None:
+            with self._store_errors(gone(ref)):
+                compare(ref, await download(self._store, name, ref.bytes, path))
 
-        frame = MappedFrame(ref, await self._tier.path(name, download))
-        self._tier.pin(name, frame)
+        path = await self._tier.take(name, ref.bytes, fetch)
+        frame = MappedFrame(ref, path)
+        weakref.finalize(frame, self._tier.let_go, path)
         return frame
 
     async def json(self, ref: Ref) -> Value:
-        with _store_errors(ref):
-            answer = await obstore.get_async(self._store, name_of(ref))
-            content = bytes(await answer.bytes_async())
-        _compare(ref, sha256(content).hexdigest())
+        name = name_of(ref)
+        with self._store_errors(gone(ref)):
+            async with aclosing(pieces(self._store, name, ref.bytes)) as arriving:
+                content = b"".join([memoryview(piece) async for piece in arriving])
+        compare(ref, sha256(content).hexdigest())
         return decode_json(content)
 
     async def create(self, name: str, content: bytes) -> bool:
-        return await self._put(claim_name(name), content)
-
-    async def read(self, name: str) -> bytes:
-        try:
-            with _store_errors():
-                answer = await obstore.get_async(self._store, claim_name(name))
-                return bytes(await answer.bytes_async())
-        except InfrastructureError as error:
-            if isinstance(error.__cause__, NotFoundError | FileNotFoundError):
-                raise never_created(name) from None
-            raise
-
-    async def close(self) -> None:
-        """Connections belong to obstore's own pool."""
-
-    async def _put(self, name: str, content: Path | bytes) -> bool:
-        with _store_errors():
+        with self._store_errors(never_created(name)):
             try:
-                await obstore.put_async(self._store, name, content, mode="create")
+                await obstore.put_async(self._store, claim_name(name), content, mode="create")
             except AlreadyExistsError:
-                return False
+                # An attempt of ours whose answer got lost would find itself here.
+                return await self._read(name) == content
             return True
 
-    async def _download(self, ref: Ref, path: Path) -> None:
-        digest = sha256()
-        with _store_errors(ref):
-            answer = await obstore.get_async(self._store, name_of(ref))
-            with path.open("wb") as file:
-                async for chunk in answer.stream(min_chunk_size=8 << 20):
-                    view = memoryview(chunk)
-                    await asyncio.to_thread(digest.update, view)
-                    await asyncio.to_thread(file.write, view)
-        _compare(ref, digest.hexdigest())
+    async def read(self, name: str) -> bytes:
+        with self._store_errors(never_created(name)):
+            return await self._read(name)
 
+    async def close(self) -> None:
+        """Leave the tier; connections belong to obstore's own pool."""
+        self._tier.close()
 
-def _compare(ref: Ref, digest: str) -> None:
-    if not digest.startswith(digest_of(ref)):
-        raise InfrastructureError(
-            f"the store's bytes for {ref.uri} are not the ones written; delete them and rebuild"
-        )
+    async def _read(self, name: str) -> bytes:
+        answer = await obstore.get_async(self._store, claim_name(name))
+        return bytes(await answer.bytes_async())
 
+    async def _put(self, key: FrameKey, stored: Stored, content: Path | bytes) -> None:
+        with self._store_errors():
+            await upload(self._store, stored.name(key), content, stored.bytes)
 
-@contextmanager
-def _store_errors(ref: Ref | None = None) -> Iterator[None]:
-    """A missing object is told by its reference; anything else is the platform's to mend."""
-    try:
-        yield
-    except (NotFoundError, FileNotFoundError) as error:
-        if ref is not None:
-            raise gone(ref) from error
-        raise InfrastructureError(f"the cache's store is not there ({error}); check its URL") from error
-    except (BaseError, OSError) as error:
-        summary = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InfrastructureError(
-            f"the cache's store failed ({summary}); check its URL, network and credentials"
-        ) from error
+    @contextmanager
+    def _store_errors(self, missing: ToolError | None = None) -> Iterator[None]:
+        """An object that is `missing` is the asker's affair; anything else is the platform's to mend."""
+        try:
+            yield
+        except (BaseError, FileNotFoundError) as error:
+            if not is_from_store(error):
+                raise
+            if missing is not None and is_missing_object(error):
+                raise missing from error
+            raise store_fault(error, self._place) from error

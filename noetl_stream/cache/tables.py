@@ -5,66 +5,29 @@ Whoever imports this loads Arrow, so it is imported with the first table.
 
 from __future__ import annotations
 
-import os
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from noetl_stream.cache.hashed import HashedFile
 from noetl_stream.cache.stored import Compression, Stored
-from noetl_stream.errors import InfrastructureError
+from noetl_stream.errors import DamagedResult
 
 ROWS_A_BATCH = 131_072
-_FLUSH_BYTES = 8 << 20
-_sync = getattr(os, "fdatasync", os.fsync)  # not every system has the cheaper one
-
-
-class _Hashed:
-    """A file that hashes what passes and syncs every few megabytes, so that no backlog delays the log's own sync."""
-
-    closed = False
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._digest = file, sha256()
-        self.bytes = self._synced = 0
-
-    def write(self, chunk: Any) -> int:
-        view = memoryview(chunk).cast("B")
-        for start in range(0, len(view), _FLUSH_BYTES):
-            self._put(view[start : start + _FLUSH_BYTES])
-        return len(view)
-
-    def _put(self, view: memoryview) -> None:
-        self._digest.update(view)
-        self._file.write(view)
-        self.bytes += len(view)
-        if self.bytes - self._synced >= _FLUSH_BYTES:
-            self._file.flush()
-            _sync(self._file.fileno())
-            self._synced = self.bytes
-
-    def hexdigest(self) -> str:
-        return self._digest.hexdigest()
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.flush()
 
 
 def write_table(path: Path, table: pa.Table, compression: Compression = None) -> Stored:
     """Write an Arrow IPC file that polars, duckdb and pyarrow all map."""
     table = portable(table).unify_dictionaries()
     options = pa.ipc.IpcWriteOptions(compression=compression)
-    with path.open("wb") as file:
-        sink = _Hashed(file)
-        with pa.ipc.new_file(pa.PythonFile(sink, mode="w"), table.schema, options=options) as writer:
+    with HashedFile(path) as file:
+        with pa.ipc.new_file(pa.PythonFile(file, mode="w"), table.schema, options=options) as writer:
             writer.write_table(table, max_chunksize=ROWS_A_BATCH)
+        digest = file.hexdigest()
     return Stored(
-        bytes=sink.bytes,
-        sha256=sink.hexdigest(),
+        bytes=file.bytes,
+        sha256=digest,
         format="arrow",
         rows=table.num_rows,
         schema=fingerprint(table.schema),
@@ -102,11 +65,9 @@ def open_table(path: Path) -> pa.Table:
     """The table of an Arrow IPC file, memory-mapped.
 
     Raises:
-        InfrastructureError: the file is not what was written.
+        DamagedResult: the file is not what was written.
     """
     try:
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except pa.ArrowInvalid as error:
-        raise InfrastructureError(
-            f"{path.name} in the cache is damaged ({error}); delete it and rebuild"
-        ) from error
+        raise DamagedResult(f"{path.name} in the cache is damaged ({error})") from error

@@ -91,13 +91,11 @@ def show_status(report: Mapping[str, Value], *, as_json: bool) -> None:
 
 
 async def _fetched(settings: Settings, results: Mapping[str, Value]) -> Mapping[str, Value]:
-    from noetl_stream.cache.open import open_cache
     from noetl_stream.cli.running import rows_in
+    from noetl_stream.wiring import cache_of
     from noetl_stream.worker.hydrate import hydrate
 
-    cache = open_cache(
-        settings.cache_place, tier=settings.data / "tier", tier_bytes=settings.cache_tier_bytes
-    )
+    cache = await cache_of(settings)
     try:
         return {name: rows_in(await hydrate(cache, value)) for name, value in results.items()}
     finally:

@@ -89,7 +89,7 @@ async def located(settings: Settings, *, running: bool = False) -> AsyncIterator
         raise _nothing(settings, running=running)
     else:
         async with embedded(settings.data) as starting:
-            yield settings.model_copy(update={"bootstrap": (await starting).bootstrap})
+            yield settings.at((await starting).bootstrap)
 
 
 async def running_on(settings: Settings) -> str | None:
@@ -117,9 +117,10 @@ def unknown(execution: int) -> InvalidRequest:
 async def _connected(settings: Settings) -> AsyncIterator[Installation]:
     topics = await _topics(settings)
     async with AsyncExitStack() as stack:
-        log = await KafkaAppender.open(settings.bootstrap, timeout=settings.timeout)
+        security = settings.security
+        log = await KafkaAppender.open(settings.bootstrap, timeout=settings.timeout, security=security)
         stack.push_async_callback(log.close)
-        reader = KafkaReader(settings.bootstrap)
+        reader = KafkaReader(settings.bootstrap, security=security)
         stack.push_async_callback(reader.close)
         schemas = SchemaTopic(log, reader, topics.schemas.name, registry())
         await schemas.catch_up()
@@ -128,7 +129,7 @@ async def _connected(settings: Settings) -> AsyncIterator[Installation]:
 
 async def _topics(settings: Settings) -> Topics:
     """The installation's topics, by the partition count that its log was created with."""
-    standing = await standing_topics(settings.bootstrap, settings.prefix, settings.timeout)
+    standing = await standing_topics(settings.bootstrap, settings.prefix, settings.timeout, settings.security)
     counts = {topic.name: topic.partitions for topic in standing}
     events = settings.topics.events.name
     if events not in counts:

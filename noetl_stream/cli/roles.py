@@ -82,8 +82,12 @@ def worker(
 
     Example: `noetl-stream worker --pool gpu --bootstrap kafka:9092`
     """
-    settings = settings_of(ctx, bootstrap=bootstrap, data=data, pools=pools)
-    _serve(settings, "worker", [f"worker:{pool}" for pool in settings.pools], as_json=as_json)
+    settings = settings_of(ctx, bootstrap=bootstrap, data=data)
+    served = tuple(pools or settings.pools)
+    # Serving some pools does not unmake the others: a playbook may name them in its other steps.
+    existing = tuple(dict.fromkeys((*settings.pools, *served)))
+    reached = settings.model_copy(update={"pools": existing})
+    _serve(reached, "worker", [f"worker:{pool}" for pool in served], as_json=as_json)
 
 
 def orchestrator(

@@ -144,7 +144,7 @@ async def _run(asked: Request, clock: Timings) -> int:
             from noetl_stream.cli.running import installation
 
             clock.mark("imports")
-            reached = settings.model_copy(update={"bootstrap": await broker})
+            reached = settings.at(await broker)
             clock.mark("broker")
             async with installation(reached) as platform:
                 clock.mark("roles")

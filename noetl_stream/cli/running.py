@@ -27,7 +27,7 @@ async def broker_for(settings: Settings) -> AsyncIterator[Settings]:
         yield settings
         return
     async with embedded(settings.data) as starting:
-        yield settings.model_copy(update={"bootstrap": (await starting).bootstrap})
+        yield settings.at((await starting).bootstrap)
 
 
 @asynccontextmanager

@@ -7,12 +7,14 @@ from pathlib import Path
 
 
 class AppendFile:
-    """An append-only file. After a failed append it is as long as before it."""
+    """An append-only file, created if it is not there. After a failed append it is as long as before it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self.size = os.fstat(self._descriptor).st_size
+        self._torn = False
+        self._name_is_durable = False
 
     def fileno(self) -> int:
         return self._descriptor
@@ -23,20 +25,38 @@ class AppendFile:
         Raises:
             OSError: the disk is full or broken; nothing of `chunk` was kept.
         """
+        if self._torn:
+            self._take_back()
         position = self.size
         try:
             written = os.write(self._descriptor, chunk)
             while written < len(chunk):
                 written += os.write(self._descriptor, memoryview(chunk)[written:])
         except OSError:
-            os.ftruncate(self._descriptor, position)
+            self._torn = True
+            self._take_back()
             raise
         self.size = position + written
         return position
 
+    def _take_back(self) -> None:
+        os.ftruncate(self._descriptor, self.size)
+        self._torn = False
+
     def read(self, position: int, size: int) -> bytes:
         """Up to `size` bytes at `position`; fewer at the end of the file."""
         return os.pread(self._descriptor, size, position)
+
+    def sync(self) -> None:
+        """Make all bytes so far durable, and the file's name with them. May be called in a thread.
+
+        Raises:
+            OSError: the disk failed; the bytes may be lost.
+        """
+        os.fdatasync(self._descriptor)
+        if not self._name_is_durable:
+            sync_directory(self.path.parent)
+            self._name_is_durable = True
 
     def truncate(self, size: int) -> None:
         """Cut the file to `size` bytes, durably."""
@@ -55,3 +75,21 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, durably and whole or not at all: a crash leaves what was there before.
+
+    Raises:
+        OSError: the disk did not take it; what was at `path` still is.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    try:
+        with fresh.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise

@@ -21,7 +21,10 @@ _LEADER_EPOCH = struct.Struct(">i")
 _LENGTH_COVERS_FROM = 12
 _CRC_AT = 17
 _CRC_COVERS_FROM = 21
+_ATTRIBUTES_AT = 21
+_MAX_TIMESTAMP_AT = 35
 _MAGIC = 2
+_APPEND_TIME = 0x08
 _TRANSACTIONAL = 0x10
 _CONTROL = 0x20
 _LOWEST_LENGTH = HEADER_SIZE - _LENGTH_COVERS_FROM
@@ -116,6 +119,16 @@ def stamp(batch: bytes, base_offset: int) -> bytearray:
     _BASE_OFFSET.pack_into(stamped, 0, base_offset)
     _LEADER_EPOCH.pack_into(stamped, _LENGTH_COVERS_FROM, 0)
     return stamped
+
+
+def with_append_time(batch: bytes, timestamp: int) -> bytes:
+    """A producer's batch, all of whose records have the broker's `timestamp` (milliseconds)."""
+    timed = bytearray(batch)
+    (attributes,) = struct.unpack_from(">h", timed, _ATTRIBUTES_AT)
+    struct.pack_into(">h", timed, _ATTRIBUTES_AT, attributes | _APPEND_TIME)
+    struct.pack_into(">q", timed, _MAX_TIMESTAMP_AT, timestamp)
+    struct.pack_into(">I", timed, _CRC_AT, crc32c(memoryview(timed)[_CRC_COVERS_FROM:]))
+    return bytes(timed)
 
 
 def transaction_marker(*, producer_id: int, epoch: int, committed: bool, timestamp: int) -> bytes:

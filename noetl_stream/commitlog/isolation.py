@@ -1,7 +1,8 @@
-"""What read_committed may see of one partition: where open transactions begin, and which ones were aborted."""
+"""What read_committed may not see yet in one partition: the transactions that are open, and where they begin."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from noetl_stream.commitlog.batch import BatchHeader
@@ -17,27 +18,37 @@ class AbortedTransaction(NamedTuple):
 
 
 class Isolation:
-    """The transactions of a partition. Rebuilt from the log at start."""
+    """The open transactions of a partition. At start they come from its last checkpoint and the log behind it."""
 
     def __init__(self) -> None:
         self._open: dict[int, Mark] = {}  # in the order of the log, so the first is the earliest
-        self._aborted: list[AbortedTransaction] = []
 
     @property
     def first_open(self) -> Mark | None:
         """Where the earliest open transaction begins."""
         return next(iter(self._open.values()), None)
 
+    @property
+    def open(self) -> Mapping[int, Mark]:
+        """Where the transaction of each producer begins that has one."""
+        return self._open
+
     def note(self, header: BatchHeader, position: int) -> None:
         """A batch of a transaction was appended."""
         self._open.setdefault(header.producer_id, Mark(position, header.base_offset))
 
-    def end(self, header: BatchHeader, *, committed: bool) -> None:
-        """A marker was appended."""
+    def end(self, header: BatchHeader, *, committed: bool) -> AbortedTransaction | None:
+        """A marker was appended; the transaction that it aborts."""
         begun = self._open.pop(header.producer_id, None)
-        if begun is not None and not committed:
-            self._aborted.append(AbortedTransaction(header.producer_id, begun.offset, header.base_offset))
+        if begun is None or committed:
+            return None
+        return AbortedTransaction(header.producer_id, begun.offset, header.base_offset)
 
-    def aborted_from(self, offset: int) -> list[AbortedTransaction]:
-        """The aborted transactions that a reader beginning at `offset` may meet."""
-        return [aborted for aborted in self._aborted if aborted.marker_offset >= offset]
+    def dump(self) -> list[list[int]]:
+        """All that `load` needs, as JSON takes it."""
+        return [[producer_id, *mark] for producer_id, mark in self._open.items()]
+
+    def load(self, dumped: Iterable[tuple[int, int, int]]) -> None:
+        """Know what `dump` told."""
+        for producer_id, position, offset in dumped:
+            self._open[producer_id] = Mark(position, offset)

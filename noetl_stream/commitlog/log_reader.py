@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from noetl_stream.commitlog.append_file import AppendFile
 from noetl_stream.commitlog.batch import HEADER_SIZE, BatchHeader, read_header
+
+
+class Readable(Protocol):
+    """A file, or what stands for one."""
+
+    def read(self, position: int, size: int) -> bytes:
+        """Up to `size` bytes at `position`; fewer at the end."""
+        ...
 
 
 class StoredBatch(NamedTuple):
@@ -28,7 +35,7 @@ class StoredBatch(NamedTuple):
 
 
 def walk(
-    file: AppendFile, position: int, end: int, *, window_size: int = 8192, whole: bool = False
+    file: Readable, position: int, end: int, *, window_size: int = 8192, whole: bool = False
 ) -> Iterator[StoredBatch]:
     """The batches from `position` (a batch's beginning) while their headers are plausible and lie before `end`.
 

@@ -1,4 +1,5 @@
-"""Opening a partition's log after a stop of any kind: check every batch, cut a torn tail, refuse anything else.
+"""Opening a partition's log after a stop of any kind: read and check what no checkpoint covers, cut a torn tail,
+refuse anything else.
 
 A write that was under way when the process or the machine died leaves an unfinished batch at the very end; it was
 never acknowledged and is cut off. Damage before a sound batch cannot come from that, so it is never repaired by
@@ -8,102 +9,215 @@ dropping what follows: start-up stops, naming the place.
 from __future__ import annotations
 
 import logging
-import os
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 from noetl_stream.commitlog.append_file import AppendFile
-from noetl_stream.commitlog.batch import HEADER_SIZE, intact, read_header
-from noetl_stream.commitlog.fsync import GroupCommit
-from noetl_stream.commitlog.log_reader import walk
+from noetl_stream.commitlog.damage import NEXT_STEP, sound_batch_after
+from noetl_stream.commitlog.index_file import (
+    Checkpoint,
+    index_path,
+    read_aborted,
+    read_checkpoint,
+    read_head,
+    read_state,
+    write_checkpoint,
+)
 from noetl_stream.commitlog.partition import Partition
+from noetl_stream.commitlog.producer_state import ProducerState
+from noetl_stream.commitlog.replay import replay
+from noetl_stream.commitlog.segment import (
+    ActiveSegment,
+    Segment,
+    SegmentLimits,
+    base_offset_of,
+    log_path,
+    log_paths,
+    remove_files,
+)
+from noetl_stream.commitlog.segment_swap import settle_swaps
+from noetl_stream.commitlog.segmented_log import SegmentedLog
+from noetl_stream.commitlog.storage import Storage
 from noetl_stream.errors import InfrastructureError
 
 logger = logging.getLogger(__name__)
 
-_WINDOW = 1 << 20
-_MAGIC_AT = 16
-
 
 def open_partition(
-    path: Path, commit: GroupCommit, *, start_offset: int = 0, synced_position: int = 0
+    directory: Path,
+    storage: Storage,
+    *,
+    limits: SegmentLimits | None = None,
+    start_offset: int = 0,
+    synced_position: int = 0,
 ) -> Partition:
-    """The partition kept in the file at `path`, which is created if it is not there.
+    """The partition kept in `directory`; an empty one if there is no segment yet.
 
-    `synced_position` is the byte up to which it is known to have been durable.
+    `synced_position` is the byte up to which its first segment is known to have been durable, from another source
+    than the segment's index.
 
     Raises:
-        InfrastructureError: a batch is damaged that was durable, or that a sound one follows.
+        InfrastructureError: a batch is damaged that was durable, or that a sound one follows; segments do not join.
     """
-    file = AppendFile(path)
-    partition = Partition(file, commit)
-    sound = _replay(file, partition)
-    _require_durable(file, sound, synced_position, partition.end_offset)
-    if sound < file.size:
-        _cut_torn_tail(file, sound, partition.end_offset)
-    # What a killed broker had not yet synced is about to be shown to readers.
-    os.fdatasync(file.fileno())
-    partition.delete_before(start_offset)
-    partition.synced(partition.end())
-    return partition
+    settle_swaps(directory)
+    _remove_unreadable(directory, start_offset)
+    logs = log_paths(directory) or [log_path(directory, start_offset)]
+    recovery = _Recovery(logs=logs, synced_position=synced_position)
+    active = recovery.run()
+    log = SegmentedLog(recovery.closed, active, storage, limits or SegmentLimits())
+    return Partition(log, recovery.state, storage, max(start_offset, log.start_offset))
 
 
-def _replay(file: AppendFile, partition: Partition) -> int:
-    """Note every sound batch from the beginning; the position after the last one."""
-    position = 0
-    for found in walk(file, 0, file.size, window_size=_WINDOW, whole=True):
-        in_sequence = found.header.base_offset == partition.end_offset
-        if not (in_sequence and found.complete and intact(found.header, found.raw)):
-            break
-        partition.note(found.header, found.position, found.raw)
-        position = found.position + found.header.size
-    return position
+def _remove_unreadable(directory: Path, start_offset: int) -> None:
+    """Deleting segments, or their indexes, was cut short."""
+    gone = [log for log, behind in pairwise(log_paths(directory)) if base_offset_of(behind) <= start_offset]
+    remove_files(tuple(gone))
+    for index in directory.glob("*.index"):
+        if not index.with_suffix(".log").exists():
+            index.unlink()
 
 
-def _require_durable(file: AppendFile, sound: int, synced_position: int, next_offset: int) -> None:
-    if sound < synced_position:
-        raise InfrastructureError(
-            f"{file.path} is damaged at byte {sound} (offset {next_offset}), though it was durable up to byte "
-            f"{synced_position}; restore the file from a copy"
-        )
+@dataclass(slots=True, kw_only=True)
+class _Recovery:
+    """Trusts the leading segments whose index is complete; resumes from the checkpoint behind them; reads the rest."""
+
+    logs: list[Path]
+    synced_position: int
+    closed: list[Segment] = field(default_factory=list)
+    state: ProducerState = field(default_factory=ProducerState)
+
+    def run(self) -> ActiveSegment:
+        """Fill `closed` and `state`; the segment that goes on growing."""
+        for log, behind in pairwise(self.logs):
+            segment = _complete(log, base_offset_of(behind))
+            if segment is None:
+                break
+            self.closed.append(segment)
+        known = self._resume()
+        for at in range(len(self.closed), len(self.logs) - 1):
+            self._read_closed(at, known)
+            known = None
+        return self._read(len(self.logs) - 1, known, gaps=False)
+
+    def _resume(self) -> Checkpoint | None:
+        """Find the last state of the producers, and a checkpoint of the first segment to be read if it has one."""
+        while True:
+            known = read_checkpoint(index_path(self.logs[len(self.closed)]))
+            if known is not None:
+                self.state = ProducerState.loaded(known.state)
+                return known
+            if not self.closed:
+                return None
+            state = _state_after(self.closed[-1])
+            if state is not None:
+                self.state = state
+                return None
+            self.closed.pop()
+
+    def _read_closed(self, at: int, known: Checkpoint | None) -> None:
+        next_offset = base_offset_of(self.logs[at + 1])
+        compacted = _complete(self.logs[at], next_offset) is not None
+        segment = self._read(at, known, gaps=compacted)
+        segment.file.close()
+        if not compacted:
+            self._require_joined(segment, at + 1)
+        self.closed.append(segment.closed(next_offset))
+        _note(segment, self.state, next_offset)
+
+    def _read(self, at: int, known: Checkpoint | None, *, gaps: bool) -> ActiveSegment:
+        """Read and check one segment from its checkpoint on, and make it as durable as it is going to be shown."""
+        segment = ActiveSegment(AppendFile(self.logs[at]), base_offset_of(self.logs[at]))
+        position = 0
+        if known is not None and known.position <= segment.size:
+            segment.restore(known)
+            position = known.position
+        sound = replay(segment, self.state, position, gaps=gaps)
+        self._require_durable(segment, sound, at)
+        if sound < segment.size:
+            self._cut_torn_tail(segment, sound, at)
+        if segment.size > position:
+            segment.file.sync()
+            _note(segment, self.state, segment.next_offset)
+        return segment
+
+    def _require_durable(self, segment: ActiveSegment, sound: int, at: int) -> None:
+        head = read_head(index_path(segment.path))
+        durable = head.position if head is not None else self.synced_position if at == 0 else 0
+        if sound < durable:
+            raise InfrastructureError(
+                f"{segment.path} is damaged at byte {sound} (offset {segment.next_offset}), though it was durable up "
+                f"to byte {durable}; {NEXT_STEP}"
+            )
+
+    def _cut_torn_tail(self, segment: ActiveSegment, sound: int, at: int) -> None:
+        follower = sound_batch_after(segment.file, sound + 1, segment.next_offset)
+        place = f"at byte {follower}" if follower is not None else self._survivor(at + 1, segment.next_offset)
+        if place is not None:
+            raise InfrastructureError(
+                f"{segment.path} is damaged at byte {sound} (offset {segment.next_offset}), and a sound batch "
+                f"follows {place}; {NEXT_STEP}"
+            )
+        torn = segment.size - sound
+        logger.warning("%s: cut an unfinished write of %d bytes at byte %d", segment.path, torn, sound)
+        segment.file.truncate(sound)
+
+    def _require_joined(self, segment: ActiveSegment, behind: int) -> None:
+        """A power loss may keep the empty file of a next segment and lose what was never acknowledged before it."""
+        begins = base_offset_of(self.logs[behind])
+        if begins < segment.next_offset or (
+            begins > segment.next_offset and self._survivor(behind, begins) is not None
+        ):
+            raise InfrastructureError(
+                f"{segment.path} ends at offset {segment.next_offset} and {self.logs[behind].name} begins at "
+                f"{begins}; {NEXT_STEP}"
+            )
+
+    def _survivor(self, at: int, offset: int) -> str | None:
+        """Where a sound batch stands in the segments from `at` on, in words."""
+        for log in self.logs[at:]:
+            file = AppendFile(log)
+            position = sound_batch_after(file, 0, offset)
+            file.close()
+            if position is not None:
+                return f"at byte {position} of {log.name}"
+        return None
 
 
-def _cut_torn_tail(file: AppendFile, position: int, next_offset: int) -> None:
-    if (survivor := _sound_batch_after(file, position, next_offset)) is not None:
-        raise InfrastructureError(
-            f"{file.path} is damaged at byte {position} (offset {next_offset}), and a sound batch follows at byte "
-            f"{survivor}; restore the file from a copy, or cut it to {position} bytes to give up what follows"
-        )
-    logger.warning(
-        "%s: cut an unfinished write of %d bytes at byte %d", file.path, file.size - position, position
+def _complete(log: Path, next_offset: int) -> Segment | None:
+    """The closed segment at `log`, if its index covers all of it."""
+    head, size = read_head(index_path(log)), log.stat().st_size
+    if head is None or (head.base_offset, head.position, head.next_offset) != (
+        base_offset_of(log),
+        size,
+        next_offset,
+    ):
+        return None
+    aborted = read_aborted(index_path(log), head)
+    if aborted is None:
+        return None
+    return Segment(
+        path=log,
+        base_offset=head.base_offset,
+        next_offset=next_offset,
+        size=size,
+        earliest=head.earliest,
+        latest=head.latest,
+        aborted=aborted,
     )
-    file.truncate(position)
 
 
-def _sound_batch_after(file: AppendFile, damaged: int, next_offset: int) -> int | None:
-    """The position of any sound batch behind the damage, whatever the damaged bytes claim about their length."""
-    start = damaged + 1
-    while start + HEADER_SIZE <= file.size:
-        window = file.read(start, _WINDOW + HEADER_SIZE)
-        for at in _candidates(window):
-            if _is_sound(file, start + at, next_offset):
-                return start + at
-        start += _WINDOW
-    return None
+def _state_after(segment: Segment) -> ProducerState | None:
+    """What producers had done at its end, unless its index is damaged."""
+    head = read_head(index_path(segment.path))
+    state = read_state(index_path(segment.path), head) if head is not None else None
+    return ProducerState.loaded(state) if state is not None else None
 
 
-def _candidates(window: bytes) -> list[int]:
-    """Where a header could begin, told by its magic byte and the high bytes of its offset."""
-    found, at = [], window.find(b"\x02", _MAGIC_AT)
-    while at >= 0:
-        begin = at - _MAGIC_AT
-        if begin + HEADER_SIZE <= len(window) and window[begin] == 0 and read_header(window, begin).plausible:
-            found.append(begin)
-        at = window.find(b"\x02", at + 1)
-    return found
-
-
-def _is_sound(file: AppendFile, position: int, next_offset: int) -> bool:
-    header = read_header(file.read(position, HEADER_SIZE))
-    if header.base_offset < next_offset or position + header.size > file.size:
-        return False
-    return intact(header, file.read(position, header.size))
+def _note(segment: ActiveSegment, state: ProducerState, next_offset: int) -> None:
+    """Write its index, so that the next start need not read it again. A full disk is no reason not to start."""
+    known = replace(segment.checkpoint(state.dump()), next_offset=next_offset)
+    try:
+        write_checkpoint(index_path(segment.path), known)
+    except OSError as error:
+        logger.warning("%s could not be written: %s", index_path(segment.path), error)

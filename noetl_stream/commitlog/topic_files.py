@@ -8,38 +8,44 @@ from collections.abc import Iterable, Set
 from pathlib import Path
 
 from noetl_stream.commitlog.append_file import sync_directory
-from noetl_stream.commitlog.fsync import GroupCommit
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.recovery import open_partition
+from noetl_stream.commitlog.segment import SegmentLimits, log_paths
+from noetl_stream.commitlog.storage import Storage
 from noetl_stream.errors import InfrastructureError
 
-_FIRST_SEGMENT = f"{0:020}.log"
 _NAME_KEPT = 200  # a file system takes 255 bytes, a topic's name may have 249
 
 
 class TopicFiles:
     """The folder of all logs. Directories are named so that a topic created again never meets its old files."""
 
-    def __init__(self, logs: Path, commit: GroupCommit) -> None:
-        self._logs, self._commit = logs, commit
+    def __init__(self, logs: Path, storage: Storage) -> None:
+        self._logs, self._storage = logs, storage
 
     def new_directory(self, topic: str) -> str:
         return f"{topic[:_NAME_KEPT]}-{uuid.uuid4().hex[:12]}"
 
-    def create(self, directory: str, indexes: Iterable[int]) -> list[Partition]:
+    def create(self, directory: str, indexes: Iterable[int], limits: SegmentLimits) -> list[Partition]:
         """Make empty logs, their names durable."""
         made = []
         for index in indexes:
             path = self._logs / directory / str(index)
             path.mkdir(parents=True, exist_ok=True)
-            made.append(open_partition(path / _FIRST_SEGMENT, self._commit))
+            made.append(open_partition(path, self._storage, limits=limits))
             sync_directory(path)
         sync_directory(self._logs / directory)
         sync_directory(self._logs)
         return made
 
     def open(
-        self, directory: str, index: int, *, start_offset: int | None, synced_position: int | None
+        self,
+        directory: str,
+        index: int,
+        limits: SegmentLimits,
+        *,
+        start_offset: int | None,
+        synced_position: int | None,
     ) -> Partition:
         """Recover one log.
 
@@ -47,11 +53,12 @@ class TopicFiles:
             InfrastructureError: it is damaged, or not there.
         """
         path = self._logs / directory / str(index)
-        if not path.is_dir():
-            raise InfrastructureError(f"{path} is missing; restore it from a copy of the data directory")
+        if not log_paths(path) and not any(path.glob("*.swap")):
+            raise InfrastructureError(f"{path} holds no log; restore it from a copy of the data directory")
         return open_partition(
-            path / _FIRST_SEGMENT,
-            self._commit,
+            path,
+            self._storage,
+            limits=limits,
             start_offset=start_offset or 0,
             synced_position=synced_position or 0,
         )

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from noetl_stream.errors import InfrastructureError
+
+COPIES = 3
+"""What a cluster keeps of each topic unless told otherwise: one broker may fail while another is being restarted."""
+_COPIES_TO_ACKNOWLEDGE = 2
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _FOR_EVER = -1
@@ -22,11 +28,12 @@ class Topic:
     """One topic. `retention_ms` is None where compaction alone bounds it, -1 for ever.
 
     `fixed` says that readers or writers rest on the partition count: another one is an error, not a preference.
+    `replication` None leaves the number of copies to `spread`.
     """
 
     name: str
     partitions: int
-    replication: int
+    replication: int | None
     fixed: bool = False
     cleanup: Literal["delete", "compact"] = "delete"
     retention_ms: int | None = None
@@ -37,18 +44,38 @@ class Topic:
         settings: dict[str, str] = {"cleanup.policy": self.cleanup}
         if self.retention_ms is not None:
             settings["retention.ms"] = str(self.retention_ms)
-        if self.replication > 2:
-            settings["min.insync.replicas"] = str(self.replication - 1)
+        if self.replication is not None and self.replication > _COPIES_TO_ACKNOWLEDGE:
+            settings["min.insync.replicas"] = str(_COPIES_TO_ACKNOWLEDGE)
         return settings
+
+    def spread(self, brokers: int) -> Topic:
+        """This topic with the copies that a cluster of so many live brokers is to keep of it.
+
+        Raises InfrastructureError if it cannot, or if two brokers leave a choice that is not ours to make.
+        """
+        if self.replication is not None and self.replication > brokers:
+            raise InfrastructureError(
+                f"{self.name} is to have {self.replication} copies, and {brokers} of the cluster's brokers answer; "
+                f"start more brokers, or set NOETL_STREAM_REPLICATION to {brokers} or less"
+            )
+        if self.replication is None and 1 < brokers < COPIES:
+            raise InfrastructureError(
+                f"{self.name} would have {COPIES} copies, and {brokers} of the cluster's brokers answer; "
+                "start the others, or say with NOETL_STREAM_REPLICATION how many copies are enough"
+            )
+        return self if self.replication else replace(self, replication=min(COPIES, brokers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topics:
-    """The topics of one installation. `partitions` is the event log's count: fixed for ever at creation."""
+    """The topics of one installation. `partitions` is the event log's count: fixed for ever at creation.
+
+    `replication` None: three copies, or one where there is one broker.
+    """
 
     prefix: str = "noetl."
     partitions: int = 8
-    replication: int = 1
+    replication: int | None = None
 
     @classmethod
     def cluster(cls, prefix: str = "noetl.") -> Topics:

@@ -16,7 +16,7 @@ from noetl_stream.core.messages import Offer
 from noetl_stream.core.scope import evaluate
 from noetl_stream.core.values import Error, Value, unmarked
 from noetl_stream.dsl.tasks import Task
-from noetl_stream.errors import ExpressionError, InfrastructureError, ToolError
+from noetl_stream.errors import DamagedResult, ExpressionError, InfrastructureError, ToolError
 from noetl_stream.ids import child_request, effect_key
 from noetl_stream.ports.frames import Cache, FrameKey
 from noetl_stream.ports.tools import Call, Done, Park, Tool
@@ -64,8 +64,7 @@ class Trial:
         except ExpressionError as error:
             return Ended(error=invalid(error))
         except InfrastructureError as error:
-            message = str(error)[:MESSAGE_LENGTH]
-            return Ended(error=Error(kind="server_error", message=message, retryable=True, place=task.place))
+            return Ended(error=_platform_failed(task, error))
         except (Exception, SystemExit, asyncio.CancelledError) as fault:  # a tool may raise anything
             if isinstance(fault, asyncio.CancelledError) and _being_cancelled():
                 raise
@@ -162,6 +161,12 @@ async def _within(task: Task, call: Call, tool: Tool) -> Done | Park:
 
 def _plain(results: Mapping[str, Value]) -> dict[str, Value]:
     return {name: unmarked(each) for name, each in results.items()}
+
+
+def _platform_failed(task: Task, error: InfrastructureError) -> Error:
+    retryable = not isinstance(error, DamagedResult)
+    message = str(error)[:MESSAGE_LENGTH]
+    return Error(kind="server_error", message=message, retryable=retryable, place=task.place)
 
 
 def _raised(task: Task, fault: BaseException) -> Error:

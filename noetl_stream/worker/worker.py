@@ -11,15 +11,15 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeAlias
 
-from noetl_stream.core.events import BlockFact, BlockFailed, BlockId, Outcome
+from noetl_stream.core.events import BlockFact, BlockFailed, BlockId, Outcome, Retry
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.values import Error
-from noetl_stream.errors import InfrastructureError, NoetlError, ToolError
+from noetl_stream.errors import DamagedResult, InfrastructureError, NoetlError, ToolError
 from noetl_stream.ports.facts import FactLog
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
@@ -33,6 +33,10 @@ Key: TypeAlias = tuple[int, BlockId, int, int]
 """(execution, block, attempt, segment): one life of a block."""
 REMEMBERED = 10_000
 """Finished lives kept in memory, to drop offers that come again: it saves work, nothing rests on it."""
+
+
+POSTPONED, POSTPONED_FOR = 5, 10.0
+"""How often, and for how many seconds, a block is put off because the platform failed it outside its tasks."""
 
 
 class Plans(Protocol):
@@ -171,9 +175,10 @@ class Worker:
             )
         except ToolError as error:
             return _broken(offer, run_id, Error(kind=error.kind, message=error.message, code=error.code))
+        except InfrastructureError as error:
+            return _postponed(offer, run_id, error)
         except NoetlError as error:
-            retryable = isinstance(error, InfrastructureError)
-            return _broken(offer, run_id, Error(kind="server_error", message=str(error), retryable=retryable))
+            return _broken(offer, run_id, Error(kind="server_error", message=str(error)))
         except Exception as fault:  # a fault of ours costs this block, never the worker
             trace = traceback.format_exc()[-TRACE_BYTES:]
             message = f"{type(fault).__name__}: {fault}; report this with the trace"
@@ -229,6 +234,16 @@ class Worker:
 
 def _key(offer: Offer) -> Key:
     return offer.execution, offer.block, offer.attempt, offer.segment
+
+
+def _postponed(offer: Offer, run_id: str, error: InfrastructureError) -> BlockFailed:
+    """The platform failed outside any task: the block is offered again, unless that would lose the answer it waited for."""
+    lasting = isinstance(error, DamagedResult)
+    recorded = Error(kind="server_error", message=str(error), retryable=not lasting)
+    broken = _broken(offer, run_id, recorded)
+    if lasting or offer.answered or offer.attempt >= POSTPONED:
+        return broken
+    return replace(broken, retry=Retry(after=POSTPONED_FOR, resume=offer.resume))
 
 
 def _broken(offer: Offer, run_id: str, error: Error) -> BlockFailed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 import struct
 from types import TracebackType
 from typing import Any, Self
@@ -17,12 +18,17 @@ from noetl_stream.broker.protocol import Fields, build
 class RawClient:
     """One connection. `async with RawClient(bootstrap) as client: await client.call(3, 8, {...})`."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(
+        self, bootstrap: str, *, local: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._local, self._tls = local, tls
         self._host, port = bootstrap.rsplit(":", 1)
         self._port = int(port)
 
     async def __aenter__(self) -> Self:
-        self.reader, self.writer = await asyncio.open_connection(self._host, self._port)
+        self.reader, self.writer = await asyncio.open_connection(
+            self._host, self._port, local_addr=(self._local, 0), ssl=self._tls
+        )
         return self
 
     async def __aexit__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,111 +11,8 @@ from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.api import SUPPORTED, Api
 from noetl_stream.broker.broker import EmbeddedBroker
-from noetl_stream.broker.protocol import Fields
 from tests.broker.client import RawClient
-from tests.commitlog.samples import batch
-
-_SECOND = datetime.timedelta(seconds=1)
-_SESSION = datetime.timedelta(seconds=10)
-_TOPIC = "t"
-_PRODUCER = {"transactional_id": "x", "producer_id": 0, "producer_epoch": 0}
-_MEMBER = {"group_id": "g", "member_id": "nobody", "generation_id": 1, "generation_id_or_member_epoch": 1}
-_CONFIG = {"name": "retention.ms", "value": "1", "config_operation": 0}
-_RESOURCE = {"resource_type": 2, "resource_name": _TOPIC, "configuration_keys": None, "configs": [_CONFIG]}
-_COMMITTED = {"partition_index": 0, "committed_offset": 1, "committed_metadata": None}
-
-_REQUESTS: dict[Api, Fields] = {
-    Api.PRODUCE: {
-        "transactional_id": None,
-        "acks": -1,
-        "timeout": _SECOND,
-        "topic_data": [{"name": _TOPIC, "partition_data": [{"index": 0, "records": batch(b"v")}]}],
-    },
-    Api.FETCH: {
-        "max_wait": _SECOND,
-        "min_bytes": 1,
-        "topics": [
-            {
-                "topic": _TOPIC,
-                "partitions": [{"partition": 0, "fetch_offset": 0, "partition_max_bytes": 1000}],
-            }
-        ],
-        "forgotten_topics_data": [],
-    },
-    Api.LIST_OFFSETS: {
-        "replica_id": -1,
-        "isolation_level": 1,
-        "topics": [{"name": _TOPIC, "partitions": [{"partition_index": 0, "timestamp": -1}]}],
-    },
-    Api.METADATA: {
-        "topics": [{"name": _TOPIC}],
-        "include_cluster_authorized_operations": False,
-        "include_topic_authorized_operations": False,
-    },
-    Api.OFFSET_COMMIT: {
-        **_MEMBER,
-        "retention_time": _SECOND,
-        "topics": [{"name": _TOPIC, "partitions": [_COMMITTED]}],
-    },
-    Api.OFFSET_FETCH: {"group_id": "g", "topics": [{"name": _TOPIC, "partition_indexes": (0,)}]},
-    Api.FIND_COORDINATOR: {"key": "g"},
-    Api.JOIN_GROUP: {
-        "group_id": "g",
-        "session_timeout": _SESSION,
-        "rebalance_timeout": _SECOND,
-        "member_id": "",
-        "group_instance_id": "i",
-        "protocol_type": "consumer",
-        "protocols": [{"name": "range", "metadata": b"m"}],
-    },
-    Api.HEARTBEAT: _MEMBER,
-    Api.LEAVE_GROUP: {**_MEMBER, "members": [{"member_id": "nobody"}]},
-    Api.SYNC_GROUP: {**_MEMBER, "assignments": []},
-    Api.DESCRIBE_GROUPS: {"groups": ("g",), "include_authorized_operations": False},
-    Api.LIST_GROUPS: {},
-    Api.API_VERSIONS: {"client_software_name": "test", "client_software_version": "1"},
-    Api.CREATE_TOPICS: {
-        "topics": [
-            {
-                "name": "new",
-                "num_partitions": 2,
-                "replication_factor": 1,
-                "assignments": [],
-                "configs": [_CONFIG],
-            }
-        ]
-    },
-    Api.DELETE_TOPICS: {"topic_names": ("unknown",), "timeout": _SECOND},
-    Api.DELETE_RECORDS: {
-        "topics": [{"name": _TOPIC, "partitions": [{"partition_index": 0, "offset": 0}]}],
-        "timeout": _SECOND,
-    },
-    Api.INIT_PRODUCER_ID: {"transactional_id": "x", "transaction_timeout": _SECOND},
-    Api.ADD_PARTITIONS_TO_TXN: {
-        **{f"v3_and_below_{name}": value for name, value in _PRODUCER.items()},
-        "v3_and_below_topics": [{"name": _TOPIC, "partitions": (0,)}],
-    },
-    Api.ADD_OFFSETS_TO_TXN: {**_PRODUCER, "group_id": "g"},
-    Api.END_TXN: {**_PRODUCER, "committed": True},
-    Api.TXN_OFFSET_COMMIT: {
-        **_PRODUCER,
-        "group_id": "g",
-        "topics": [{"name": _TOPIC, "partitions": [_COMMITTED]}],
-    },
-    Api.DESCRIBE_CONFIGS: {
-        "resources": [_RESOURCE],
-        "include_synonyms": False,
-        "include_documentation": False,
-    },
-    Api.ALTER_CONFIGS: {"resources": [_RESOURCE], "validate_only": False},
-    Api.CREATE_PARTITIONS: {
-        "topics": [{"name": _TOPIC, "count": 3, "assignments": None}],
-        "timeout": _SECOND,
-        "validate_only": True,
-    },
-    Api.DELETE_GROUPS: {"groups_names": ("g",)},
-    Api.INCREMENTAL_ALTER_CONFIGS: {"resources": [_RESOURCE], "validate_only": False},
-}
+from tests.broker.requests import REQUESTS, with_topic_id
 
 _EVERY_VERSION = [
     pytest.param(api, version, id=f"{api.name}-v{version}")
@@ -125,7 +21,7 @@ _EVERY_VERSION = [
 ]
 
 _REFUSED = {
-    Api.OFFSET_COMMIT: {ErrorCode.unknown_member_id},
+    Api.OFFSET_COMMIT: {ErrorCode.illegal_generation, ErrorCode.group_id_not_found},
     Api.JOIN_GROUP: {ErrorCode.none, ErrorCode.member_id_required},
     Api.HEARTBEAT: {ErrorCode.unknown_member_id},
     Api.SYNC_GROUP: {ErrorCode.unknown_member_id},
@@ -134,7 +30,12 @@ _REFUSED = {
     Api.ADD_OFFSETS_TO_TXN: {ErrorCode.invalid_producer_id_mapping},
     Api.END_TXN: {ErrorCode.invalid_producer_id_mapping},
     Api.TXN_OFFSET_COMMIT: {ErrorCode.invalid_producer_id_mapping},
+    Api.SASL_HANDSHAKE: {ErrorCode.illegal_sasl_state},
+    Api.SASL_AUTHENTICATE: {ErrorCode.illegal_sasl_state},
+    Api.DESCRIBE_GROUPS: {ErrorCode.none, ErrorCode.group_id_not_found},
     Api.DELETE_GROUPS: {ErrorCode.group_id_not_found},
+    Api.OFFSET_DELETE: {ErrorCode.group_id_not_found},
+    Api.DESCRIBE_TRANSACTIONS: {ErrorCode.transactional_id_not_found},
 }
 """What a stranger is told; every other request here succeeds."""
 
@@ -148,10 +49,10 @@ async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
 @pytest.mark.parametrize(("api", "version"), _EVERY_VERSION)
 async def test_a_request_is_answered_in_its_version(broker: EmbeddedBroker, api: Api, version: int) -> None:
     async with RawClient(broker.bootstrap) as client:
-        await client.call(Api.METADATA, 8, _REQUESTS[Api.METADATA])
-        await client.call(Api.PRODUCE, 9, _REQUESTS[Api.PRODUCE])
+        [topic] = (await client.call(Api.METADATA, 12, REQUESTS[Api.METADATA])).topics
+        await client.call(Api.PRODUCE, 9, REQUESTS[Api.PRODUCE])
 
-        response = await client.call(api, version, _REQUESTS[api])
+        response = await client.call(api, version, with_topic_id(REQUESTS[api], topic.topic_id))
 
     if api is Api.LEAVE_GROUP:  # the later versions tell of each member
         assert _codes(response) >= {ErrorCode.unknown_member_id}

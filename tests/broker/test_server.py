@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.api import SUPPORTED, Api
+from noetl_stream.broker.api import ANNOUNCED, SUPPORTED, Api
 from noetl_stream.broker.broker import EmbeddedBroker
 from noetl_stream.broker.protocol import Connection, decode
 from noetl_stream.broker.settings import BrokerSettings
@@ -69,7 +69,7 @@ async def test_versions_from_the_future_are_answered_with_what_there_is(broker: 
         response = decode_response(Api.API_VERSIONS, 0, await client.receive())
 
     assert response.error_code is ErrorCode.unsupported_version
-    assert {key.api_key: (key.min_version, key.max_version) for key in response.api_keys} == SUPPORTED
+    assert {key.api_key: (key.min_version, key.max_version) for key in response.api_keys} == ANNOUNCED
 
 
 async def test_a_failed_produce_without_acks_closes_the_connection(broker: EmbeddedBroker) -> None:

@@ -50,8 +50,26 @@ async def test_a_reader_copies_nothing(cache: Cache) -> None:
 async def test_a_write_leaves_nothing_but_the_object(cache: Cache, tmp_path: Path) -> None:
     await cache.put_table(KEY, flights())
 
-    files = [p.relative_to(tmp_path / "cache") for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+    files = [p.relative_to(tmp_path / "cache") for p in (tmp_path / "cache").rglob("*.arrow")]
     assert [f.parent.as_posix() for f in files] == ["7/load/0/0/1"]
+
+
+async def test_a_torn_object_is_mended_by_running_its_step_again(cache: Cache, tmp_path: Path) -> None:
+    ref = await cache.put_table(KEY, flights())
+    (path,) = (tmp_path / "cache").rglob("*.arrow")
+    os.truncate(path, ref.bytes - 8)
+
+    assert await cache.put_table(KEY, flights()) == ref
+    assert (await cache.frame(ref)).arrow().equals(flights())
+
+
+async def test_json_that_changed_on_the_disk_is_found(cache: Cache, tmp_path: Path) -> None:
+    ref = await cache.put_json(KEY, {"amount": 1})
+    (path,) = (tmp_path / "cache").rglob("*.json")
+    path.write_bytes(path.read_bytes().replace(b"1", b"9"))
+
+    with pytest.raises(InfrastructureError, match=f"bytes for {ref.uri} are not the ones written"):
+        await cache.json(ref)
 
 
 async def test_a_torn_object_counts_as_gone(cache: Cache, tmp_path: Path) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+
+from noetl_stream.commitlog.fsync import FsyncPolicy, GroupCommit
+from noetl_stream.commitlog.storage import CHECKPOINT_EVERY, Storage
 
 BASE_TIME = 1_700_000_000_000
 
@@ -32,3 +38,15 @@ def values(chunk: bytes) -> list[tuple[int, bytes]]:
         found += [(record.offset, record.value) for record in DefaultRecordBatch(bytearray(chunk[:size]))]
         chunk = chunk[size:]
     return found
+
+
+@asynccontextmanager
+async def opened_storage(
+    policy: FsyncPolicy = "commit", *, checkpoint_every: int = CHECKPOINT_EVERY, kept_open: int = 64
+) -> AsyncIterator[Storage]:
+    """What partitions share; at the end everything is synced, and what waits for that is written."""
+    commit = GroupCommit(policy, lambda error: None)
+    storage = Storage(commit, checkpoint_every=checkpoint_every, kept_open=kept_open)
+    yield storage
+    await commit.close()
+    await storage.close()

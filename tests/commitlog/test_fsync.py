@@ -19,15 +19,21 @@ class _Log:
     def __init__(self, path: Path) -> None:
         self.file = AppendFile(path)
         self.marks: list[Mark] = []
+        self.seen: list[Mark] = []
+        self.is_synced = asyncio.Event()
 
-    def fileno(self) -> int:
-        return self.file.fileno()
+    def files(self) -> list[AppendFile]:
+        return [self.file]
+
+    def visible(self, mark: Mark) -> None:
+        self.seen.append(mark)
 
     def end(self) -> Mark:
         return Mark(self.file.size, 0)
 
     def synced(self, mark: Mark) -> None:
         self.marks.append(mark)
+        self.is_synced.set()
 
 
 async def _write(log: _Log, commit: GroupCommit, chunk: bytes = b"x") -> None:
@@ -111,6 +117,33 @@ async def test_without_fsync_a_write_counts_at_once(tmp_path: Path) -> None:
 
     log.file.append(b"abc")
     commit.mark_dirty(log)
+    await commit.durable(log)
+
+    assert (log.seen, log.marks) == ([Mark(3, 0)], [])
+    await commit.close()
+
+
+async def test_without_fsync_what_rests_on_a_log_still_has_it_synced(tmp_path: Path) -> None:
+    """A checkpoint says what is on the disk, whatever the policy."""
+    log, commit = _Log(tmp_path / "log"), _commit("none")
+    log.file.append(b"abc")
+    commit.mark_dirty(log)
+
+    await commit.on_disk(log)
+
+    assert log.marks == [Mark(3, 0)]
+    await commit.close()
+
+
+async def test_at_intervals_a_write_counts_at_once_and_one_sweep_takes_all(tmp_path: Path) -> None:
+    log, commit = _Log(tmp_path / "log"), GroupCommit("interval", lambda error: None, interval=0.02)
+    for end in (1, 2, 3):
+        log.file.append(b"x")
+        commit.mark_dirty(log)
+        await commit.durable(log)
+        assert (log.seen[-1], log.marks) == (Mark(end, 0), [])
+
+    await log.is_synced.wait()
 
     assert log.marks == [Mark(3, 0)]
     await commit.close()
@@ -121,7 +154,7 @@ async def test_a_failed_sync_is_final(tmp_path: Path) -> None:
     log, told = _Log(tmp_path / "log"), list[InfrastructureError]()
     commit = GroupCommit("commit", told.append)
     reader, writer = os.pipe()
-    os.dup2(writer, log.fileno())  # a pipe cannot be synced
+    os.dup2(writer, log.file.fileno())  # a pipe cannot be synced
 
     for _ in range(2):
         commit.mark_dirty(log)

@@ -10,22 +10,15 @@ from pathlib import Path
 import pytest
 
 from noetl_stream.commitlog.batch import check_produced
-from noetl_stream.commitlog.fsync import GroupCommit
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.recovery import open_partition
-from tests.commitlog.samples import BASE_TIME, batch, values
+from tests.commitlog.samples import BASE_TIME, batch, opened_storage, values
 
 
 @pytest.fixture
-async def commit() -> AsyncIterator[GroupCommit]:
-    commit = GroupCommit("commit", lambda error: None)
-    yield commit
-    await commit.close()
-
-
-@pytest.fixture
-def partition(tmp_path: Path, commit: GroupCommit) -> Partition:
-    return open_partition(tmp_path / "0.log", commit)
+async def partition(tmp_path: Path) -> AsyncIterator[Partition]:
+    async with opened_storage() as storage:
+        yield open_partition(tmp_path, storage)
 
 
 def _append(partition: Partition, records: bytes) -> int:

@@ -27,9 +27,9 @@ class Roles:
     logs: Path
     stack: AsyncExitStack
 
-    async def start(self, role: str) -> Process:
+    async def start(self, role: str, *options: str) -> Process:
         """A role that is ready."""
-        process = await self.begin(role)
+        process = await self.begin(role, *options)
         assert process.stdout is not None
         async with asyncio.timeout(START):
             line = await process.stdout.readline()
@@ -37,12 +37,13 @@ class Roles:
         assert json.loads(line)["ready"] == role
         return process
 
-    async def begin(self, role: str) -> Process:
+    async def begin(self, role: str, *options: str) -> Process:
         """A role that is on its way."""
+        where = ("--bootstrap", self.settings.bootstrap, "--data", str(self.settings.data))
         with (self.logs / f"{role}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 self.command,
-                *(role, "--bootstrap", self.settings.bootstrap, "--data", str(self.settings.data), "--json"),
+                *(role, *where, "--json", *options),
                 env=os.environ | self._environment(),
                 stdout=PIPE,
                 stderr=log,
@@ -52,7 +53,14 @@ class Roles:
         return process
 
     def _environment(self) -> dict[str, str]:
-        chosen = {"PREFIX": self.settings.prefix, "PARTITIONS": str(self.settings.partitions)}
+        chosen = {
+            "PREFIX": self.settings.prefix,
+            "PARTITIONS": str(self.settings.partitions),
+            "POOLS": ",".join(self.settings.pools),
+            "REPLY_TOPICS": ",".join(self.settings.reply_topics),
+            "CACHE": self.settings.cache,
+            "CACHE_OPTIONS": ",".join(self.settings.cache_options),
+        }
         return {f"NOETL_STREAM_{name}": value for name, value in chosen.items()}
 
 
@@ -65,9 +73,15 @@ async def roles(command: Path, settings: Settings) -> AsyncIterator[Roles]:
 
 async def kill(process: Process) -> None:
     """As a crash would: at once, and the warm children of a worker with it or soon after."""
+    await end(process, signal.SIGKILL)
+
+
+async def end(process: Process, how: signal.Signals) -> None:
+    """By this signal, and wait until it is gone."""
     if process.returncode is None:
-        process.send_signal(signal.SIGKILL)
-    await process.wait()
+        process.send_signal(how)
+    async with asyncio.timeout(START):
+        await process.wait()
     # The transport of the pipe closes with the loop's next turns.
     if process.stdout is not None:
         await process.stdout.read()

@@ -1,0 +1,54 @@
+"""What nobody has used for long is forgotten: positions of empty groups, transactional ids, idle producers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from noetl_stream.broker.clock import wall_clock
+from noetl_stream.broker.groups import Groups
+from noetl_stream.broker.settings import BrokerSettings
+from noetl_stream.broker.topics import Topics
+from noetl_stream.broker.transactions import Transactions
+
+logger = logging.getLogger(__name__)
+
+
+class Expiry:
+    """Looks every `expiry_interval` seconds, from `run` until it is cancelled."""
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        topics: Topics,
+        groups: Groups,
+        transactions: Transactions,
+        now: Callable[[], int] = wall_clock,
+    ) -> None:
+        self._settings, self._now = settings, now
+        self._topics, self._groups, self._transactions = topics, groups, transactions
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.expiry_interval)
+            try:
+                await self.look()
+            except OSError as error:
+                logger.warning(
+                    "what is out of use could not be forgotten, and is tried again later: %s", error
+                )
+
+    async def look(self) -> None:
+        """Forget what is past its time now."""
+        settings = self._settings
+        await self._groups.forget_unused(
+            self._before(settings.offsets_retention), self._transactions.has_pending_offset
+        )
+        await self._transactions.forget_idle(self._before(settings.transactional_id_expiration))
+        for topic in self._topics:
+            for partition in topic.partitions:
+                partition.expire_producers(self._before(settings.producer_id_expiration))
+
+    def _before(self, seconds: float) -> int:
+        return self._now() - int(seconds * 1000)

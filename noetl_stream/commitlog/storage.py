@@ -1,0 +1,25 @@
+"""What all partitions of a broker share: the sweep that syncs them, the thread for checkpoints, the open segments."""
+
+from __future__ import annotations
+
+from noetl_stream.commitlog.checkpoints import CheckpointWriter
+from noetl_stream.commitlog.fsync import GroupCommit
+from noetl_stream.commitlog.open_segments import OpenSegments
+
+CHECKPOINT_EVERY = 8 << 20
+
+
+class Storage:
+    """Lives on one event loop. A log is checkpointed each `checkpoint_every` bytes, which bounds what a start reads."""
+
+    def __init__(
+        self, commit: GroupCommit, *, checkpoint_every: int = CHECKPOINT_EVERY, kept_open: int = 64
+    ) -> None:
+        self.commit, self.checkpoint_every = commit, checkpoint_every
+        self.checkpoints = CheckpointWriter()
+        self.open_segments = OpenSegments(kept_open)
+
+    async def close(self) -> None:
+        """Finish what is under way. The commit is closed by whoever made it."""
+        await self.checkpoints.close()
+        self.open_segments.close()

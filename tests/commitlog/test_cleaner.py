@@ -1,0 +1,266 @@
+"""Compacting a log on disk: what readers, producers and a restart find afterwards, and what happens when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from noetl_stream.commitlog.batch import check_produced, read_header
+from noetl_stream.commitlog.cleaner import Cleaned, Cleaner, Overtaken
+from noetl_stream.commitlog.compaction_plan import CompactionRules, plan_compaction
+from noetl_stream.commitlog.fsync import GroupCommit
+from noetl_stream.commitlog.pace import Stopped
+from noetl_stream.commitlog.partition import Partition
+from noetl_stream.commitlog.recovery import open_partition
+from noetl_stream.commitlog.refusal import Refused
+from noetl_stream.commitlog.rewriting import Uncleanable
+from noetl_stream.commitlog.segment import SegmentLimits, remove_files
+from noetl_stream.commitlog.storage import Storage
+from tests.commitlog.keyed_log import Change, Shown, final_values, keyed_batch, read_committed, whole_batches
+from tests.commitlog.samples import BASE_TIME
+
+SMALL = SegmentLimits(max_bytes=400)
+ALWAYS = CompactionRules(min_dirty_ratio=0, segment_bytes=2000)
+
+
+@pytest.fixture
+async def storage() -> AsyncIterator[Storage]:
+    commit = GroupCommit("commit", lambda error: None)
+    storage = Storage(commit)
+    yield storage
+    await storage.close()
+    await commit.close()
+
+
+@pytest.fixture
+async def partition(tmp_path: Path, storage: Storage) -> AsyncIterator[Partition]:
+    partition = open_partition(tmp_path, storage, limits=SMALL)
+    yield partition
+    await partition.release()
+
+
+@pytest.fixture
+def cleaner() -> Iterator[Cleaner]:
+    cleaner = Cleaner(keys=1000)
+    yield cleaner
+    cleaner.close()
+
+
+async def write(
+    partition: Partition,
+    *changes: Change,
+    producer_id: int = -1,
+    sequence: int = -1,
+    transactional: bool = False,
+) -> int:
+    """One batch, durable; its base offset."""
+    batch = keyed_batch(changes, producer_id=producer_id, sequence=sequence, transactional=transactional)
+    offset = partition.append(check_produced(batch, 1 << 24), batch)
+    await partition.durable()
+    return offset
+
+
+async def overwrite(partition: Partition, rounds: int = 20) -> None:
+    """Three keys, over and over, in a dozen small segments."""
+    for number in range(rounds):
+        await write(partition, *((key, b"%d" % number) for key in (b"a", b"b", b"c")))
+
+
+async def compact(cleaner: Cleaner, partition: Partition, *, since: int = 0, now: int = BASE_TIME) -> Cleaned:
+    plan = plan_compaction(
+        partition.segments,
+        ALWAYS,
+        since=since,
+        stable_offset=partition.last_stable_offset,
+        horizon=None,
+        now=now,
+    )
+    assert plan is not None
+    return await cleaner.compact(partition, plan, ALWAYS, now)
+
+
+def read(partition: Partition, since: int = 0) -> list[Shown]:
+    """All that a client reads which goes on where each answer ends."""
+    shown, position = list[Shown](), since
+    while chunk := partition.read(position, 300, committed_only=True, whole_first=True):
+        batches = whole_batches(chunk)
+        shown += read_committed(batches, position, partition.aborted_from(position))
+        position = read_header(batches[-1]).next_offset
+    return shown
+
+
+def files(directory: Path, pattern: str) -> list[Path]:
+    return sorted(directory.glob(pattern))
+
+
+def remove_all(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink()
+
+
+async def test_readers_from_any_offset_find_the_newest_values_before_and_after_a_restart(
+    tmp_path: Path, storage: Storage, cleaner: Cleaner
+) -> None:
+    partition = open_partition(tmp_path, storage, limits=SMALL)
+    await overwrite(partition)
+    before = [final_values(read(partition, since)) for since in range(partition.end_offset)]
+
+    cleaned = await compact(cleaner, partition)
+
+    assert cleaned.removed_records > 40
+    assert cleaned.removed_bytes > 1000
+    assert len(partition.segments) < 4
+    assert [final_values(read(partition, since)) for since in range(partition.end_offset)] == before
+    await partition.release()
+    again = open_partition(tmp_path, storage, limits=SMALL)
+    assert [final_values(read(again, since)) for since in range(again.end_offset)] == before
+    await again.release()
+
+
+async def test_a_second_pass_takes_up_where_the_first_one_ended(
+    partition: Partition, cleaner: Cleaner
+) -> None:
+    await overwrite(partition)
+    first = await compact(cleaner, partition)
+    await overwrite(partition)
+
+    second = await compact(cleaner, partition, since=first.end)
+
+    assert second.end > first.end
+    assert len(read(partition)) < 20
+    assert final_values(read(partition)) == {b"a": b"19", b"b": b"19", b"c": b"19"}
+
+
+async def test_what_is_written_during_a_pass_is_kept(partition: Partition, cleaner: Cleaner) -> None:
+    await overwrite(partition)
+
+    running = asyncio.create_task(compact(cleaner, partition))
+    written = 0
+    while not running.done():
+        await write(partition, (b"new", b"%d" % written))
+        written += 1
+    await running
+
+    assert written > 0
+    assert [value for _, key, value in read(partition) if key == b"new"] == [
+        b"%d" % number for number in range(written)
+    ]
+
+
+async def test_a_producer_whose_records_are_gone_goes_on_in_its_sequence(
+    tmp_path: Path, storage: Storage, cleaner: Cleaner
+) -> None:
+    partition = open_partition(tmp_path, storage, limits=SMALL)
+    await write(partition, (b"a", b"of the producer"), producer_id=7, sequence=0)
+    await overwrite(partition)
+    await compact(cleaner, partition)
+    assert b"of the producer" not in [value for _, _, value in read(partition)]
+    await partition.release()
+    # The gaps of a compacted segment are explained by its index alone.
+    remove_all(path for path in files(tmp_path, "*.index") if path.stem != f"{0:020}")
+
+    again = open_partition(tmp_path, storage, limits=SMALL)
+
+    assert await write(again, (b"a", b"of the producer"), producer_id=7, sequence=0) == 0
+    with pytest.raises(Refused, match="sequence 5 came where 1 was expected"):
+        await write(again, (b"a", b"x"), producer_id=7, sequence=5)
+    await write(again, (b"a", b"x"), producer_id=7, sequence=1)
+    await again.release()
+
+
+async def test_an_aborted_transaction_is_named_only_as_long_as_its_marker_stands(
+    partition: Partition, cleaner: Cleaner
+) -> None:
+    """Else the records of its producer's next transaction would be taken for aborted ones."""
+    await write(partition, (b"a", b"lost"), producer_id=1, sequence=0, transactional=True)
+    partition.end_transaction(producer_id=1, epoch=0, committed=False)
+    await write(partition, (b"z", b"1"), producer_id=1, sequence=1, transactional=True)
+    partition.end_transaction(producer_id=1, epoch=0, committed=True)
+    await overwrite(partition)
+    now, retention = BASE_TIME, ALWAYS.delete_retention_ms
+
+    for later in (now, now + 1, now + 2 + retention):
+        await compact(cleaner, partition, now=later)
+
+    assert partition.aborted == ()
+    assert read(partition)[0] == (2, b"z", b"1")
+
+
+async def test_an_open_transaction_holds_compaction_back(partition: Partition, cleaner: Cleaner) -> None:
+    await overwrite(partition)
+    opened = await write(partition, (b"a", b"open"), producer_id=1, sequence=0, transactional=True)
+    await overwrite(partition)
+
+    cleaned = await compact(cleaner, partition)
+
+    assert cleaned.end <= opened
+
+
+async def test_records_deleted_during_a_pass_stay_deleted(partition: Partition, cleaner: Cleaner) -> None:
+    await overwrite(partition, 40)
+    middle = partition.end_offset // 2
+
+    running = asyncio.create_task(compact(cleaner, partition))
+    await asyncio.sleep(0)
+    remove_files(partition.delete_before(middle))
+
+    with pytest.raises(Overtaken):
+        await running
+    assert min(offset for offset, _, _ in read(partition, middle)) >= middle
+    assert final_values(read(partition, middle)) == {b"a": b"39", b"b": b"39", b"c": b"39"}
+    await compact(cleaner, partition)
+    assert final_values(read(partition, middle)) == {b"a": b"39", b"b": b"39", b"c": b"39"}
+
+
+async def test_a_pass_that_is_stopped_leaves_no_trace(
+    partition: Partition, cleaner: Cleaner, tmp_path: Path
+) -> None:
+    await overwrite(partition)
+    before = read(partition)
+
+    running = asyncio.create_task(compact(cleaner, partition))
+    await asyncio.sleep(0)
+    cleaner.stop()
+
+    with pytest.raises(Stopped):
+        await running
+    assert (read(partition), files(tmp_path, "*.cleaned")) == (before, [])
+
+
+async def test_damage_is_named_and_not_signed_anew(partition: Partition, cleaner: Cleaner) -> None:
+    await overwrite(partition)
+    victim = partition.segments[1]
+    content = bytearray(victim.path.read_bytes())
+    content[-1] ^= 1
+    victim.path.write_bytes(content)
+
+    with pytest.raises(Uncleanable, match=rf"{victim.path.name} is damaged at byte"):
+        await compact(cleaner, partition)
+    assert victim.path.read_bytes() == content
+
+
+async def test_a_full_disk_leaves_the_log_as_it_was(
+    partition: Partition, cleaner: Cleaner, tmp_path: Path
+) -> None:
+    await overwrite(partition)
+    before = read(partition)
+
+    with _disk_full_at(100), pytest.raises(OSError, match="File too large"):
+        await compact(cleaner, partition)
+    assert (read(partition), files(tmp_path, "*.cleaned")) == (before, [])
+
+
+@contextmanager
+def _disk_full_at(size: int) -> Iterator[None]:
+    """The kernel lets no file of this process grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
