@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from noetl_stream.core.events import BlockId
-from noetl_stream.core.values import Ref, Value
+from noetl_stream.core.values import Piped, Ref, Value
 
 
 def documented(report: Mapping[str, Value]) -> dict[str, Value]:
@@ -37,6 +37,8 @@ def plain(value: Any) -> Value:
             return {"_ref": value.uri, "format": value.format, "rows": value.rows, "bytes": value.bytes}
         case BlockId():
             return str(value)
+        case Piped():
+            return plain(value.value)
         case dict():
             return {key if isinstance(key, str) else str(key): plain(each) for key, each in value.items()}
         case list() | tuple():

@@ -10,7 +10,7 @@ from noetl_stream.agents.roles import running
 from noetl_stream.cli.embedded import embedded
 from noetl_stream.cli.jobs import Job, ask_and_follow
 from noetl_stream.core.report import Story
-from noetl_stream.core.values import Value
+from noetl_stream.core.values import Piped, Value
 from noetl_stream.replay.telling import Told
 from noetl_stream.settings import Settings
 from noetl_stream.wiring import Platform, open_platform
@@ -76,6 +76,8 @@ async def resolved(platform: Platform, value: Value) -> Value:
 def rows_in(value: Any) -> Value:
     """A hydrated value with its tables as lists of rows."""
     match value:
+        case Piped():
+            return rows_in(value.value)
         case dict():
             return {key: rows_in(each) for key, each in value.items()}
         case list():

@@ -9,6 +9,7 @@ from typing import assert_never
 from noetl_stream.cli.documented import iso
 from noetl_stream.core.events import (
     ITEMS,
+    PROBES,
     ROUTE,
     BlockClaimed,
     BlockCompleted,
@@ -26,6 +27,7 @@ from noetl_stream.core.events import (
     ExecutionQuarantined,
     ExecutionRequested,
     ExecutionStarted,
+    LoopClosed,
     Move,
     PartitionTaken,
     RecordRejected,
@@ -84,6 +86,9 @@ def _move(move: Move) -> str:
         case StepEntered():
             again = f" for the {move.epoch + 1}. time" if move.epoch else ""
             return f"step '{move.step}' is entered{again}{_loop(move)}"
+        case LoopClosed():
+            error = f" ({_error(move.error)})" if move.error else ""
+            return f"the loop of '{move.step}' gets no more iterations{error}"
         case BlockOffered():
             attempt = f", attempt {move.attempt + 1}" if move.attempt else ""
             return f"{_block(move.block)} is offered{attempt}"
@@ -102,7 +107,9 @@ def _move(move: Move) -> str:
 def _loop(move: StepEntered) -> str:
     if not move.loop:
         return ""
-    return " with a collection to come" if move.total is None else f" with {move.total} iterations"
+    if move.total is None:
+        return " with iterations as they come" if move.grows else " with a collection to come"
+    return f" with {move.total} iterations"
 
 
 def _block(block: BlockId) -> str:
@@ -110,9 +117,11 @@ def _block(block: BlockId) -> str:
         case 0:
             return f"'{block.step}'"
         case number if number == ITEMS:
-            return f"the collection of '{block.step}'"
+            return f"the beginning of '{block.step}'"
         case number if number == ROUTE:
             return f"the routing of '{block.step}'"
+        case number if number <= PROBES:
+            return f"probe {PROBES - number + 1} of '{block.step}'"
         case number:
             return f"'{block.step}'[{number}]"
 

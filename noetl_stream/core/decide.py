@@ -20,12 +20,13 @@ from noetl_stream.core.events import (
 )
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.finishing import finish
+from noetl_stream.core.growing import first_offer, grow
 from noetl_stream.core.moves import apply
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.routing import is_join, may_enter, waiting
 from noetl_stream.core.run import Run
 from noetl_stream.core.scope import moment
-from noetl_stream.core.values import Error, Value
+from noetl_stream.core.values import Error, Value, unmarked
 from noetl_stream.errors import ExpressionError
 
 MOVES_PER_DECISION = 1_000
@@ -109,14 +110,12 @@ def _go_on(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
     """Offer what the loop's limit allows, or finish the step."""
     if run.complete:
         return finish(plan, draft, name, run, now)
-    if run.total is None or run.error is not None or draft.failure is not None:
+    if run.error is not None or draft.failure is not None:
         return ()
-    upto = min(run.total, run.next + min(run.limit - run.open, MOVES_PER_DECISION))
-    return tuple(_first_offer(BlockId(name, run.epoch, index)) for index in range(run.next, upto))
-
-
-def _first_offer(block: BlockId) -> Move:
-    return BlockOffered(block=block, attempt=0, segment=0)
+    free = run.limit - (run.open - run.probing)
+    upto = min(run.ready, run.next + min(free, MOVES_PER_DECISION))
+    offers = tuple(first_offer(BlockId(name, run.epoch, index)) for index in range(run.next, upto))
+    return offers or (grow(plan, draft, name, run, now) if run.grows and run.total is None else ())
 
 
 def _arrive(plan: Plan, draft: Execution, name: str, now: float) -> tuple[Move, ...]:
@@ -140,6 +139,6 @@ def _end(plan: Plan, draft: Execution) -> tuple[Move, ...]:
 def _result(draft: Execution) -> Value:
     """The result of the step a parent named, else of the last step that finished."""
     if draft.request.return_step is not None:
-        return draft.results.get(draft.request.return_step)
+        return unmarked(draft.results.get(draft.request.return_step))
     last = max(draft.finished.items(), key=lambda item: item[1].seq, default=None)
-    return None if last is None else draft.results.get(last[0])
+    return None if last is None else unmarked(draft.results.get(last[0]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass
+from typing import Any
 
 from noetl_stream.core.events import ITEMS, BlockId, BlockOffered, Move, StepEntered, StepFinished
 from noetl_stream.core.execution import Execution
@@ -19,27 +21,16 @@ from noetl_stream.errors import ExpressionError
 def enter(
     plan: Plan, draft: Execution, step: Step, tokens: tuple[Token, ...], now: float
 ) -> tuple[Move, ...]:
-    """The moves by which waiting tokens enter a step together."""
+    """The moves by which waiting tokens enter a step together. What reads a referenced value, a worker finds out."""
     last = tokens[-1]
     scope = entering(plan, draft, step.name, last.via, last.args, now)
     try:
-        if step.admit is not None and not evaluate(step.admit, scope):
-            return _closed(
-                draft, step, tokens, StepFinished(step=step.name, epoch=_epoch(draft, step), status="skipped")
-            )
-        return _open(draft, step, tokens, scope)
+        return _open(draft, step, tokens, beginning(step, scope))
     except ExpressionError as error:
         why = Error(kind="validation", message=str(error), step=step.name, place=error.place)
+        return _closed(draft, step, tokens, _failed(plan, draft, step, last, why, now))
     except NeedsPayload:
-        why = Error(kind="validation", message=_too_large(step.name), step=step.name)
-    return _closed(draft, step, tokens, _failed(plan, draft, step, last, why, now))
-
-
-def _too_large(step: str) -> str:
-    return (
-        f"the admission or `max_in_flight` of step '{step}' reads a result that stands in the cache;"
-        " put the condition on the arc that leads to it, or the number into ctx"
-    )
+        return _asked(draft, step, tokens)
 
 
 def _failed(plan: Plan, draft: Execution, step: Step, token: Token, why: Error, now: float) -> StepFinished:
@@ -56,30 +47,56 @@ def _epoch(draft: Execution, step: Step) -> int:
 
 def _closed(draft: Execution, step: Step, tokens: tuple[Token, ...], end: StepFinished) -> tuple[Move, ...]:
     """Entered and left at once, without a block."""
-    return (_entered(draft, step, tokens, total=0, items=None), end)
+    return (_entered(draft, step, tokens, Beginning(total=0)), end)
 
 
-def _open(
-    draft: Execution, step: Step, tokens: tuple[Token, ...], scope: Mapping[str, Value]
-) -> tuple[Move, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """How a step begins: whether at all, with so many iterations over `items`, `limit` at once. `total` None: it grows."""
+
+    admitted: bool = True
+    total: int | None = 1
+    items: Any = None
+    limit: int = 1
+    frames: int = 1
+
+
+def beginning(step: Step, scope: Mapping[str, Any]) -> Beginning:
+    """Evaluate a step's admission, its loop's bound and its collection, which may be a table where only a worker asks.
+
+    Raises ExpressionError, or NeedsPayload if only a worker can tell.
+    """
+    if step.admit is not None and not evaluate(step.admit, scope):
+        return Beginning(admitted=False, total=0)
     if step.loop is None:
-        return (_entered(draft, step, tokens, total=0 if step.tool is None else 1, items=None),)
-    limit = _limit(step.loop, step.name, scope)
-    try:
-        items = collection(evaluate(step.loop.items, scope), step.name)
-    except NeedsPayload:
-        items = None
-    if items is None or (isinstance(items, list) and json_size(items) > INLINE_BYTES):
-        block = BlockId(step.name, _epoch(draft, step), ITEMS)
-        return (
-            _entered(draft, step, tokens, total=None, items=None, limit=limit),
-            BlockOffered(block=block, attempt=0, segment=0),
-        )
-    total = items if isinstance(items, int) else len(items)
-    return (_entered(draft, step, tokens, total=total, items=items, limit=limit),)
+        return Beginning(total=0 if step.tool is None else 1)
+    bound = _bound(step.loop, step.name, scope)
+    if step.loop.items is None:
+        return Beginning(total=None, limit=bound * step.loop.row_concurrency, frames=bound)
+    items = collection(evaluate(step.loop.items, scope), step.name)
+    total = items if isinstance(items, int) else -(-len(items) // (step.loop.rows or 1))
+    return Beginning(total=total, items=items, limit=bound)
 
 
-def _limit(loop: Loop, step: str, scope: Mapping[str, Value]) -> int:
+def _open(draft: Execution, step: Step, tokens: tuple[Token, ...], begun: Beginning) -> tuple[Move, ...]:
+    if not begun.admitted:
+        end = StepFinished(step=step.name, epoch=_epoch(draft, step), status="skipped")
+        return _closed(draft, step, tokens, end)
+    if isinstance(begun.items, list) and json_size(begun.items) > INLINE_BYTES:
+        return _asked(draft, step, tokens)
+    return (_entered(draft, step, tokens, begun),)
+
+
+def _asked(draft: Execution, step: Step, tokens: tuple[Token, ...]) -> tuple[Move, ...]:
+    """Entered, and a worker asked how it begins."""
+    block = BlockId(step.name, _epoch(draft, step), ITEMS)
+    return (
+        _entered(draft, step, tokens, Beginning(total=None)),
+        BlockOffered(block=block, attempt=0, segment=0),
+    )
+
+
+def _bound(loop: Loop, step: str, scope: Mapping[str, Value]) -> int:
     """How many iterations may be in flight: one in sequence, else what the author bounded them to."""
     if not loop.parallel:
         return 1
@@ -93,8 +110,9 @@ def _limit(loop: Loop, step: str, scope: Mapping[str, Value]) -> int:
     return found
 
 
-def collection(found: Value, step: str) -> list[Value] | int | None:
-    """What a loop runs over: a list, or n for 0..n-1; None if only a worker can tell. Raises ExpressionError."""
+def collection(found: Any, step: str) -> Any:
+    """What a loop runs over: a list, n for 0..n-1, or a table where it is at hand. Raises ExpressionError, or
+    NeedsPayload for a reference."""
     match found:
         case bool() | None:
             pass
@@ -105,9 +123,11 @@ def collection(found: Value, step: str) -> list[Value] | int | None:
         case Mapping():
             return [{"key": key, "value": value} for key, value in found.items()]
         case Ref():
-            return None
+            raise NeedsPayload(step)
         case str():
             return _listed(found, step)
+        case Sized():
+            return found
     raise ExpressionError(_unfit(type(found).__name__), text="in", place=f"step '{step}', loop")
 
 
@@ -125,26 +145,20 @@ def _unfit(what: str) -> str:
     return f"a loop needs a list, a mapping, a JSON list or a count, not {what}"
 
 
-def _entered(
-    draft: Execution,
-    step: Step,
-    tokens: tuple[Token, ...],
-    *,
-    total: int | None,
-    items: list[Value] | int | None,
-    limit: int = 1,
-) -> StepEntered:
+def _entered(draft: Execution, step: Step, tokens: tuple[Token, ...], begun: Beginning) -> StepEntered:
     loop: Loop | None = step.loop
     return StepEntered(
         step=step.name,
         epoch=_epoch(draft, step),
-        total=total,
-        items=items,
+        total=begun.total,
+        items=begun.items,
         loop=loop is not None,
         parallel=loop is not None and loop.parallel,
         on_error=loop.on_error if loop is not None else "fail",
-        limit=limit,
+        limit=begun.limit,
         tokens=len(tokens),
         via=tokens[-1].via,
         args=tokens[-1].args,
+        grows=loop is not None and loop.grows,
+        frames=begun.frames,
     )

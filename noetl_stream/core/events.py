@@ -15,9 +15,12 @@ from noetl_stream.core.values import Error, Ref, Value
 Status: TypeAlias = Literal["COMPLETED", "FAILED", "CANCELLED"]
 
 ITEMS = -1
-"""The iteration number of the block that materialises a loop's collection."""
+"""The iteration number of the block that finds out how a step begins where only a worker can: its admission, its
+loop's bound and collection."""
 ROUTE = -2
 """The iteration number of the block that evaluates a step's `set` and arcs where they read a referenced value."""
+PROBES = -3
+"""The iteration number of the first block that asks a growing loop for more; the k-th has `PROBES - k`."""
 
 
 class BlockId(NamedTuple):
@@ -211,8 +214,8 @@ class StepEntered:
     """A step's next epoch begins. `items` is the collection: a list, n for 0..n-1, a Ref, or None while it is materialised.
 
     `total` is None until the collection is known. What the fold must know of the plan stands here: `loop`,
-    `parallel`, `on_error`, the `limit` of blocks in flight, and how many waiting `tokens` enter together (all, at a
-    join).
+    `parallel`, `on_error`, the `limit` of iterations in flight, and how many waiting `tokens` enter together (all, at
+    a join). A loop that `grows` has no collection: probes find more, up to `frames` of them in flight.
     """
 
     step: str
@@ -226,6 +229,17 @@ class StepEntered:
     tokens: int = 1
     via: str | None = None
     args: Value = None
+    grows: bool = False
+    frames: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopClosed:
+    """A growing loop gets no more iterations: its condition no longer holds, or could not be evaluated (`error`)."""
+
+    step: str
+    epoch: int
+    error: Error | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,7 +285,13 @@ class ExecutionEnded:
 
 
 Move: TypeAlias = (
-    ExecutionStarted | StepEntered | BlockOffered | ChildRequested | StepFinished | ExecutionEnded
+    ExecutionStarted
+    | StepEntered
+    | LoopClosed
+    | BlockOffered
+    | ChildRequested
+    | StepFinished
+    | ExecutionEnded
 )
 
 

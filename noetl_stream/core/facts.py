@@ -101,31 +101,51 @@ def _record(execution: Execution, run: Run, event: BlockFact, after: Block) -> l
 def _completed(execution: Execution, run: Run, event: BlockCompleted, after: Block) -> list[StoreChunk]:
     run.open -= 1
     if not is_iteration(event.block.iteration):
-        _find_out(run, event)
+        _find_out(run, event.block, event.result)
         return []
     run.tries += after.tries
     run.http, run.duration_ms = event.http, run.duration_ms + event.duration_ms
     return _keep(execution, run, event.block, event.result)
 
 
-def _find_out(run: Run, event: BlockCompleted) -> None:
-    """Take over what only a worker could tell: a loop's collection, a step's ending. One that tells neither has failed."""
-    match event.block.iteration, event.result:
-        case events.ITEMS, {"items": list() | int() | Ref() as items, "total": int() as total}:
-            run.items, run.total = items, total
+def _find_out(run: Run, block: BlockId, found: Value) -> None:
+    """Take over what only a worker could tell. A block that does not tell what it was asked for has failed."""
+    match block.iteration, found:
+        case events.ITEMS, {"items": list() | int() | Ref() | None, "total": int() | None}:
+            _begin(run, found)
         case events.ROUTE, {"targets": list(), "writes": dict(), "error": str() | None}:
-            run.routed = event.result
+            run.routed = found
+        case number, {"items": list() | Ref() as items, "total": int() as total} if number <= events.PROBES:
+            _grow(run, items, total)
         case _:
-            message = f"the block {event.block} did not bring what it was asked for"
-            run.error = Error(kind="validation", message=message, step=event.block.step)
-            run.total = run.total or 0
+            message = f"the block {block} did not bring what it was asked for"
+            run.error = Error(kind="validation", message=message, step=block.step)
+
+
+def _begin(run: Run, found: Mapping[str, Value]) -> None:
+    """How a step begins: whether at all, with which collection, and how much of it at once."""
+    run.items, run.total, run.ready = found["items"], found["total"], found["total"] or 0
+    run.admitted = found.get("admitted", True)
+    run.limit, run.frames = found.get("limit", run.limit), found.get("frames", run.frames)
+
+
+def _grow(run: Run, items: list[Value] | Ref, total: int) -> None:
+    """A probe's answer. The first that finds nothing is the last: what is still in flight may yet bring some."""
+    run.probing -= 1
+    if total:
+        run.grown(items, total)
+    else:
+        run.dry = True
+    if run.dry and not run.probing:
+        run.close()
 
 
 def _failed(execution: Execution, run: Run, event: BlockFailed, after: Block) -> list[StoreChunk]:
     run.open -= 1
     error = replace(event.error, step=event.error.step or event.block.step)
     if not is_iteration(event.block.iteration):
-        run.error, run.total = error, run.total or 0
+        run.error = error
+        run.probing -= event.block.iteration <= events.PROBES
         return []
     run.tries += after.tries
     run.failed |= 1 << event.block.iteration

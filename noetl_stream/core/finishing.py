@@ -22,6 +22,8 @@ View: TypeAlias = Callable[[Mapping[str, Value]], Mapping[str, Any]]
 def finish(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tuple[Move, ...]:
     """The move that ends a step, or the offer of a block that evaluates its ending where only a worker can."""
     end = StepFinished(step=name, epoch=run.epoch, status="failed" if run.error else "done", error=run.error)
+    if not run.admitted:
+        return (replace(end, status="skipped"),)
     if run.routed is not None:
         return (_routed(end, run.routed),)
     known, ended = ending(plan, draft, name, run, now)

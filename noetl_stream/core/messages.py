@@ -15,7 +15,7 @@ class Offer:
     """A block for its pool: what to run, by playbook and step, and only those values that it reads.
 
     `workload`, `ctx` and `results` are filtered to what the step's templates read; `steps` holds envelopes. `item`
-    is this iteration's, or to be sliced from `items` by the block's iteration. `resume` are the worker's own notes
+    is this iteration's, or stands in `items` at `row`. `resume` are the worker's own notes
     from the segment or attempt before, `answer` what a parked block waited for. `at` is the decision's now.
     """
 
@@ -42,6 +42,7 @@ class Offer:
     steps: Mapping[str, Value] = field(default_factory=dict)
     item: Value = None
     items: Ref | None = None
+    row: int = 0
     via: str | None = None
     args: Value = None
     error: Error | None = None

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, assert_never
 
 from noetl_stream.core.block import Block, move
 from noetl_stream.core.events import (
+    PROBES,
     BlockOffered,
     ChildRequested,
     ExecutionEnded,
     ExecutionStarted,
+    LoopClosed,
     Move,
     StepEntered,
     StepFinished,
@@ -33,6 +35,8 @@ def apply(execution: Execution, event: Move, at: float) -> list[StoreChunk]:
             execution.tokens[event.entry] = (Token(None),)
         case StepEntered():
             _enter(execution, event, at)
+        case LoopClosed():
+            _close(execution, event)
         case BlockOffered():
             _offer(execution, event, at)
         case ChildRequested():
@@ -65,17 +69,36 @@ def _enter(execution: Execution, event: StepEntered, at: float) -> None:
         execution.tokens[event.step] = left
 
 
+def _close(execution: Execution, event: LoopClosed) -> None:
+    run = execution.runs.get(event.step)
+    if run is None or run.epoch != event.epoch or run.total is not None:
+        raise IllegalTransition("LoopClosed", "not growing", f"{event.step}/{event.epoch}")
+    run.close()
+    run.error = event.error
+
+
 def _offer(execution: Execution, event: BlockOffered, at: float) -> None:
     run = execution.run_of(event.block)
     if run is None:
         raise IllegalTransition("BlockOffered", "not running", str(event.block))
     if event.block not in execution.blocks:
-        first = not is_iteration(event.block.iteration) or event.block.iteration == run.next
-        _expect(first, event, f"next is {run.next}", str(event.block))
-        run.next += is_iteration(event.block.iteration)
-        run.open += 1
+        _count(run, event)
         execution.blocks[event.block] = Block()
     _move_block(execution, event, at)
+
+
+def _count(run: Run, event: BlockOffered) -> None:
+    """A block is offered for the first time. An iteration beyond those known is a growing loop's next."""
+    index = event.block.iteration
+    if is_iteration(index):
+        _expect(index == run.next, event, f"next is {run.next}", str(event.block))
+        run.next += 1
+        run.ready = max(run.ready, run.next)
+    elif index <= PROBES:
+        _expect(index == PROBES - run.probes, event, f"{run.probes} probes", str(event.block))
+        run.probes += 1
+        run.probing += 1
+    run.open += 1
 
 
 def _move_block(execution: Execution, event: BlockOffered | ChildRequested, at: float) -> None:
@@ -108,16 +131,16 @@ def _finish(execution: Execution, event: StepFinished, at: float) -> list[StoreC
 
 
 def _keep_result(execution: Execution, event: StepFinished, run: Run) -> list[StoreChunk]:
-    if event.status == "skipped" or (run.total == 0 and not run.loop):
+    if event.status == "skipped" or (run.count == 0 and not run.loop):
         execution.results.pop(event.step, None)
         execution.weights.pop(event.step, None)
         return []
     broken = run.spilt and run.error is not None
     execution.results[event.step] = None if broken else run.result(execution.id, event.step)
     execution.weights[event.step] = 0 if run.spilt else run.result_bytes
-    if run.spilt and not run.chunked and not broken:
-        return [spill(execution.id, event.step, run, 0)]
-    return []
+    if not run.spilt or broken:
+        return []
+    return [spill(execution.id, event.step, run, chunk) for chunk in run.unstored()]
 
 
 def _send(execution: Execution, via: str, target: Target) -> None:

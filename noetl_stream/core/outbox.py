@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import assert_never
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, assert_never
 
 from noetl_stream.core.block import Block
 from noetl_stream.core.events import (
     ITEMS,
+    PROBES,
     ROUTE,
     BlockId,
     BlockOffered,
@@ -15,6 +16,7 @@ from noetl_stream.core.events import (
     ChildRequested,
     ExecutionEnded,
     ExecutionStarted,
+    LoopClosed,
     Move,
     Parent,
     StepEntered,
@@ -32,8 +34,8 @@ from noetl_stream.core.messages import (
     StopBlocks,
 )
 from noetl_stream.core.partition import Folded
-from noetl_stream.core.plan import Path, Plan, Step
-from noetl_stream.core.run import Run
+from noetl_stream.core.plan import Loop, Path, Plan, Step
+from noetl_stream.core.run import Run, is_iteration
 from noetl_stream.core.sites import Steps, led_here
 from noetl_stream.core.values import Ref, Value
 
@@ -61,7 +63,7 @@ def _of(plan: Plan | None, machine: Execution, move: Move, at: float) -> Iterabl
             yield _child(machine, move)
         case ExecutionEnded():
             yield from _end(machine, move)
-        case ExecutionStarted() | StepEntered() | StepFinished():
+        case ExecutionStarted() | StepEntered() | LoopClosed() | StepFinished():
             return
         case _:
             assert_never(move)
@@ -95,13 +97,12 @@ def offer(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run, 
         tenant=request.tenant,
         seed=request.seed,
         at=at,
-        total=run.total or 0,
+        total=run.count,
         inline_limit=_inline_limit(machine, run),
         priority=step.priority or request.priority,
         deadline=request.deadline,
         trace=request.trace,
-        item=_item(run, key.iteration),
-        items=run.items if isinstance(run.items, Ref) else None,
+        **_item(step, run, key.iteration),
         via=run.via,
         args=run.args,
         error=led_here(machine, run.via),
@@ -118,14 +119,28 @@ def _inline_limit(machine: Execution, run: Run) -> int:
     return RESULT_BYTES
 
 
-def _item(run: Run, index: int) -> Value:
-    if index < 0:
-        return None
-    return run.items[index] if isinstance(run.items, list) else index if isinstance(run.items, int) else None
+def _item(step: Step, run: Run, index: int) -> dict[str, Any]:
+    """This iteration's item, or where the worker finds it: in `items`, at `row`."""
+    batch = run.batch(index)
+    items, row = (run.items, index) if batch is None else (batch.items, index - batch.start)
+    if index < 0 or items is None:
+        return {}
+    if isinstance(items, Ref):
+        return {"items": items, "row": row}
+    return {"item": row if isinstance(items, int) else item_of(items, row, step.loop)}
+
+
+def item_of(items: Sequence[Value], row: int, loop: Loop | None) -> Value:
+    """One item of a collection that is at hand, or a slice of it."""
+    rows = None if loop is None else loop.rows
+    return items[row] if rows is None else items[row * rows : (row + 1) * rows]
 
 
 def _notes(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run, at: float) -> Value:
-    """A routing block is told how the step's run ended; any other gets back what it left."""
+    """A routing block is told how the step's run ended, a condition's how the last iteration did; others get back what
+    they left."""
+    if key.iteration <= PROBES and plan.steps[key.step].loop_condition is not None:
+        return {"index": run.next, "last": run.last}
     if key.iteration != ROUTE:
         return block.resume
     ended = ending(plan, machine, key.step, run, at)[1]
@@ -140,12 +155,12 @@ def _notes(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run,
 
 
 def _reads(step: Step, index: int) -> frozenset[Path]:
-    return (
-        step.reads_to_enter() if index == ITEMS else step.reads_to_leave() if index == ROUTE else step.reads
-    )
+    if is_iteration(index):
+        return step.reads
+    return {ITEMS: step.reads_to_enter, ROUTE: step.reads_to_leave}.get(index, step.reads_to_grow)()
 
 
-def _read(reads: frozenset[Path], machine: Execution, via: str | None) -> dict[str, Mapping[str, Value]]:
+def _read(reads: frozenset[Path], machine: Execution, via: str | None) -> dict[str, Any]:
     """The values a block reads, by the layer they come from (dsl: conditions are sent only what they read)."""
     everything = ("*",) in reads
     wanted = _Wanted(machine)

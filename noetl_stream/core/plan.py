@@ -44,17 +44,31 @@ class Arc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
-    """How a step repeats. `items` yields a list, or an integer n for 0..n-1; `limit` bounds the blocks in flight.
+    """How a step repeats: over `items`, `while_` a condition holds, or as long as a `cursor` claims rows.
 
-    `bound` yields the limit where the author wrote a template; it is evaluated once, when the step is entered.
+    `items` yields a list, an integer n for 0..n-1, or a table, cut into slices of `rows` where that is given. `limit`
+    bounds the iterations in flight; `bound` yields it where the author wrote a template, and is evaluated once, when
+    the step is entered. `cursor` belongs to the worker, as a step's `tool` does; `claims` are the names it is sent.
     """
 
-    items: Expression
     iterator: str
+    items: Expression | None = None
+    while_: Expression | None = None
+    cursor: Any = None
+    claims: frozenset[Path] = frozenset()
+    rows: int | None = None
+    frame_rows: int = 1
+    whole_frames: bool = False
+    row_concurrency: int = 1
     limit: int = 16
     bound: Expression | None = None
     parallel: bool = False
     on_error: Literal["fail", "continue"] = "fail"
+
+    @property
+    def grows(self) -> bool:
+        """Whether its length is unknown until it ends."""
+        return self.while_ is not None or self.cursor is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +94,31 @@ class Step:
     reads: frozenset[Path] = frozenset()
     parts: frozenset[Path] = frozenset()
 
+    def work(self, iteration: int) -> Any:
+        """The pipeline that a block runs: the loop's cursor for a probe, else the step's tool."""
+        return self.tool if iteration >= 0 or self.loop is None else self.loop.cursor
+
+    @property
+    def loop_condition(self) -> Expression | None:
+        """What must hold for its loop to go on."""
+        return None if self.loop is None else self.loop.while_
+
     def reads_to_enter(self) -> frozenset[Path]:
-        """What its loop's collection reads."""
-        return frozenset[Path]() if self.loop is None else self.loop.items.reads
+        """What its admission, and its loop's bound and collection read."""
+        loop = self.loop
+        return _reads(self.admit, *((loop.bound, loop.items) if loop is not None else ()))
+
+    def reads_to_grow(self) -> frozenset[Path]:
+        """What its loop reads to find out whether there is more."""
+        return frozenset[Path]() if self.loop is None else self.loop.claims | _reads(self.loop.while_)
 
     def reads_to_leave(self) -> frozenset[Path]:
         """What its `set` and its arcs read."""
-        sites = [self.writes, *(e for arc in self.arcs for e in (arc.when, arc.writes, arc.args))]
-        return frozenset[Path]().union(*(site.reads for site in sites if site is not None))
+        return _reads(self.writes, *(e for arc in self.arcs for e in (arc.when, arc.writes, arc.args)))
+
+
+def _reads(*sites: Expression | None) -> frozenset[Path]:
+    return frozenset[Path]().union(*(site.reads for site in sites if site is not None))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from noetl_stream.core.events import (
     ExecutionEnded,
     ExecutionRequested,
     ExecutionStarted,
+    LoopClosed,
     Move,
     StepEntered,
     StepFinished,
@@ -73,7 +74,7 @@ class Story:
                 self._finished(move)
             case ExecutionEnded():
                 self.end, self.finished_at = move, at
-            case ExecutionStarted() | BlockOffered() | ChildRequested():
+            case ExecutionStarted() | LoopClosed() | BlockOffered() | ChildRequested():
                 pass
             case _:
                 assert_never(move)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import quote
 
-from noetl_stream.core.events import ITEMS, ROUTE, StepEntered, StepFinished
+from noetl_stream.core.events import StepEntered, StepFinished
 from noetl_stream.core.messages import StoreChunk
 from noetl_stream.core.values import Error, Ref, Value, twin
 
@@ -16,6 +16,10 @@ CHUNK = 1_000
 """Iterations per stored chunk of results."""
 INLINE_BYTES = 64 * 1024
 """A collection or a loop's results up to this size (as JSON) stay in the log; larger ones go to the cache."""
+
+
+LAST_BYTES = 4 * 1024
+"""The largest result that a growing loop's condition may read without a look into the cache."""
 
 
 def json_size(value: Value) -> int:
@@ -33,12 +37,24 @@ def _sized(ref: object) -> str:
     return "." * 200
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one probe of a growing loop found: `count` iterations from `start` on, `left` of which have not ended."""
+
+    start: int
+    count: int
+    left: int
+    items: list[Value] | Ref
+
+
 @dataclass(slots=True, kw_only=True)
 class Run:
     """A step while it runs. Iterations below `next` were started; those in flight are the execution's blocks.
 
-    `writes` waits for the end of a parallel loop, by index; elsewhere a `ctx` write counts at once. `variables` are
-    `step.*` and, without a loop, `iter.*`. `failed` is a bitset of iterations that failed.
+    `total` is None until the number of iterations is final; until then `batches` bring more. `writes` waits for the end
+    of a parallel loop, by index; elsewhere a `ctx` write counts at once. `variables` are `step.*` and, without a loop,
+    `iter.*`. `failed` is a bitset of iterations that failed. `open` counts blocks in flight, `probing` those of them
+    that ask for more; `last` is a sequential loop's latest result, for its condition.
     """
 
     epoch: int
@@ -62,6 +78,16 @@ class Run:
     results: dict[int, Value] = field(default_factory=dict)
     result_bytes: int = 0
     filled: dict[int, int] = field(default_factory=dict)
+    stored: int = 0
+    grows: bool = False
+    frames: int = 1
+    probes: int = 0
+    probing: int = 0
+    dry: bool = False
+    batches: tuple[Batch, ...] = ()
+    ready: int = 0
+    last: Value = None
+    admitted: bool = True
     writes: dict[int, Mapping[str, Value]] = field(default_factory=dict)
     variables: dict[str, Value] = field(default_factory=dict)
     routed: Value = None
@@ -79,6 +105,9 @@ class Run:
             entered_at=at,
             via=event.via,
             args=event.args,
+            grows=event.grows,
+            frames=event.frames,
+            ready=event.total or 0,
         )
 
     def draft(self) -> Run:
@@ -88,27 +117,48 @@ class Run:
     @property
     def complete(self) -> bool:
         """Nothing in flight, and nothing left to start."""
-        return (
-            self.open == 0 and self.total is not None and (self.error is not None or self.next >= self.total)
-        )
+        if self.open:
+            return False
+        return self.error is not None or (self.total is not None and self.next >= self.total)
+
+    @property
+    def count(self) -> int:
+        """How many iterations there are, as far as that is known."""
+        return self.ready if self.total is None else self.total
 
     @property
     def chunked(self) -> bool:
-        return self.total is not None and self.total > CHUNK
+        return self.count > CHUNK or self.stored > 0
 
     def last_open(self) -> bool:
         """Whether the next outcome is the last: only then does it matter to more than its own loop."""
-        return self.open == 1 and self.total is not None and self.next >= self.total
+        return self.open == 1 and self.next >= self.count
+
+    def grown(self, items: list[Value] | Ref, count: int) -> None:
+        """A probe found `count` more iterations."""
+        self.batches += (Batch(start=self.ready, count=count, left=count, items=items),)
+        self.ready += count
+
+    def batch(self, index: int) -> Batch | None:
+        """The batch that brought an iteration, while any of it has not ended."""
+        return next((b for b in self.batches if b.start <= index < b.start + b.count), None)
+
+    def close(self) -> None:
+        """There will be no more iterations than are known now."""
+        self.total = self.ready
 
     def keep(self, index: int, result: Value) -> Iterator[int]:
         """Record one iteration's result; yields the number of a chunk that is now full."""
         self.ended += 1
         self.results[index] = result
         self.result_bytes += json_size(result)
-        if self.chunked:
+        if self.grows:
+            self._leave_batch(index)
+            self.last = result if json_size(result) <= LAST_BYTES else None
+        if self.grows or self.chunked:
             chunk = index // CHUNK
             self.filled[chunk] = self.filled.get(chunk, 0) + 1
-            if self.filled[chunk] == self._chunk_length(chunk):
+            if self.filled[chunk] == (self._chunk_length(chunk) if self.chunked else CHUNK):
                 yield chunk
 
     def chunk(self, number: int) -> tuple[Value, ...]:
@@ -120,16 +170,28 @@ class Run:
         for index in self._indices(number):
             del self.results[index]
         self.filled.pop(number, None)
+        self.stored += 1
 
     def _indices(self, number: int) -> range:
         return range(number * CHUNK, number * CHUNK + self._chunk_length(number))
 
     def _chunk_length(self, chunk: int) -> int:
-        return min(CHUNK, (self.total or 0) - chunk * CHUNK)
+        return CHUNK if self.total is None else min(CHUNK, self.total - chunk * CHUNK)
+
+    def _leave_batch(self, index: int) -> None:
+        """One iteration of its batch has ended; a batch of which none is left is forgotten."""
+        less = (
+            replace(b, left=b.left - 1) if b.start <= index < b.start + b.count else b for b in self.batches
+        )
+        self.batches = tuple(b for b in less if b.left)
+
+    def unstored(self) -> Iterator[int]:
+        """The chunks of a complete loop that were not stored as they filled up."""
+        return (chunk for chunk in range(-(-self.count // CHUNK)) if chunk * CHUNK in self.results)
 
     def stats(self) -> dict[str, int]:
         failed = self.failed.bit_count()
-        return {"total": self.total or 0, "success": self.ended - failed, "failed": failed}
+        return {"total": self.count, "success": self.ended - failed, "failed": failed}
 
     def result(self, execution: int, step: str) -> Value:
         """The step's result as readers see it: a reference, named after them, if it does not fit an event."""
@@ -137,7 +199,7 @@ class Run:
             return self.results.get(0)
         if self.spilt:
             return self._reference(loop_name(execution, step, self.epoch))
-        results = [self.results.get(i) for i in range(self.total or 0)]
+        results = [self.results.get(i) for i in range(self.count)]
         return {"results": results, "data": results, **self._summary()}
 
     @property
@@ -148,7 +210,7 @@ class Run:
         summary = self._summary()
         parts = {**summary, **{f"stats.{k}": v for k, v in summary["stats"].items()}}
         return Ref(
-            uri=name, bytes=self.result_bytes, sha256="", format="chunks", rows=self.total, parts=parts
+            uri=name, bytes=self.result_bytes, sha256="", format="chunks", rows=self.count, parts=parts
         )
 
     def _summary(self) -> dict[str, Value]:
@@ -167,8 +229,8 @@ def spill(execution: int, step: str, run: Run, chunk: int) -> StoreChunk:
 
 
 def is_iteration(index: int) -> bool:
-    """Whether a block does a step's work, rather than its collection (ITEMS) or its routing (ROUTE)."""
-    return index not in (ITEMS, ROUTE)
+    """Whether a block does a step's work, rather than find out how it begins, grows or ends."""
+    return index >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +264,7 @@ class Finished:
             status=event.status,
             seq=seq,
             tries=run.tries,
-            iterations=run.total or 0,
+            iterations=run.count,
             entered_at=run.entered_at,
             ended_at=at,
             error=event.error,

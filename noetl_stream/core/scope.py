@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from noetl_stream.core.plan import Expression, Path, Scope
-from noetl_stream.core.values import Envelope, Error, Ref, Result, Value
+from noetl_stream.core.values import Envelope, Error, Ref, Result, Value, marked
 from noetl_stream.ids import identity
 
 _OLDER_NAMES = {"step.done": "call.done", "step.failed": "call.error", "loop.done": "loop.done"}
@@ -37,7 +37,7 @@ class Results(Mapping[str, Result]):
         self._values = values
 
     def __getitem__(self, name: str) -> Result:
-        return Result(self._values[name])
+        return marked(self._values[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -120,7 +120,7 @@ def _fixed(facts: Facts) -> dict[str, Any]:
 def _last(facts: Facts) -> dict[str, Any]:
     found: dict[str, Any] = {"path": facts.path, "version": facts.version, "spec": facts.spec}
     if facts.via is not None and facts.via in facts.results:
-        found["result"] = found["response"] = Result(facts.results[facts.via])
+        found["result"] = found["response"] = marked(facts.results[facts.via])
     if facts.error is not None:
         found["error"] = error_fields(facts.error)
     return found
@@ -158,10 +158,16 @@ def envelope(
         "response": result,
         "error": None if error is None else error_fields(error),
         "http": http,
-        "ref": result.uri if isinstance(result, Ref) else None,
+        "ref": where(marked(result)),
         "meta": {"attempt": attempt, "duration_ms": duration_ms},
     }
     return Envelope(fields)
+
+
+def where(result: Result) -> str | None:
+    """The place of an externalised result."""
+    ref = result.value if isinstance(result.value, Ref) else result.ref
+    return None if ref is None else ref.uri
 
 
 def error_fields(error: Error) -> dict[str, Value]:

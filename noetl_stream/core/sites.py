@@ -8,9 +8,9 @@ from typing import Any
 
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.plan import Plan
-from noetl_stream.core.run import Finished
-from noetl_stream.core.scope import EventName, Facts, envelope, error_fields, names
-from noetl_stream.core.values import Error, Ref, Result, Value
+from noetl_stream.core.run import Finished, Run
+from noetl_stream.core.scope import EventName, Facts, envelope, error_fields, names, where
+from noetl_stream.core.values import Error, Value, marked
 
 
 def facts(plan: Plan, execution: Execution, site: str, at: float, **more: Any) -> Facts:
@@ -60,7 +60,7 @@ def step_fields(execution: Execution, name: str) -> Mapping[str, Value]:
         "started_at": ended.entered_at,
         "finished_at": ended.ended_at,
         "data": result,
-        "ref": result.uri if isinstance(result, Ref) else None,
+        "ref": where(marked(result)),
     }
 
 
@@ -71,6 +71,22 @@ def entering(
     site = f"{step}/{execution.epochs.get(step, -1) + 1}/in"
     known = facts(plan, execution, site, at, via=via, error=led_here(execution, via))
     return names(known, last={"input": args or {}})
+
+
+def between(plan: Plan, execution: Execution, step: str, run: Run, at: float) -> Mapping[str, Any]:
+    """Where a loop's condition is evaluated: before its next iteration, after the last one's result."""
+    site = f"{step}/{run.epoch}/while/{run.next}"
+    known = facts(plan, execution, site, at, via=run.via, error=led_here(execution, run.via))
+    return passing(known, step=step, index=run.next, last=run.last, args=run.args)
+
+
+def passing(known: Facts, *, step: str, index: int, last: Value, args: Value) -> Mapping[str, Any]:
+    """The names between two iterations. Before the first one the step has no result."""
+    own: dict[str, Any] = {"input": args or {}, "loop_index": index}
+    if index:
+        known = replace(known, results={**known.results, step: last})
+        own |= {"result": marked(last), "response": marked(last)}
+    return names(known, fixed={"iter": {"index": index, "_index": index}}, last=own)
 
 
 def led_here(execution: Execution, via: str | None) -> Error | None:
@@ -120,8 +136,10 @@ def leaving(known: Facts, ending: Ending, writes: Mapping[str, Value]) -> Mappin
         "step": _scoped(variables, "step."),
         "iter": _scoped(variables, "iter."),
     }
-    own = Result(ending.result)
-    return names(after, fixed=fixed, last={"result": own, "response": own, "input": ending.args or {}})
+    own = marked(ending.result)
+    local = {name: value for name, value in writes.items() if "." not in name}
+    last = {"result": own, "response": own, "input": ending.args or {}}
+    return names(after, fixed=fixed, local=local, last=last)
 
 
 def _scoped(writes: Mapping[str, Value], prefix: str) -> dict[str, Value]:

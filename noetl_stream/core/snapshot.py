@@ -30,11 +30,13 @@ _CLASSES: dict[str, type[Any]] = {
         events.Parent,
         events.Sleep,
         execution.Execution,
+        run.Batch,
         run.Token,
         partition.Partition,
         run.Finished,
         run.Run,
         values.Error,
+        values.Piped,
         values.Ref,
     )
 }

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 T = TypeVar("T")
 
 Value: TypeAlias = Any
-"""JSON (None, bool, int, float, str, list, dict with str keys), in which a `Ref` may stand anywhere."""
+"""JSON (None, bool, int, float, str, list, dict with str keys), in which a `Ref` may stand anywhere, a `Piped` on top."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,14 @@ class Ref:
     rows: int | None = None
     schema: str | None = None
     parts: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Piped:
+    """A pipeline's result: its last task's, with every task's beside it for whoever asks for `.results.<task>`."""
+
+    value: Value
+    tasks: Mapping[str, Value]
 
 
 class NeedsPayload(LookupError):
@@ -57,9 +65,39 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Marks a step's or task's result in a scope: look-ups on it are lenient (dsl: names, rule 4)."""
+    """Marks a step's or task's result in a scope: look-ups on it are lenient (dsl: names, rule 4).
+
+    `tasks` are those of a pipeline, `ref` is where the result stands if it was externalised and brought here.
+    """
 
     value: Value
+    tasks: Mapping[str, Value] | None = None
+    ref: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A result that a worker has fetched, and the reference it stood for. Never in an event."""
+
+    value: Value
+    ref: Ref
+
+
+def marked(value: Value) -> Result:
+    """A result for a scope, from what an execution keeps of it."""
+    match value:
+        case Brought(value=inner, ref=ref):
+            found = marked(inner)
+            return Result(found.value, found.tasks, ref)
+        case Piped(value=inner, tasks=tasks):
+            return Result(inner, tasks)
+        case _:
+            return Result(value)
+
+
+def unmarked(value: Value) -> Value:
+    """A result as itself."""
+    return value if type(value) not in (Piped, Brought) else marked(value).value
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ whole value, and a path followed by "?" says that nothing stands there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from jinja2 import ChainableUndefined
@@ -15,7 +16,17 @@ from jinja2.runtime import LoopContext
 from jinja2.utils import Namespace
 
 from noetl_stream.core.plan import Path
-from noetl_stream.core.values import Envelope, NeedsPayload, Ref, Result, Value
+from noetl_stream.core.values import (
+    Brought,
+    Envelope,
+    NeedsPayload,
+    Piped,
+    Ref,
+    Result,
+    Value,
+    marked,
+    unmarked,
+)
 
 LOOP_KEYS = frozenset(
     {
@@ -36,6 +47,7 @@ LOOP_KEYS = frozenset(
 )
 KV_BYTES = 1024 * 1024
 """A result up to this size counts as `kv`."""
+PREVIEW = "_preview"
 _MISSING = object()
 _RESULTS = frozenset({"data", "response", "result"})
 
@@ -87,6 +99,8 @@ def whole(value: Any) -> Any:
             return value.value
         case Envelope():
             return {key: whole(each) for key, each in value.fields.items()}
+        case Piped() | Brought():
+            return unmarked(value)
         case _:
             return value
 
@@ -102,7 +116,7 @@ def parts_of(value: Value, paths: Iterable[Path], limit: int) -> dict[str, Value
     parts: dict[str, Value] = {}
     for path in sorted(paths):
         try:
-            found = _at(value, path)
+            found = preview(unmarked(value)) if path[:1] == (PREVIEW,) else _at(value, path)
             if isinstance(found, ChainableUndefined):
                 parts[".".join(path) + "?"] = False
                 continue
@@ -115,7 +129,7 @@ def parts_of(value: Value, paths: Iterable[Path], limit: int) -> dict[str, Value
 
 
 def _at(value: Value, path: Path) -> Any:
-    found: Any = Result(value)
+    found: Any = marked(value)
     for segment in path:
         inner = follow(found, (segment,))
         if isinstance(inner, ChainableUndefined) and segment.lstrip("-").isdigit():
@@ -129,6 +143,8 @@ def _behind(value: Any, key: Any) -> Ref | None:
     match value:
         case Ref():
             return value
+        case Result(tasks=Mapping()) if key == "results" and not _has(value.value, key):
+            return None
         case Result(value=Ref() as ref):
             return ref
         case Envelope(fields=fields) if key not in fields:
@@ -167,7 +183,8 @@ def _of_ref(ref: Ref, keys: tuple[Any, ...]) -> Any:
 def _step(value: Any, key: Any) -> Any:
     match value:
         case Result():
-            return _of_result(value.value, key)
+            found = _of_result(value.value, key)
+            return _beside(value, key) if found is _MISSING else found
         case Envelope():
             return _of_envelope(value.fields, key)
         case Mapping():
@@ -210,6 +227,37 @@ def _of_result(value: Any, key: Any) -> Any:
     return _MISSING
 
 
+def _has(value: Any, key: str) -> bool:
+    """Whether a result has a key of its own, as far as that is known here."""
+    if isinstance(value, Ref):
+        return key in value.parts or any(part.startswith(f"{key}.") for part in value.parts)
+    return isinstance(value, Mapping) and key in value
+
+
+def _beside(result: Result, key: Any) -> Any:
+    """What is known of a result beyond its own keys: the tasks of its pipeline, and where it was stored."""
+    if key == "results" and result.tasks is not None:
+        return result.tasks
+    if result.ref is None:
+        return _MISSING
+    if key == PREVIEW:
+        return preview(result.value)
+    return _ABOUT[key](result.ref) if key in _ABOUT else _MISSING
+
+
+def preview(value: Value) -> Value:
+    """The beginning of an externalised result: three elements or rows, or 200 characters."""
+    match value:
+        case str():
+            return value[:200]
+        case Mapping():
+            return {key: preview(each) for key, each in islice(value.items(), 20)}
+        case list():
+            return [preview(each) for each in value[:3]]
+        case _:
+            return [dict(row) for row in islice(value, 3)] if is_frame(value) else value
+
+
 def _is_table(value: Mapping[str, Any]) -> bool:
     return "rows" in value and "row_count" in value
 
@@ -217,9 +265,15 @@ def _is_table(value: Mapping[str, Any]) -> bool:
 def _of_envelope(fields: Mapping[str, Any], key: Any) -> Any:
     if key in fields:
         found = fields[key]
-        return Result(found) if key in _RESULTS and type(found) is not Result else found
-    inner = whole(fields.get("data"))
-    return inner[key] if isinstance(inner, Mapping) and key in inner else _MISSING
+        return marked(found) if key in _RESULTS and type(found) is not Result else found
+    return _in_data(fields.get("data"), key)
+
+
+def _in_data(found: Any, key: Any) -> Any:
+    """What an envelope answers from its data: a key of it, or what is known beside it."""
+    own = found if type(found) is Result else marked(found)
+    inner = own.value
+    return inner[key] if isinstance(inner, Mapping) and key in inner else _beside(own, key)
 
 
 def _store_of(ref: Ref) -> str:

@@ -1,69 +1,128 @@
-"""How a step repeats: the collection, its bounds, and the loops this version knows but cannot run."""
+"""How a step repeats: over a collection or slices of a table, while a condition holds, or as long as a cursor claims rows."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from noetl_stream.core.plan import Expression, Loop, Scope
 from noetl_stream.core.values import Ref, Value
-from noetl_stream.dsl.expressions import as_number, compile_number, compile_value
+from noetl_stream.dsl.expressions import as_number, compile_condition, compile_number, compile_value
 from noetl_stream.dsl.lookup import is_frame
+from noetl_stream.dsl.pending import FRAME as PENDING_FRAME
+from noetl_stream.dsl.pending import warn_pending
 from noetl_stream.dsl.report import Site
 from noetl_stream.dsl.source import Node
-from noetl_stream.dsl.tasks import Fault
 from noetl_stream.dsl.workbook import merged_nodes
 from noetl_stream.dsl.world import World
 from noetl_stream.errors import ExpressionError
 
 IN_FLIGHT = 16
 """Iterations in flight where nobody says."""
+FRAME_SIZE = 10_000
+"""Rows of a slice, where nobody says."""
+
+
+KINDS = ("in", "while", "frames", "cursor")
+"""What a loop may go by. It has exactly one of them."""
+FRAME_ROWS = 1
+"""Rows that a cursor claims at once, where nobody says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repetition:
-    """A step's loop as far as it can run: the plan's part, the names it binds, its `spec`, or why it cannot run."""
+    """A step's loop: the plan's part, the names it binds, its `spec`; and a cursor's tool, still to be compiled."""
 
     loop: Loop | None = None
     names: tuple[str, ...] = ()
     spec: Node | None = None
-    fault: Fault | None = None
+    cursor: Node | None = None
 
 
 def compile_loop(step: str, node: Node, layers: Node | None, world: World) -> Repetition:
-    """A `loop` block. A cursor, `while` or `frames` is checked, and fails when reached."""
+    """A `loop` block: its kind, its bounds, the names it binds."""
     site = world.deciding(step).at("loop")
     iterator = node.get("iterator")
     name = iterator.text if iterator and iterator.text else "item"
     spec = node.get("spec")
-    for key in ("cursor", "while", "frames"):
-        if (found := node.get(key)) is not None:
-            return Repetition(names=(name,), spec=spec, fault=_unsupported(key, found, site))
-    collection = node.mapping.get("in")
-    if collection is None:
-        site.report.error(f"{site.subject}: a loop needs `in`", node.place, 'write `in: "{{ … }}"`')
+    kinds = [key for key in KINDS if key in node.mapping]
+    if len(kinds) != 1:
+        said = "goes by one of `in`, `while`, `frames`, `cursor`" if kinds else "needs `in`"
+        site.report.error(f"{site.subject}: a loop {said}", node.place, 'write `in: "{{ … }}"`')
         return Repetition(names=(name,), spec=spec)
     layered = merged_nodes(layers, spec)
     limit = _limit(layered, site.at("spec.max_in_flight"), world, step)
-    loop = Loop(
-        items=world.decide(step, compile_items(collection, site.at("in")), before=True),
+    bounded = Loop(
         iterator=name,
-        parallel=_word(layered, "mode") == "parallel",
+        parallel=kinds == ["cursor"] or (_word(layered, "mode") == "parallel" and kinds != ["while"]),
         on_error="continue" if _word(layered, "policy", "on_error") == "continue" else "fail",
         limit=limit if isinstance(limit, int) else IN_FLIGHT,
         bound=None if isinstance(limit, int) else limit,
     )
-    return Repetition(loop=loop, names=(name,), spec=spec)
+    loop = replace(bounded, **_goes_by(kinds[0], step, node, layered, site, world))
+    return Repetition(loop=loop, names=(name,), spec=spec, cursor=node.get("cursor"))
 
 
-def compile_iterator(step: str, node: Node, world: World) -> Repetition:
-    """A tool's own `iterator`: a sequential loop whose item has two names."""
-    site = world.deciding(step).at("iterator")
+def _goes_by(
+    kind: str, step: str, node: Node, layers: Node | None, site: Site, world: World
+) -> dict[str, Any]:
+    """What tells one kind of loop from another."""
+    given = node.mapping[kind]
+    match kind:
+        case "while":
+            return {"while_": world.decide(step, compile_condition(given, site.at("while")))}
+        case "cursor":
+            return _frame(layers, site.at("spec.frame"))
+        case "frames":
+            rows = _whole(node.get("rows"), site.at("rows"), FRAME_SIZE)
+            items = world.decide(step, compile_items(given, site.at("frames")), before=True)
+            return {"items": items, "rows": rows}
+        case _:
+            return {"items": world.decide(step, compile_items(given, site.at("in")), before=True)}
+
+
+def _frame(layers: Node | None, site: Site) -> dict[str, Any]:
+    """How a cursor claims: so many rows at once, handed on one by one or together."""
+    frame = layers.get("frame") if layers else None
+    if frame is None:
+        return {}
+    warn_pending(frame, PENDING_FRAME, site)
+    return {
+        "frame_rows": _whole(frame.get("max_rows"), site.at("max_rows"), FRAME_ROWS),
+        "whole_frames": _word(frame, "process") == "frame",
+        "row_concurrency": _whole(frame.get("row_concurrency"), site.at("row_concurrency"), 1),
+    }
+
+
+def _whole(node: Node | None, site: Site, default: int) -> int:
+    """A whole number from 1 that stands in the document."""
+    if node is None:
+        return default
+    number = as_number(node.value)
+    if number is None or number < 1:
+        site.report.error(f"{site.subject} is a whole number from 1, not {node.value!r:.40}", node.place)
+        return default
+    return int(number)
+
+
+def claim_of(cursor: Node) -> Node:
+    """The tool that claims a cursor's next rows: its kind, credential and options, with the claim as its query."""
+    given = cursor.without("claim", "options")
+    options = cursor.get("options")
+    entries = {**(options.mapping if options else {}), **given.mapping, "query": cursor.mapping["claim"]}
+    keys = {**(options.keys if options else {}), **given.keys, "query": cursor.key_place("claim")}
+    return Node(entries, cursor.place, keys)
+
+
+def compile_iterator(step: str, node: Node, world: World, inside: Site | None = None) -> Repetition:
+    """A tool's own `iterator`: a sequential loop whose item has two names; `inside` a block if a site is given there."""
+    site = (inside or world.deciding(step)).at("iterator")
     item = node.get("item")
     name = item.text if item and item.text else "item"
-    items = node.mapping.get("items", Node(None, node.place))
-    loop = Loop(items=world.decide(step, compile_items(items, site.at("items")), before=True), iterator=name)
+    items = compile_items(node.mapping.get("items", Node(None, node.place)), site.at("items"))
+    loop = Loop(items=items if inside else world.decide(step, items, before=True), iterator=name)
     return Repetition(loop=loop, names=tuple(dict.fromkeys((name, "item"))))
 
 
@@ -118,9 +177,3 @@ def _limit(layers: Node | None, site: Site, world: World, step: str) -> int | Ex
 def _word(node: Node | None, *path: str) -> str | None:
     found = node.get(*path) if node else None
     return found.text if found else None
-
-
-def _unsupported(key: str, node: Node, site: Site) -> Fault:
-    message = f"`loop.{key}` is not supported yet in this version"
-    site.report.warn(f"{site.subject}: {message}", node.place, "the step will fail if it is reached")
-    return Fault(kind="validation", message=f"{message} (step at {node.place}); use `loop.in`")

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Undefined
 
-from noetl_stream.core.values import Envelope, Ref, Result, Value
+from noetl_stream.core.values import Brought, Envelope, Piped, Ref, Result, Value
 from noetl_stream.dsl.limits import LIMITS, LimitExceeded
 from noetl_stream.dsl.lookup import is_frame, plain, whole
 
@@ -48,7 +48,7 @@ def _native(value: Any, budget: Budget) -> Value:
     if isinstance(value, Mapping):
         budget.spend(len(value))
         return {str(key): _native(each, budget) for key, each in value.items()}
-    if isinstance(value, Result | Envelope):
+    if isinstance(value, Result | Envelope | Piped | Brought):
         return _native(whole(value), budget)
     return value if is_frame(value) else _converted(value)
 

@@ -36,7 +36,9 @@ STEP: Final[tuple[Keys, ...]] = (
     ("result",),
     ("expect",),
     ("spec", "effects"),
-    ("loop", "spec", "frame"),
+)
+FRAME: Final[tuple[Keys, ...]] = tuple(
+    (key,) for key in ("max_seconds", "max_bytes", "lease_seconds", "heartbeat_seconds", "max_attempts")
 )
 TASK: Final[tuple[Keys, ...]] = (
     ("auth",),

@@ -10,6 +10,7 @@ from noetl_stream.core.plan import Expression, Path
 from noetl_stream.dsl.configs import CODE, canonical, check_config, compile_config, config_of
 from noetl_stream.dsl.expressions import compile_number, compile_value
 from noetl_stream.dsl.kinds import EXTRAS, missing_reason
+from noetl_stream.dsl.loops import Repetition, compile_iterator
 from noetl_stream.dsl.normalise import COMMON
 from noetl_stream.dsl.pending import TASK as TASK_PENDING
 from noetl_stream.dsl.pending import warn_pending
@@ -33,14 +34,13 @@ _OUTCOME = frozenset({"result", "response"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """Where a pipeline is compiled: its step, the outer layers of `spec`, the loop's names, a reason not to run."""
+    """Where a pipeline is compiled: its step, the outer layers of `spec`, the loop's names."""
 
     step: str
     node: Node
     tool: Node
     layers: Node | None
     names: tuple[str, ...] = ()
-    fault: Fault | None = None
 
 
 def compile_pipeline(setting: Setting, world: World) -> Pipeline:
@@ -93,6 +93,8 @@ def _task(name: str, node: Node, labels: frozenset[str], setting: Setting, world
         f"the tool of {site.subject}" if not setting.tool.is_list else f"task '{name}' of {site.subject}"
     )
     site = replace(site, subject=subject)
+    repeat = _repeat(node, setting, world, site)
+    site = site.knowing(repeat.names)
     warn_pending(node, TASK_PENDING, site)
     kind, fault = _kind(node, site, world)
     config = _checked_config(node, kind, site)
@@ -110,11 +112,20 @@ def _task(name: str, node: Node, labels: frozenset[str], setting: Setting, world
         writes=compile_writes(writes, site.at("set")) if writes else None,
         rules=_rules(node, layers, labels, world, site),
         timeout=compile_number(timeout, site.at("timeout")) if timeout else None,
-        fault=setting.fault or fault,
+        fault=fault,
         storage=_plain(node.get("output")),
         output_select=_plain(node.get("output_select")),
         returns=_returns(node),
+        repeat=repeat.loop,
     )
+
+
+def _repeat(node: Node, setting: Setting, world: World, site: Site) -> Repetition:
+    """A task's own loop. A lone tool's is its step's, unless the step has another."""
+    iterator = node.get("iterator")
+    if iterator is None or not (setting.tool.is_list or setting.node.get("loop")):
+        return Repetition()
+    return compile_iterator(setting.step, iterator, world, site)
 
 
 def _kind(node: Node, site: Site, world: World) -> tuple[Kind | None, Fault | None]:
@@ -190,6 +201,7 @@ def block_reads(pipeline: Pipeline, tool: Node, world: World) -> frozenset[Path]
     """
     made = {*pipeline.labels, *written_names(tool, None)} - world.names
     own = LOCAL | made | {name for name in (pipeline.iterator, pipeline.alias) if name}
+    own |= {name for task in pipeline.tasks if task.repeat for name in (task.repeat.iterator, "item")}
     found = _from_outside(_before(pipeline), own)
     found |= _from_outside(_after(pipeline), own | _OUTCOME | {pipeline.step})
     for task in tool.items or [tool]:
@@ -207,6 +219,7 @@ def _before(pipeline: Pipeline) -> Iterable[Expression | None]:
     yield pipeline.input
     for task in pipeline.tasks:
         yield from (task.config, task.input, task.auth, task.timeout)
+        yield task.repeat.items if task.repeat else None
 
 
 def _after(pipeline: Pipeline) -> Iterable[Expression | None]:

@@ -11,7 +11,7 @@ from noetl_stream.dsl.report import Site, suggest
 from noetl_stream.dsl.source import Node
 from noetl_stream.dsl.templates import truth
 from noetl_stream.dsl.world import World
-from noetl_stream.dsl.writes import compile_writes
+from noetl_stream.dsl.writes import compile_writes, written_names
 
 NoMatch = Literal["complete", "quiet", "fail"]
 
@@ -27,7 +27,7 @@ class Routes:
 
 def compile_routes(step: str, node: Node, world: World) -> Routes:
     """All arcs of a step; a target that is no step is an error."""
-    site = world.deciding(step)
+    site = world.deciding(step).knowing(_set_here(node))
     route = node.get("next")
     written = _arc_nodes(route) if route else []
     arcs = [
@@ -48,6 +48,11 @@ def compile_routes(step: str, node: Node, world: World) -> Routes:
         inclusive=inclusive,
         on_no_match=cast(NoMatch, word) if word in ("complete", "quiet", "fail") else _otherwise(world),
     )
+
+
+def _set_here(node: Node) -> frozenset[str]:
+    """The names without a scope that the step's own `set` and those of its arcs write."""
+    return frozenset(written_names(node.without("tool"), None))
 
 
 def _otherwise(world: World) -> NoMatch:

@@ -88,7 +88,10 @@ LOOP_SPEC: Final = Keys(
         "timeout": NUMBER,
     }
 )
-CURSOR: Final = Keys(keys={"kind": TEXT, "auth": ANY, "claim": TEXT, "options": MAPPING}, required=("claim",))
+CURSOR: Final = Keys(
+    keys={"kind": TEXT, "auth": ANY, "claim": TEXT, "options": MAPPING}, required=("kind", "claim"), open=True
+)
+"""Further keys are its tool's."""
 LOOP: Final = Keys(
     keys={
         "in": Either(scalar=ANY, list=ANY),
@@ -96,7 +99,7 @@ LOOP: Final = Keys(
         "spec": LOOP_SPEC,
         "cursor": CURSOR,
         "while": Either(scalar=ANY),
-        "frames": TEXT,
+        "frames": Either(scalar=ANY, list=ANY),
         "rows": NUMBER,
     }
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
-from noetl_stream.core.plan import Expression, Scope, Step
+from noetl_stream.core.plan import Expression, Loop, Scope, Step
 from noetl_stream.core.values import Value
 from noetl_stream.dsl.expressions import as_number, compile_condition
-from noetl_stream.dsl.loops import Repetition, compile_iterator, compile_loop
+from noetl_stream.dsl.loops import Repetition, claim_of, compile_iterator, compile_loop
 from noetl_stream.dsl.normalise import COMMON
 from noetl_stream.dsl.pending import STEP as PENDING
 from noetl_stream.dsl.pending import warn_pending
@@ -39,6 +40,7 @@ def compile_step(name: str, index: int, node: Node, world: World) -> Step:
     if repeat.loop is not None and repeat.loop.parallel and tool is not None:
         _warn_races(tool, site)
     pipeline = _pipeline(name, node, tool, merged_nodes(layers, repeat.spec), repeat, world)
+    loop = _with_cursor(name, repeat, layers, world)
     if pipeline is None and not node.get("next") and "tool" not in node.mapping:
         site.report.warn(
             f"{site.subject} has neither `tool` nor `next`", node.place, "write `tool: {kind: noop}`"
@@ -51,7 +53,7 @@ def compile_step(name: str, index: int, node: Node, world: World) -> Step:
         name=name,
         index=index,
         tool=pipeline,
-        loop=repeat.loop,
+        loop=loop,
         admit=world.decide(name, compile_admission(admit, site.at("spec.policy.admit")), before=True)
         if admit
         else None,
@@ -102,8 +104,19 @@ def _pipeline(
 ) -> Pipeline | None:
     if tool is None or (tool.is_list and not tool.items):
         return None
-    setting = Setting(step=name, node=node, tool=tool, layers=layers, names=repeat.names, fault=repeat.fault)
-    return compile_pipeline(setting, world)
+    return compile_pipeline(
+        Setting(step=name, node=node, tool=tool, layers=layers, names=repeat.names), world
+    )
+
+
+def _with_cursor(name: str, repeat: Repetition, layers: Node | None, world: World) -> Loop | None:
+    """The loop, with the pipeline that claims its rows if it has a cursor."""
+    if repeat.cursor is None or repeat.loop is None:
+        return repeat.loop
+    claim = claim_of(repeat.cursor)
+    nothing = Node({}, repeat.cursor.place)
+    pipeline = compile_pipeline(Setting(step=name, node=nothing, tool=claim, layers=layers), world)
+    return replace(repeat.loop, cursor=pipeline, claims=block_reads(pipeline, claim, world))
 
 
 def compile_admission(node: Node, site: Site) -> Expression:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from noetl_stream.core.plan import Expression
+from noetl_stream.core.plan import Expression, Loop
 from noetl_stream.core.values import Value
 
 Action: TypeAlias = Literal["continue", "retry", "jump", "break", "fail"]
@@ -44,6 +44,7 @@ class Task:
     """One tool of a pipeline. `config` yields its configuration without the common keys; `auth` an alias or mapping.
 
     `timeout` yields seconds. `storage` is the `output` block as written; `returns` are keys its result must have.
+    `repeat` is a loop of its own, run inside the block.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Task:
     storage: Value = None
     output_select: Value = None
     returns: tuple[str, ...] = ()
+    repeat: Loop | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

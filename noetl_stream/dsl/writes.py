@@ -24,8 +24,8 @@ def compile_writes(node: Node, site: Site, *, local: bool = True) -> Expression:
                 "write 'ctx.name', 'iter.name', 'step.name' or a plain name",
             )
         elif "." not in name and not local:
-            site.report.error(
-                f"{site.subject}: '{name}' names no scope, and there is no pipeline here",
+            site.report.warn(
+                f"{site.subject}: '{name}' names no scope, so only the arcs of this step can read it",
                 node.key_place(name),
                 f"write 'ctx.{name}'",
             )

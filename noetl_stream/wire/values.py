@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from noetl_stream.core.values import Ref, Value
+from noetl_stream.core.values import Piped, Ref, Value
 
 _KEY = "__ref__"
 _MARK = b'"__ref__'
@@ -18,7 +18,7 @@ _FIELDS = ("uri", "bytes", "sha256", "format", "rows", "schema")
 
 
 def encode_value(value: Value) -> bytes:
-    """JSON of a value. A `Ref` becomes `{"__ref__": {…}}`; a user's own key `__ref__` gains a `~`.
+    """JSON of a value. A `Ref` or a `Piped` becomes `{"__ref__": {…}}`; a user's own key `__ref__` gains a `~`.
 
     Raises TypeError for what JSON cannot hold: other types, keys that are no strings, integers over 64 bits,
     lone surrogates, more than 250 levels. NaN and the infinities become null, as in ECMAScript.
@@ -78,6 +78,8 @@ def _escaped(value: Value) -> Value:
             return [_escaped(item) for item in value]
         case Ref():
             return {_KEY: _fields(value, _escaped(value.parts))}
+        case Piped():
+            return {_KEY: {"value": _escaped(value.value), "tasks": _escaped(value.tasks)}}
         case _:
             return value
 
@@ -91,6 +93,8 @@ def _restored(value: Value) -> Value:
         case {"__ref__": fields, **rest}:
             if rest:
                 raise ValueError("a reference stands beside other keys")
+            if "tasks" in fields:
+                return Piped(_restored(fields["value"]), _restored(fields["tasks"]))
             return Ref(**fields | {"parts": _restored(fields.get("parts", {}))})
         case dict():
             return {_restored_key(key): _restored(item) for key, item in value.items()}

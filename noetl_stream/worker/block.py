@@ -6,30 +6,33 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from noetl_stream.core.events import ITEMS, ROUTE, BlockCompleted, BlockFailed, Outcome
+from noetl_stream.core.events import ITEMS, PROBES, ROUTE, BlockCompleted, BlockFailed, Outcome
 from noetl_stream.core.messages import Offer
-from noetl_stream.core.plan import Plan
+from noetl_stream.core.plan import Plan, Step
+from noetl_stream.core.run import is_iteration
 from noetl_stream.core.values import Error, Value
 from noetl_stream.errors import ExpressionError
 from noetl_stream.ports.frames import Cache, FrameKey
 from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.hydrate import hydrate_offer
-from noetl_stream.worker.items import item_at, materialised
+from noetl_stream.worker.items import item_at, materialised, slice_at
 from noetl_stream.worker.keep import keep
 from noetl_stream.worker.pipeline import PipelineRun
-from noetl_stream.worker.sites import items_of, route_of
+from noetl_stream.worker.sites import beginning_of, condition_of, route_of
 
 
 async def run_block(
     *, plan: Plan, offer: Offer, tools: Mapping[str, Tool], cache: Cache, run_id: str
 ) -> Outcome:
     """Run one block to its outcome. Raises InfrastructureError if the cache cannot be reached."""
-    offer = await hydrate_offer(cache, await _with_item(cache, offer))
-    if offer.block.iteration not in (ITEMS, ROUTE):
-        return await PipelineRun(plan=plan, offer=offer, tools=tools, cache=cache, run_id=run_id).run()
-    find_out = _items if offer.block.iteration == ITEMS else _route
+    step = plan.steps[offer.block.step]
+    offer = await hydrate_offer(cache, await _with_item(cache, offer, step))
+    cursor = offer.block.iteration <= PROBES and step.loop is not None and step.loop.cursor
+    if is_iteration(offer.block.iteration) or cursor:
+        run = PipelineRun(plan=plan, offer=offer, tools=tools, cache=cache, run_id=run_id)
+        return await run.run()
     try:
-        found = await find_out(plan, offer, cache)
+        found = await _found_out(plan, step, offer, cache)
     except ExpressionError as error:
         return _refused(offer, run_id, error)
     return BlockCompleted(
@@ -42,21 +45,39 @@ async def run_block(
     )
 
 
-async def _with_item(cache: Cache, offer: Offer) -> Offer:
+async def _with_item(cache: Cache, offer: Offer, step: Step) -> Offer:
     """This iteration's item, where it was not sent inline: cut from the collection that was materialised once."""
-    if offer.items is None or offer.block.iteration < 0:
+    if offer.items is None:
         return offer
-    return replace(offer, item=await item_at(cache, offer.items, offer.block.iteration))
+    if step.loop is None or step.loop.rows is None:
+        return replace(offer, item=await item_at(cache, offer.items, offer.row))
+    key = _key(offer, "item")
+    return replace(offer, item=await slice_at(cache, key, offer.items, offer.row, step.loop.rows))
 
 
-async def _items(plan: Plan, offer: Offer, cache: Cache) -> Value:
-    items = items_of(plan, plan.steps[offer.block.step], offer)
-    return await materialised(cache, _key(offer, "items"), items)
+async def _found_out(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Value:
+    """What the owner could not tell: how a step begins, whether its loop goes on, how it ends."""
+    match offer.block.iteration:
+        case _ if offer.block.iteration == ITEMS:
+            begun = beginning_of(plan, step, offer)
+            items = await materialised(cache, _key(offer, "items"), begun.items)
+            return {
+                "admitted": begun.admitted,
+                "items": items,
+                "total": begun.total,
+                "limit": begun.limit,
+                "frames": begun.frames,
+            }
+        case _ if offer.block.iteration == ROUTE:
+            return await _route(plan, step, offer, cache)
+        case _:
+            goes_on = condition_of(plan, step, offer)
+            return {"items": [None] if goes_on else [], "total": int(goes_on)}
 
 
-async def _route(plan: Plan, offer: Offer, cache: Cache) -> Value:
+async def _route(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Value:
     """Where the step's tokens go, and what is written on the way: large values by reference, like results."""
-    found = route_of(plan, plan.steps[offer.block.step], offer)
+    found = route_of(plan, step, offer)
 
     async def kept(name: str, value: Value) -> Value:
         return await keep(cache, _key(offer, name), value, inline_limit=offer.inline_limit)

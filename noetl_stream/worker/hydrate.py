@@ -7,7 +7,7 @@ from typing import Any
 
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.run import CHUNK
-from noetl_stream.core.values import Ref, Value
+from noetl_stream.core.values import Brought, Piped, Ref, Value
 from noetl_stream.ports.frames import Cache, Frame
 from noetl_stream.wire.values import decode_value
 from noetl_stream.worker.rows import JsonRows
@@ -21,13 +21,19 @@ async def hydrate_offer(cache: Cache, offer: Offer) -> Offer:
         offer,
         workload=await hydrate(cache, offer.workload),
         ctx=await hydrate(cache, offer.ctx),
-        results=await hydrate(cache, offer.results),
+        results={name: await _brought(cache, each) for name, each in offer.results.items()},
         steps=await hydrate(cache, offer.steps),
         item=await hydrate(cache, offer.item),
         args=await hydrate(cache, offer.args),
         resume=await hydrate(cache, offer.resume),
         answer=await hydrate(cache, offer.answer),
     )
+
+
+async def _brought(cache: Cache, result: Value) -> Value:
+    """A step's result; one that was externalised still tells its reference."""
+    found = await hydrate(cache, result)
+    return Brought(found, result) if isinstance(result, Ref) else found
 
 
 def _mentions_ref(offer: Offer) -> bool:
@@ -48,6 +54,8 @@ def has_ref(value: Value) -> bool:
     match value:
         case Ref():
             return True
+        case Piped():
+            return has_ref(value.value) or has_ref(value.tasks)
         case dict():
             return any(has_ref(v) for v in value.values())
         case list() | tuple():
@@ -61,6 +69,8 @@ async def hydrate(cache: Cache, value: Any) -> Any:
     match value:
         case Ref():
             return await resolve(cache, value)
+        case Piped():
+            return Piped(await hydrate(cache, value.value), await hydrate(cache, value.tasks))
         case dict():
             return (
                 {key: await hydrate(cache, each) for key, each in value.items()} if has_ref(value) else value

@@ -15,15 +15,15 @@ COLUMN = "noetl.item"
 """The one column of a table that holds items as JSON. A table of the users' own is its rows."""
 
 
-async def materialised(cache: Cache, key: FrameKey, items: list[Value] | int | Frame) -> Value:
-    """What an ITEMS block brings: `{"items": …, "total": n}`, so that recovery never renders the collection again."""
+async def materialised(cache: Cache, key: FrameKey, items: list[Value] | int | Frame | None) -> Value:
+    """A collection as the log keeps it, so that recovery never renders it again: large ones by reference."""
     match items:
-        case int():
-            return {"items": items, "total": items}
+        case None | int():
+            return items
         case list():
-            return {"items": await _kept(cache, key, items), "total": len(items)}
+            return await _kept(cache, key, items)
         case _:
-            return {"items": items.ref, "total": len(items)}
+            return items.ref
 
 
 async def _kept(cache: Cache, key: FrameKey, items: list[Value]) -> Value:
@@ -36,9 +36,24 @@ async def _kept(cache: Cache, key: FrameKey, items: list[Value]) -> Value:
     return await cache.put_table(key, pa.table({COLUMN: texts}))
 
 
-async def item_at(cache: Cache, items: Ref, index: int) -> Value:
+async def item_at(cache: Cache, items: Ref, row: int) -> Value:
     """One item. References in it are not resolved."""
     if items.format != "arrow":
-        return (await cache.json(items))[index]
-    row: Any = (await cache.frame(items))[index]
+        return (await cache.json(items))[row]
+    return _item((await cache.frame(items))[row])
+
+
+async def slice_at(cache: Cache, key: FrameKey, items: Ref, number: int, rows: int) -> Value:
+    """The `number`-th slice of `rows` items: of a table, a table of its own under `key`."""
+    begin, end = number * rows, (number + 1) * rows
+    if items.format != "arrow":
+        return (await cache.json(items))[begin:end]
+    frame = await cache.frame(items)
+    table = frame.arrow().slice(begin, rows)
+    if COLUMN in table.column_names:
+        return [_item(row) for row in table.to_pylist()]
+    return await cache.put_table(key, table)
+
+
+def _item(row: Any) -> Value:
     return decode_value(row[COLUMN]) if COLUMN in row else native(row)

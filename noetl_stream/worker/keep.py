@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from noetl_stream.core.plan import Path
-from noetl_stream.core.values import Ref, Value
+from noetl_stream.core.values import Piped, Ref, Value
 from noetl_stream.dsl.lookup import parts_of
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.frames import Cache, FrameKey
@@ -72,6 +72,9 @@ async def _walked(cache: Cache, key: FrameKey, value: Any, paths: tuple[Path, ..
         match found:
             case dict() | list() | tuple() if is_plain(found):
                 return found
+            case Piped():
+                tasks = {name: await walk(each, (*at, "results", name)) for name, each in found.tasks.items()}
+                return Piped(await walk(found.value, at), tasks)
             case dict():
                 return {name: await walk(each, (*at, str(name))) for name, each in found.items()}
             case list() | tuple():

@@ -21,7 +21,8 @@ LAYERS = ("tasks", "local", "ctx", "iter", "step")
 class Notes:
     """The task to run next; how often each was tried since it was last left, visited in all, and tried in all.
 
-    `total` counts the tries of this segment. A new visit of a task has a new effect key; a retry has not.
+    `total` counts the tries of this segment. A new visit of a task has a new effect key; a retry has not. `rounds` are
+    the items and results so far of a task that goes over a list of its own.
     """
 
     task: int = 0
@@ -29,12 +30,14 @@ class Notes:
     visits: dict[str, int] = field(default_factory=dict)
     turns: dict[str, int] = field(default_factory=dict)
     total: int = 0
+    rounds: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, resume: Mapping[str, Any]) -> Notes:
         """Notes that an earlier segment or attempt left."""
         tries, visits, turns = (dict(resume[name]) for name in ("tries", "visits", "turns"))
-        return cls(task=resume["task"], tries=tries, visits=visits, turns=turns)
+        rounds = dict(resume["rounds"])
+        return cls(task=resume["task"], tries=tries, visits=visits, turns=turns, rounds=rounds)
 
     def count(self, task: str) -> None:
         """One more try of a task."""
@@ -46,6 +49,11 @@ class Notes:
 
     def leave(self, task: str) -> None:
         """The pipeline goes on: the next try of this task is a new visit."""
+        self.tries.pop(task, None)
+        self.rounds.pop(task, None)
+
+    def next_round(self, task: str) -> None:
+        """The task goes on to its next item: a new visit, of the same task."""
         self.tries.pop(task, None)
 
     def visit(self, task: str) -> int:
@@ -59,6 +67,9 @@ async def written(cache: Cache, notes: Notes, desk: Desk) -> Value:
         "tries": notes.tries,
         "visits": notes.visits,
         "turns": notes.turns,
+        "rounds": {
+            name: await _kept(cache, desk, f"rounds.{name}", each) for name, each in notes.rounds.items()
+        },
         "output": None if desk.previous is None else await _envelope(cache, desk, desk.previous),
         **{layer: await _layer(cache, desk, layer) for layer in LAYERS},
     }

@@ -7,13 +7,15 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, assert_never
 
 from noetl_stream.core.events import BlockCompleted, BlockFailed, BlockParked, Outcome, Retry, Wait
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Plan
+from noetl_stream.core.run import is_iteration
 from noetl_stream.core.scope import evaluate
-from noetl_stream.core.values import Envelope, Error, Result, Value
+from noetl_stream.core.values import Envelope, Error, Piped, Result, Value
 from noetl_stream.dsl.tasks import Pipeline, Task
 from noetl_stream.errors import ExpressionError
 from noetl_stream.ports.frames import Cache, FrameKey
@@ -21,6 +23,7 @@ from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.keep import keep
 from noetl_stream.worker.notes import Notes, restore, written
 from noetl_stream.worker.policy import IN_SLOT, Again, Break, Continue, Fail, Jump, Ruled, rule
+from noetl_stream.worker.repeating import repeated
 from noetl_stream.worker.sites import Desk, task_envelope
 from noetl_stream.worker.trying import Ended, Trial, invalid
 
@@ -37,7 +40,7 @@ class PipelineRun:
     ) -> None:
         self._offer, self._cache, self._run_id = offer, cache, run_id
         self._step = plan.steps[offer.block.step]
-        self._pipeline: Pipeline = self._step.tool
+        self._pipeline: Pipeline = self._step.work(offer.block.iteration)
         self._desk, self._notes = Desk(plan, offer), Notes()
         if offer.resume is not None:
             self._notes = Notes.of(offer.resume)
@@ -67,11 +70,17 @@ class PipelineRun:
             if self._notes.task == END or self._notes.task >= len(self._pipeline.tasks):
                 return await self._completed(last)
             task = self._pipeline.tasks[self._notes.task]
-            last, resumed = await self._trial.run(task, resumed=resumed), False
+            last, resumed = await self._tried(task, resumed), False
             outcome = await self._parked(last.wait) if last.wait is not None else await self._obey(task, last)
             if outcome is not None:
                 return outcome
         return await self._failed(Ended(error=_endless()))
+
+    async def _tried(self, task: Task, resumed: bool) -> Ended:
+        if task.repeat is None:
+            return await self._trial.run(task, resumed)
+        once = partial(self._trial.run, task)
+        return await repeated(task, self._desk, self._notes, once, resumed=resumed)
 
     async def _obey(self, task: Task, last: Ended) -> Outcome | None:
         """Do as the rules say: an outcome if the block is over, None to go on at `notes.task`."""
@@ -88,6 +97,7 @@ class PipelineRun:
                     self._settle(task, last, ruled)
         except ExpressionError as error:
             return await self._failed(Ended(error=invalid(error)))
+        self._desk.round = None
         self._notes.leave(task.name)
         self._notes.task = self._following(ruled.ruling)
         return None
@@ -119,7 +129,7 @@ class PipelineRun:
             task.rules,
             scope,
             failed=last.error is not None,
-            tries=self._notes.tries[task.name],
+            tries=self._notes.tries.get(task.name, 0),
             jitter=random.random(),
             retry_after=last.retry_after,
         )
@@ -140,15 +150,26 @@ class PipelineRun:
 
     async def _completed(self, last: Ended) -> Outcome:
         result = last.result if last.error is None else dict(self._envelope(last).fields)
-        if not self._pipeline.single and isinstance(result, dict) and "results" not in result:
-            result = {**result, "results": dict(self._desk.tasks)}
+        if not self._pipeline.single and self._step.loop is None:
+            result = Piped(result, dict(self._desk.tasks))
+        kept = await self._kept("result", result) if self._works else await self._claimed(result)
         return BlockCompleted(
             **self._common(),
-            result=await self._kept("result", result),
+            result=kept,
             writes=await self._writes(),
             http=last.http,
             duration_ms=self._ms(),
         )
+
+    @property
+    def _works(self) -> bool:
+        return is_iteration(self._offer.block.iteration)
+
+    async def _claimed(self, result: Any) -> Value:
+        """What a cursor's claim brings its loop: its rows as items, or the frame of them as one."""
+        rows = result["rows"]
+        items = [rows] if self._step.loop is not None and self._step.loop.whole_frames and rows else rows
+        return {"items": await self._kept("items", items), "total": len(items)}
 
     async def _writes(self) -> dict[str, Value]:
         """What was `set`, for everybody: a large value by reference, like a result."""

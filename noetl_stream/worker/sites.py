@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
-from noetl_stream.core.entering import collection
+from noetl_stream.core.entering import Beginning, beginning
 from noetl_stream.core.events import StepFinished
 from noetl_stream.core.finishing import concluded, routed
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Plan, Step
 from noetl_stream.core.scope import EventName, Facts, envelope, evaluate, names
-from noetl_stream.core.sites import Ending
+from noetl_stream.core.sites import Ending, passing
 from noetl_stream.core.values import Envelope, Error, Result, Value
-from noetl_stream.dsl.lookup import is_frame
-from noetl_stream.ports.frames import Frame
 
 
 def facts(plan: Plan, offer: Offer, site: str) -> Facts:
@@ -37,11 +35,22 @@ def facts(plan: Plan, offer: Offer, site: str) -> Facts:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One item of a task's own loop, by its names."""
+
+    names: tuple[str, ...]
+    item: Value
+    index: int
+    total: int
+
+
 @dataclass(slots=True)
 class Desk:
     """A pipeline's own values while it runs: task results and names, variables by scope, the last envelope.
 
-    `ctx`, `iter` and `step` hold what this block wrote; `ctx` starts empty and lies over the execution's.
+    `ctx`, `iter` and `step` hold what this block wrote; `ctx` starts empty and lies over the execution's. `round` is
+    where a task's own loop stands while it runs.
     """
 
     plan: Plan
@@ -52,6 +61,7 @@ class Desk:
     ctx: dict[str, Value] = field(default_factory=dict)
     iter: dict[str, Value] = field(default_factory=dict)
     step: dict[str, Value] = field(default_factory=dict)
+    round: Round | None = None
     previous: Envelope | None = None
 
     def write(self, writes: Mapping[str, Value]) -> None:
@@ -76,12 +86,13 @@ class Desk:
         known = facts(self.plan, self.offer, site)
         ctx = {**known.ctx, **self.ctx}
         fixed: dict[str, Any] = {"ctx": ctx, "iter": self._iter(), "step": self.step}
-        last: dict[str, Any] = {"input": self.input, "loop_index": self.offer.block.iteration}
+        last: dict[str, Any] = {"input": self.input, "loop_index": self._place["index"], **self._frame()}
         if own:
             failed = isinstance(output, Envelope) and output.fields["status"] == "error"
             event = EventName("step.failed" if failed else "step.done")
             fixed |= {"output": output, "event": {"name": event}}
             last |= {"result": Result(result), "response": Result(result)}
+            last |= {"error": output.fields["error"]} if failed else {}
         elif self.previous is not None:
             fixed["output"] = self.previous
         local = {**{n: Result(v) for n, v in self.tasks.items()}, **self.local}
@@ -96,11 +107,23 @@ class Desk:
 
     def _iterator(self) -> dict[str, Any]:
         pipeline = self.plan.steps[self.offer.block.step].tool
-        return {name: self.offer.item for name in (pipeline.iterator, pipeline.alias) if name is not None}
+        own = {name: self.offer.item for name in (pipeline.iterator, pipeline.alias) if name is not None}
+        return own if self.round is None else {**own, **dict.fromkeys(self.round.names, self.round.item)}
 
     def _iter(self) -> dict[str, Any]:
-        index = self.offer.block.iteration
-        return {**self._iterator(), "index": index, "_index": index, "total": self.offer.total, **self.iter}
+        return {**self._iterator(), **self._place, **self.iter}
+
+    @property
+    def _place(self) -> dict[str, int]:
+        """Where the innermost loop stands."""
+        at = self.round
+        index, total = (self.offer.block.iteration, self.offer.total) if at is None else (at.index, at.total)
+        return {"index": index, "_index": index, "total": total}
+
+    def _frame(self) -> dict[str, int]:
+        """What a cursor's claim is told."""
+        loop = self.plan.steps[self.offer.block.step].loop
+        return {"__frame_max_rows": loop.frame_rows} if loop is not None and loop.cursor is not None else {}
 
 
 def task_envelope(
@@ -110,15 +133,17 @@ def task_envelope(
     return envelope(result, error=error, http=http, attempt=attempt, duration_ms=duration_ms)
 
 
-def items_of(plan: Plan, step: Step, offer: Offer) -> list[Value] | int | Frame:
-    """A loop's collection, evaluated with the values that were too large for the owner. Raises ExpressionError."""
-    assert step.loop is not None  # only a loop's collection is asked for
-    found = evaluate(step.loop.items, names(facts(plan, offer, "in"), last={"input": offer.args or {}}))
-    if is_frame(found):
-        return cast(Frame, found)
-    items = collection(found, step.name)
-    assert items is not None  # every reference was resolved
-    return items
+def beginning_of(plan: Plan, step: Step, offer: Offer) -> Beginning:
+    """How a step begins, evaluated with the values that were too large for the owner. Raises ExpressionError."""
+    return beginning(step, names(facts(plan, offer, "in"), last={"input": offer.args or {}}))
+
+
+def condition_of(plan: Plan, step: Step, offer: Offer) -> bool:
+    """Whether a loop goes on, evaluated likewise."""
+    assert step.loop_condition is not None  # only a loop with a condition asks
+    known, notes = facts(plan, offer, "while"), offer.resume
+    scope = passing(known, step=step.name, index=notes["index"], last=notes["last"], args=offer.args)
+    return bool(evaluate(step.loop_condition, scope))
 
 
 def route_of(plan: Plan, step: Step, offer: Offer) -> Mapping[str, Value]:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from noetl_stream.core.events import Child, Wait
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.scope import evaluate
-from noetl_stream.core.values import Error, Value
+from noetl_stream.core.values import Error, Value, unmarked
 from noetl_stream.dsl.tasks import Task
 from noetl_stream.errors import DamagedResult, ExpressionError, InfrastructureError, ToolError
 from noetl_stream.ids import child_request, effect_key
@@ -48,7 +48,7 @@ class Trial:
         self._offer: Offer = desk.offer
         self._step = desk.plan.steps[desk.offer.block.step]
 
-    async def run(self, task: Task, *, resumed: bool) -> Ended:
+    async def run(self, task: Task, resumed: bool) -> Ended:
         """Never raises for what a playbook or the outside world did. `resumed`: go on after what it waited for."""
         if not resumed:
             self._notes.count(task.name)
@@ -117,7 +117,7 @@ class Trial:
         return Call(
             config=config,
             input={**desk.input, **own},
-            context={**offer.workload, **offer.ctx, **desk.ctx, **offer.results},
+            context={**offer.workload, **offer.ctx, **desk.ctx, **_plain(offer.results)},
             effect_key=effect_key(self._block, task.name, self._notes.visit(task.name)),
             timeout=None if timeout is None else float(timeout),
             execution=offer.execution,
@@ -157,6 +157,10 @@ async def _within(task: Task, call: Call, tool: Tool) -> Done | Park:
             f"task '{task.name}' did not end within {call.timeout:g} s; raise `timeout` or make it faster"
         )
         raise ToolError(message, kind="timeout", retryable=True) from None
+
+
+def _plain(results: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: unmarked(each) for name, each in results.items()}
 
 
 def _platform_failed(task: Task, error: InfrastructureError) -> Error:

@@ -9,6 +9,7 @@ import pytest
 from noetl_stream.cli.sentences import sentence
 from noetl_stream.core.events import (
     ITEMS,
+    PROBES,
     ROUTE,
     BlockClaimed,
     BlockCompleted,
@@ -26,6 +27,7 @@ from noetl_stream.core.events import (
     ExecutionQuarantined,
     ExecutionRequested,
     ExecutionStarted,
+    LoopClosed,
     Move,
     PartitionTaken,
     RecordRejected,
@@ -102,9 +104,14 @@ SAID: list[tuple[Event, str]] = [
     ),
     (
         decided(StepEntered(step="load", epoch=0, total=None, loop=True), offered(ITEMS)),
-        "step 'load' is entered with a collection to come; the collection of 'load' is offered",
+        "step 'load' is entered with a collection to come; the beginning of 'load' is offered",
     ),
     (decided(offered(ROUTE, attempt=1)), "the routing of 'load' is offered, attempt 2"),
+    (
+        decided(LoopClosed(step="load", epoch=0, error=LATE)),
+        "the loop of 'load' gets no more iterations (timeout: too late (step 'load'))",
+    ),
+    (decided(offered(PROBES - 1)), "probe 2 of 'load' is offered"),
     (decided(ChildRequested(block=BLOCK, attempt=0, segment=0)), "the child of 'load' is started"),
     (
         decided(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from noetl_stream.core.plan import Step
+from noetl_stream.core.plan import Expression, Loop, Step
 from noetl_stream.core.values import Envelope
 from noetl_stream.dsl.tasks import Pipeline, Task
 from tests.dsl.kinds import compiled
@@ -22,6 +22,12 @@ def pipeline(body: str, name: str = "a") -> Pipeline:
 
 def task(body: str) -> Task:
     return pipeline(body).tasks[0]
+
+
+def items_of(loop: Loop) -> Expression:
+    """The collection of a loop that has one."""
+    assert loop.items is not None
+    return loop.items
 
 
 def output(**error: Any) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import pytest
 
 from noetl_stream.core.values import Ref, Result
 from noetl_stream.dsl.compiler import digest_of
-from noetl_stream.errors import ExpressionError
+from noetl_stream.errors import ExpressionError, InvalidPlaybook
 from tests.dsl.kinds import compiled, warnings
-from tests.dsl.reading import output, pipeline, step, task
+from tests.dsl.reading import items_of, output, pipeline, step, task
 from tests.dsl.test_templates import Rows
 
 SALES = """\
@@ -128,7 +128,7 @@ class TestSales:
         assert (loop.iterator, loop.parallel, loop.on_error, loop.limit) == ("order", True, "continue", 16)
         assert loop.bound is not None
         assert loop.bound.evaluate({"workload": {"width": "4"}}) == 4
-        assert loop.items.evaluate({"ctx": {"orders": [1, 2]}}) == [1, 2]
+        assert items_of(loop).evaluate({"ctx": {"orders": [1, 2]}}) == [1, 2]
 
     def test_outer_layers_reach_the_tasks(self) -> None:
         fetch = pipeline(SALES, "start").tasks[0]
@@ -360,7 +360,7 @@ class TestLoops:
         loop = step("workflow: [{step: a, loop: {in: '{{ ctx.x }}'}, tool: {kind: noop}}]\n").loop
 
         assert loop is not None
-        assert loop.items.evaluate({"ctx": {"x": given}}) == items
+        assert items_of(loop).evaluate({"ctx": {"x": given}}) == items
 
     @pytest.mark.parametrize(
         ("given", "reason"),
@@ -371,13 +371,13 @@ class TestLoops:
 
         assert loop is not None
         with pytest.raises(ExpressionError, match=rf"step 'a', key 'loop.in' .*{reason}"):
-            loop.items.evaluate({"ctx": {"x": given}})
+            items_of(loop).evaluate({"ctx": {"x": given}})
 
     def test_a_literal_list_may_hold_templates(self) -> None:
         loop = step("workflow: [{step: a, loop: {in: [1, '{{ ctx.x }}']}, tool: {kind: noop}}]\n").loop
 
         assert loop is not None
-        assert loop.items.evaluate({"ctx": {"x": 2}}) == [1, 2]
+        assert items_of(loop).evaluate({"ctx": {"x": 2}}) == [1, 2]
         assert (loop.iterator, loop.parallel, loop.limit, loop.bound) == ("item", False, 16, None)
 
     def test_a_table_in_the_cache_is_a_collection(self) -> None:
@@ -385,7 +385,7 @@ class TestLoops:
         ref = Ref(uri="u", bytes=1, sha256="", format="arrow", rows=3)
 
         assert loop is not None
-        assert loop.items.evaluate({"ctx": {"x": ref}}) is ref
+        assert items_of(loop).evaluate({"ctx": {"x": ref}}) is ref
 
     def test_what_a_loop_reads_of_the_step_before_is_sent_along(self) -> None:
         body = "workflow: [{step: s, tool: {kind: noop}, next: a}, {step: a, loop: {in: '{{ result.rows }}'}, tool: {kind: noop}}]\n"
@@ -398,7 +398,7 @@ class TestLoops:
         rows = Rows([{"x": 1}])
 
         assert loop is not None
-        assert loop.items.evaluate({"ctx": {"x": rows}}) is rows
+        assert items_of(loop).evaluate({"ctx": {"x": rows}}) is rows
 
     def test_a_number_in_flight_may_be_text(self) -> None:
         loop = step(
@@ -417,13 +417,47 @@ class TestLoops:
         assert (pipeline(body).iterator, pipeline(body).alias) == ("row", "item")
         assert step(body).reads == frozenset()
 
-    @pytest.mark.parametrize(
-        "loop", ["cursor: {claim: select 1}", "while: '{{ ctx.x }}'", "frames: ref, rows: 3"]
-    )
-    def test_a_loop_of_the_next_version_fails_only_when_reached(self, loop: str) -> None:
-        body = f"workflow: [{{step: a, loop: {{{loop}}}, tool: {{kind: noop}}}}]\n"
-        fault = task(body).fault
+    def test_a_while_loop_has_a_condition_and_no_collection(self) -> None:
+        loop = step(
+            "workflow: [{step: a, loop: {while: '{{ ctx.x }}', spec: {mode: parallel}}, tool: {kind: noop}}]\n"
+        ).loop
 
-        assert step(body).loop is None
-        assert fault is not None
-        assert "is not supported yet in this version" in fault.message
+        assert loop is not None
+        assert loop.while_ is not None
+        assert (loop.items, loop.parallel, loop.grows) == (None, False, True)
+
+    def test_a_frames_loop_cuts_a_table_into_slices(self) -> None:
+        loop = step(
+            "workflow: [{step: a, loop: {frames: '{{ workload.t }}', rows: 3}, tool: {kind: noop}}]\n"
+        ).loop
+
+        assert loop is not None
+        assert (loop.rows, loop.grows) == (3, False)
+
+    def test_a_cursor_s_claim_is_a_pipeline_of_its_own(self) -> None:
+        body = (
+            "workflow: [{step: a, loop: {cursor: {kind: duckdb, options: {pool: {name: '{{ workload.db }}'}}, "
+            "claim: 'select {{ __frame_max_rows }}'}, iterator: row, "
+            "spec: {mode: cursor, max_in_flight: 3, frame: {max_rows: 50, row_concurrency: 4}}}, "
+            "tool: {kind: noop}}]\n"
+        )
+        loop = step(body).loop
+
+        assert loop is not None
+        assert (loop.frame_rows, loop.limit, loop.row_concurrency, loop.whole_frames) == (50, 3, 4, False)
+        assert [each.kind for each in loop.cursor.tasks] == ["duckdb"]
+        assert loop.claims == {("workload", "db"), ("__frame_max_rows",)}
+
+    def test_a_loop_goes_by_one_thing(self) -> None:
+        with pytest.raises(InvalidPlaybook, match="a loop goes by one of `in`, `while`, `frames`, `cursor`"):
+            step("workflow: [{step: a, loop: {in: [1], while: '{{ ctx.x }}'}, tool: {kind: noop}}]\n")
+
+    def test_an_iterator_inside_a_pipeline_belongs_to_its_task(self) -> None:
+        body = (
+            "workflow: [{step: a, loop: {in: [1], iterator: x}, tool: "
+            "[{name: t, kind: noop, iterator: {items: '{{ x }}', item: y}, result: '{{ y }}{{ item }}'}]}]\n"
+        )
+
+        assert pipeline(body).iterator == "x"
+        assert pipeline(body).tasks[0].repeat is not None
+        assert step(body).reads == frozenset()

@@ -125,10 +125,6 @@ def flow(step: str) -> str:
             "7:9: error: step 'load': `set` cannot write 'cxt.a'; write 'ctx.name', 'iter.name', 'step.name' or a plain name",
         ),
         (
-            "step: load\ntool: {kind: noop}\nset: {total: 1}",
-            "7:9: error: step 'load': 'total' names no scope, and there is no pipeline here; write 'ctx.total'",
-        ),
-        (
             "step: load\ninput: {a: '{{ x.pop() }}'}\ntool: {kind: noop}",
             "6:14: error: step 'load', key 'input.a': a value cannot be called; use a filter, as in "
             "`x | get('key')` in `{{ x.pop() }}`",
@@ -304,7 +300,8 @@ def test_an_error_says_all_in_one_line() -> None:
         ("step: a\ntool: {kind: http, url: '{{ a b }}'}", "6:27: warning: the tool of step 'a', key 'url': kept as written, since Jinja says: expected token 'end of print statement', got 'b'"),
         ("step: a\ntool: {kind: noop}\nnext: [{step: a, when: 'ctx.x > 3'}]", "7:26: warning: step 'a': this condition is always true, as it has no template; write '{{ ctx.x > 3 }}'"),
         ("step: a\ntool: {kind: noop}\nnext: {arcs: [{step: a}, {step: a, when: true}]}", "7:28: warning: step 'a': an arc without `when` stands before this one, which is never taken; give the earlier arc a `when`, or write `mode: inclusive`"),
-        ("step: a\nloop: {cursor: {kind: postgres, claim: select 1}}\ntool: {kind: noop}", "6:18: warning: step 'a': `loop.cursor` is not supported yet in this version; the step will fail if it is reached"),
+        ("step: load\ntool: {kind: noop}\nset: {total: 1}", "7:9: warning: step 'load': 'total' names no scope, so only the arcs of this step can read it; write 'ctx.total'"),
+        ("step: a\nloop: {cursor: {kind: postgres, claim: x}, spec: {frame: {max_bytes: 9}}}\ntool: {kind: noop}", "6:72: warning: step 'a': `max_bytes` is kept, but nothing acts on it yet in this version; do not rely on it"),
         ("step: a\ntool: {kind: noop, auth: k}", "6:28: warning: the tool of step 'a': `auth` is kept, but nothing acts on it yet in this version; do not rely on it"),
         ("step: a\nexpect: {not_null: id}\ntool: {kind: noop}", "6:11: warning: step 'a': `expect` is kept, but nothing acts on it yet in this version; do not rely on it"),
         ("step: a\nloop: {in: [1], spec: {mode: parallel}}\ntool: {kind: noop, set: {ctx.x: 1, ctx.y: 2}}", "7:9: warning: step 'a': parallel iterations write ctx.x, ctx.y; the last index wins; write `iter.…` and read the loop's results"),

@@ -90,6 +90,7 @@ class Interpreter:
 
     def loop(self, step: Step, epoch: int) -> bool:
         assert step.loop is not None
+        assert step.loop.items is not None
         found, script = step.loop.items.evaluate({}), step.tool
         items = list(range(found)) if isinstance(found, int) else found
         ended = [self.block(script, step.name, epoch, i, item) for i, item in enumerate(items)]

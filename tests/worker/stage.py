@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from noetl_stream.core.events import ChildEnded, Outcome
 from noetl_stream.core.messages import Offer, StartChild, StoreChunk
 from noetl_stream.core.plan import Plan
-from noetl_stream.core.values import Value
+from noetl_stream.core.values import Value, unmarked
 from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Call, Done, Kind, Nature, Park, Tool
@@ -142,7 +142,8 @@ class Stage:
 
     @property
     def results(self) -> dict[str, Value]:
-        return self.log.execution.results
+        """Each step's result, as a report shows it."""
+        return {name: unmarked(each) for name, each in self.log.execution.results.items()}
 
     @property
     def outcome(self) -> Any:
