@@ -27,6 +27,7 @@ from noetl_stream.core.events import (
     ExecutionQuarantined,
     ExecutionRequested,
     ExecutionStarted,
+    FailureMet,
     LoopClosed,
     Move,
     PartitionTaken,
@@ -98,6 +99,8 @@ def _move(move: Move) -> str:
             targets = ", ".join(f"'{target.step}'" for target in move.targets)
             error = f" ({_error(move.error)})" if move.error else ""
             return f"step '{move.step}' is {move.status}{error}" + (f" → {targets}" if targets else "")
+        case FailureMet():
+            return f"it fails ({_error(move.error)}), and '{move.step}' runs before it ends"
         case ExecutionEnded():
             return f"the execution is {move.status}" + (f": {_error(move.error)}" if move.error else "")
         case _:

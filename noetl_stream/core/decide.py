@@ -16,6 +16,7 @@ from noetl_stream.core.events import (
     ChildRequested,
     ExecutionEnded,
     ExecutionStarted,
+    FailureMet,
     Move,
 )
 from noetl_stream.core.execution import Execution
@@ -54,7 +55,7 @@ def _next(plan: Plan, draft: Execution, now: float) -> tuple[Move, ...]:
         return (_start(plan, draft, now),)
     if draft.cancelled is not None:
         return (ExecutionEnded(status="CANCELLED", error=_cancelled(draft)),)
-    if draft.request.deadline is not None and draft.request.deadline <= now:
+    if draft.deadline is not None and draft.deadline <= now:
         return (
             ExecutionEnded(status="FAILED", error=Error(kind="timeout", message="the deadline has passed")),
         )
@@ -78,11 +79,18 @@ def _start(plan: Plan, draft: Execution, now: float) -> Move:
         "now": moment(now),
     }
     try:
-        return ExecutionStarted(workload=plan.workload.evaluate(scope), entry=plan.entry)
+        workload = plan.workload.evaluate(scope)
     except ExpressionError as error:
         return ExecutionEnded(
             status="FAILED", error=Error(kind="validation", message=str(error), place=error.place)
         )
+    return ExecutionStarted(workload=workload, entry=plan.entry, deadline=_deadline(plan, draft))
+
+
+def _deadline(plan: Plan, draft: Execution) -> float | None:
+    """The earlier of what the request and what the playbook say."""
+    own = None if plan.deadline is None else draft.request.time + plan.deadline
+    return min((each for each in (draft.request.deadline, own) if each is not None), default=None)
 
 
 def _cancelled(draft: Execution) -> Error:
@@ -129,15 +137,25 @@ def _arrive(plan: Plan, draft: Execution, name: str, now: float) -> tuple[Move, 
 def _end(plan: Plan, draft: Execution) -> tuple[Move, ...]:
     """No token is left, or a step failed and its running siblings have finished."""
     if draft.failure is not None:
-        busy = any(run.open for run in draft.runs.values())
-        return () if busy else (ExecutionEnded(status="FAILED", error=draft.failure),)
+        return () if any(run.open for run in draft.runs.values()) else (_fail(plan, draft, draft.failure),)
     if draft.runs or waiting(plan, draft):
         return ()
-    return (ExecutionEnded(status="COMPLETED", result=_result(draft)),)
+    if draft.met is not None:
+        return (ExecutionEnded(status="FAILED", error=draft.met),)
+    return (ExecutionEnded(status="COMPLETED", result=_result(plan, draft)),)
 
 
-def _result(draft: Execution) -> Value:
-    """The result of the step a parent named, else of the last step that finished."""
+def _fail(plan: Plan, draft: Execution, failure: Error) -> Move:
+    """The end, with its first failure; before it the step that the playbook has for failures, once."""
+    if plan.on_failure is not None and draft.met is None:
+        return FailureMet(step=plan.on_failure, error=failure)
+    return ExecutionEnded(status="FAILED", error=draft.met or failure)
+
+
+def _result(plan: Plan, draft: Execution) -> Value:
+    """The result of the step a parent named, else of the playbook's final step if it ran, else of the last that finished."""
+    if plan.final in draft.results and draft.request.return_step is None:
+        return unmarked(draft.results[plan.final])
     if draft.request.return_step is not None:
         return unmarked(draft.results.get(draft.request.return_step))
     last = max(draft.finished.items(), key=lambda item: item[1].seq, default=None)

@@ -207,6 +207,15 @@ class ExecutionStarted:
 
     workload: Mapping[str, Value]
     entry: str
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureMet:
+    """The execution fails with `error`, and the step that the playbook has for it runs before it ends."""
+
+    step: str
+    error: Error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +300,7 @@ Move: TypeAlias = (
     | BlockOffered
     | ChildRequested
     | StepFinished
+    | FailureMet
     | ExecutionEnded
 )
 

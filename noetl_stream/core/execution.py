@@ -30,7 +30,8 @@ from noetl_stream.core.values import Error, Value, twin
 class Execution(Machine):
     """One machine. What must be known to decide, and nothing of the past beyond that.
 
-    `weights` are the bytes of inline results; `awake` are the blocks that `decide` must act on.
+    `weights` are the bytes of inline results; `awake` are the blocks that `decide` must act on. `failure` is a step's
+    that no arc took; `met` the one for which the playbook's own step for failures runs.
     """
 
     request: ExecutionRequested
@@ -47,6 +48,8 @@ class Execution(Machine):
     blocks: dict[BlockId, Block] = field(default_factory=dict)
     awake: dict[BlockId, None] = field(default_factory=dict)
     failure: Error | None = None
+    met: Error | None = None
+    deadline: float | None = None
     cancelled: CancelRequested | None = None
     ended: ExecutionEnded | None = None
     seq: int = 0
@@ -76,8 +79,8 @@ class Execution(Machine):
     def next_due(self) -> float | None:
         """The moment of the earliest timer: a backoff, a sleep, a lease, an offer nobody answered, the deadline."""
         dues = [b.due for b in self.blocks.values() if b.due is not None]
-        if self.request.deadline is not None:
-            dues.append(self.request.deadline)
+        if self.deadline is not None:
+            dues.append(self.deadline)
         return min(dues, default=None)
 
     def run_of(self, block: BlockId) -> Run | None:
@@ -87,9 +90,8 @@ class Execution(Machine):
 
 def request(machine: int, event: ExecutionRequested, offset: int) -> Execution:
     """A new execution from its first event."""
-    born = Execution(id=machine, request=event, latest=offset, touched=offset)
-    if event.deadline is not None:
-        born.alarm = event.deadline
+    born = Execution(id=machine, request=event, latest=offset, touched=offset, deadline=event.deadline)
+    born.alarm = event.deadline
     return born
 
 

@@ -144,7 +144,7 @@ def _failed(execution: Execution, run: Run, event: BlockFailed, after: Block) ->
     run.open -= 1
     error = replace(event.error, step=event.error.step or event.block.step)
     if not is_iteration(event.block.iteration):
-        run.error = error
+        run.error, run.unroutable = error, event.block.iteration == events.ROUTE
         run.probing -= event.block.iteration <= events.PROBES
         return []
     run.tries += after.tries
@@ -169,13 +169,13 @@ def _keep(execution: Execution, run: Run, key: BlockId, result: Value) -> list[S
 
 
 def _write(execution: Execution, run: Run, key: BlockId, writes: Mapping[str, Value]) -> None:
-    """Variables of a block: `ctx` at once, or at the loop's end by index; `step` and `iter` live in the run."""
-    ctx = {name: value for name, value in writes.items() if name.startswith("ctx.")}
-    run.variables |= {name: value for name, value in writes.items() if name not in ctx and not run.loop}
-    if run.parallel and ctx:
-        run.writes[key.iteration] = {**run.writes.get(key.iteration, {}), **ctx}
-    else:
-        write_ctx(execution, ctx)
+    """Variables of a block: at once, or at a parallel loop's end by index. In a loop `iter` is nobody else's."""
+    kept = {name: value for name, value in writes.items() if not (run.loop and name.startswith("iter."))}
+    if run.parallel and kept:
+        run.writes[key.iteration] = {**run.writes.get(key.iteration, {}), **kept}
+        return
+    run.variables |= {name: value for name, value in kept.items() if not name.startswith("ctx.")}
+    write_ctx(execution, kept)
 
 
 def write_ctx(execution: Execution, writes: Mapping[str, Value]) -> None:

@@ -30,7 +30,7 @@ def finish(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
     try:
         return (concluded(plan.steps[name], end, known, ended),)
     except NeedsPayload:
-        if run.error is not None:
+        if run.unroutable:
             return (end,)
         return (BlockOffered(block=BlockId(name, run.epoch, ROUTE), attempt=0, segment=0),)
 
@@ -49,7 +49,7 @@ def ending(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
         duration_ms=run.duration_ms,
         loop=run.loop,
         args=run.args,
-        variables=run.variables,
+        variables=_variables(run),
     )
     return known, ended
 
@@ -58,23 +58,35 @@ def _result(draft: Execution, name: str, run: Run) -> Value:
     return None if run.spilt and run.error is not None else run.result(draft.id, name)
 
 
+def _variables(run: Run) -> Mapping[str, Value]:
+    """`step.*` and `iter.*` at the step's end; what parallel iterations wrote counts in their order."""
+    late = (run.writes[index].items() for index in sorted(run.writes))
+    return {**run.variables, **{n: v for items in late for n, v in items if not n.startswith("ctx.")}}
+
+
 def with_loop_writes(draft: Execution, run: Run) -> Execution:
     """What the iterations of a parallel loop wrote counts from its end on, the last index last."""
     if not run.writes:
         return draft
     ctx = dict(draft.ctx)
     for index in sorted(run.writes):
-        ctx |= {name.removeprefix("ctx."): value for name, value in run.writes[index].items()}
+        ctx |= {
+            name.removeprefix("ctx."): value
+            for name, value in run.writes[index].items()
+            if name.startswith("ctx.")
+        }
     return replace(draft, ctx=ctx)
 
 
 def concluded(step: Step, end: StepFinished, known: Facts, ended: Ending) -> StepFinished:
     """A step's ending, whatever becomes of its expressions. Raises NeedsPayload where only a worker can tell."""
     try:
-        return conclude(step, end, lambda writes: leaving(known, ended, writes))
+        found = conclude(step, end, lambda writes: leaving(known, ended, writes))
     except ExpressionError as error:
         why = Error(kind="validation", message=str(error), step=step.name, place=error.place)
         return failing(step, end, known, replace(ended, error=why))
+    # No arc matched, and that is a failure: those for failures may still take it.
+    return found if found.error == end.error else failing(step, end, known, replace(ended, error=found.error))
 
 
 def failing(step: Step, end: StepFinished, known: Facts, ended: Ending) -> StepFinished:
@@ -122,7 +134,7 @@ def _routed(end: StepFinished, found: Mapping[str, Value]) -> StepFinished:
     """What a worker found out for us: the ending it concluded."""
     targets = tuple(Target(step=t["step"], args=t["args"]) for t in found["targets"])
     end = replace(end, targets=targets, writes=found["writes"])
-    if found["error"] is None:
+    if found["error"] is None or end.error is not None:
         return end
     error = Error(kind="validation", message=found["error"], step=end.step)
     return replace(end, status="failed", error=error)

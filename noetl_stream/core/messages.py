@@ -16,7 +16,7 @@ class Offer:
 
     `workload`, `ctx` and `results` are filtered to what the step's templates read; `steps` holds envelopes. `item`
     is this iteration's, or stands in `items` at `row`. `resume` are the worker's own notes
-    from the segment or attempt before, `answer` what a parked block waited for. `at` is the decision's now.
+    from the segment or attempt before, `variables` the step's own ({"step.x": …}), `answer` what a parked block waited for. `at` is the decision's now.
     """
 
     execution: int
@@ -47,6 +47,7 @@ class Offer:
     args: Value = None
     error: Error | None = None
     resume: Value = None
+    variables: Mapping[str, Value] = field(default_factory=dict)
     answer: Value = None
     answered: bool = False
 

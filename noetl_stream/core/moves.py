@@ -11,6 +11,7 @@ from noetl_stream.core.events import (
     ChildRequested,
     ExecutionEnded,
     ExecutionStarted,
+    FailureMet,
     LoopClosed,
     Move,
     StepEntered,
@@ -31,8 +32,7 @@ def apply(execution: Execution, event: Move, at: float) -> list[StoreChunk]:
     match event:
         case ExecutionStarted():
             _expect(execution.status == "requested", event, execution.status, str(execution.id))
-            execution.status, execution.workload = "running", event.workload
-            execution.tokens[event.entry] = (Token(None),)
+            _start(execution, event)
         case StepEntered():
             _enter(execution, event, at)
         case LoopClosed():
@@ -43,6 +43,8 @@ def apply(execution: Execution, event: Move, at: float) -> list[StoreChunk]:
             _move_block(execution, event, at)
         case StepFinished():
             return _finish(execution, event, at)
+        case FailureMet():
+            _meet(execution, event)
         case ExecutionEnded():
             _expect(execution.status != "ended", event, execution.status, str(execution.id))
             execution.status, execution.ended = "ended", event
@@ -54,6 +56,22 @@ def apply(execution: Execution, event: Move, at: float) -> list[StoreChunk]:
 def _expect(holds: bool, event: Move, status: str, subject: str) -> None:
     if not holds:
         raise IllegalTransition(type(event).__name__, status, subject)
+
+
+def _start(execution: Execution, event: ExecutionStarted) -> None:
+    execution.status, execution.workload = "running", event.workload
+    execution.tokens[event.entry] = (Token(None),)
+    if event.deadline is not None:
+        execution.deadline = execution.alarm = event.deadline
+
+
+def _meet(execution: Execution, event: FailureMet) -> None:
+    """What waited or had failed is given up; one token goes to the step for failures."""
+    _expect(execution.failure is not None and execution.met is None, event, execution.status, event.step)
+    via = None if event.error.step not in execution.finished else event.error.step
+    execution.met, execution.failure = event.error, None
+    execution.runs.clear()
+    execution.tokens = {event.step: (Token(via),)}
 
 
 def _enter(execution: Execution, event: StepEntered, at: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, assert_never
 
 from noetl_stream.core.block import Block
@@ -16,6 +17,7 @@ from noetl_stream.core.events import (
     ChildRequested,
     ExecutionEnded,
     ExecutionStarted,
+    FailureMet,
     LoopClosed,
     Move,
     Parent,
@@ -63,7 +65,7 @@ def _of(plan: Plan | None, machine: Execution, move: Move, at: float) -> Iterabl
             yield _child(machine, move)
         case ExecutionEnded():
             yield from _end(machine, move)
-        case ExecutionStarted() | StepEntered() | LoopClosed() | StepFinished():
+        case ExecutionStarted() | StepEntered() | LoopClosed() | StepFinished() | FailureMet():
             return
         case _:
             assert_never(move)
@@ -107,10 +109,16 @@ def offer(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run, 
         args=run.args,
         error=led_here(machine, run.via),
         resume=_notes(plan, machine, key, block, run, at),
+        variables={} if run.parallel else _of_step(run),
         answer=block.answer,
         answered=block.answered,
         **_read(_reads(step, key.iteration), known, run.via),
     )
+
+
+def _of_step(run: Run) -> dict[str, Value]:
+    """`step.*` as earlier blocks of this run of the step left them."""
+    return {name: value for name, value in run.variables.items() if name.startswith("step.")}
 
 
 def _inline_limit(machine: Execution, run: Run) -> int:
@@ -151,6 +159,7 @@ def _notes(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run,
         "duration_ms": ended.duration_ms,
         "loop": ended.loop,
         "variables": dict(ended.variables),
+        "error": None if ended.error is None else asdict(ended.error),
     }
 
 

@@ -125,7 +125,8 @@ def _reads(*sites: Expression | None) -> frozenset[Path]:
 class Plan:
     """A whole playbook, pinned: (path, version, digest) name it for ever; `workload` yields an execution's inputs.
 
-    `environment` are the variables that templates may read as `env`.
+    `environment` are the variables that templates may read as `env`. `deadline` is in seconds from the request on.
+    `final` is the step whose result is the execution's; a failing execution runs the step `on_failure` before it ends.
     """
 
     path: str
@@ -136,6 +137,8 @@ class Plan:
     steps: Mapping[str, Step]
     workload: Expression
     deadline: float | None = None
+    final: str | None = None
+    on_failure: str | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 

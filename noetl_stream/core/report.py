@@ -13,6 +13,7 @@ from noetl_stream.core.events import (
     ExecutionEnded,
     ExecutionRequested,
     ExecutionStarted,
+    FailureMet,
     LoopClosed,
     Move,
     StepEntered,
@@ -74,7 +75,7 @@ class Story:
                 self._finished(move)
             case ExecutionEnded():
                 self.end, self.finished_at = move, at
-            case ExecutionStarted() | LoopClosed() | BlockOffered() | ChildRequested():
+            case ExecutionStarted() | LoopClosed() | BlockOffered() | ChildRequested() | FailureMet():
                 pass
             case _:
                 assert_never(move)

@@ -54,7 +54,8 @@ class Run:
     `total` is None until the number of iterations is final; until then `batches` bring more. `writes` waits for the end
     of a parallel loop, by index; elsewhere a `ctx` write counts at once. `variables` are `step.*` and, without a loop,
     `iter.*`. `failed` is a bitset of iterations that failed. `open` counts blocks in flight, `probing` those of them
-    that ask for more; `last` is a sequential loop's latest result, for its condition.
+    that ask for more; `last` is a growing loop's latest result, for its condition. `routed` is what a worker concluded of
+    its ending, `unroutable` that it could not.
     """
 
     epoch: int
@@ -91,6 +92,7 @@ class Run:
     writes: dict[int, Mapping[str, Value]] = field(default_factory=dict)
     variables: dict[str, Value] = field(default_factory=dict)
     routed: Value = None
+    unroutable: bool = False
 
     @classmethod
     def entered(cls, event: StepEntered, at: float) -> Run:

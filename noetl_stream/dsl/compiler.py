@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from noetl_stream.core.plan import Plan, Step
 from noetl_stream.core.values import Value
@@ -23,6 +24,8 @@ from noetl_stream.dsl.world import World, step_name, world_of
 from noetl_stream.errors import Problem
 from noetl_stream.ports.tools import Kind
 
+ON_FAILURE = "on_failure"
+"""The step that stands for a playbook that failures start."""
 KEPT = ("keychain", "policy", "executor", "spec")
 
 
@@ -58,12 +61,16 @@ def compile_playbook(
     report = Report()
     document = normalise(load(text, file), report)
     _check_document(document, report)
+    document = _with_rescue(document)
     world = world_of(document, report, kinds, None if pools is None else frozenset(pools))
     workload = compile_workload(document.get("workload"), report)
     steps = _with_parts(_steps(world), world)
     entry = _entry(world, steps)
-    _check_final(world, steps)
-    _warn_unreached(entry, steps, world)
+    final = _named_step(("executor", "spec", "final_step"), world, steps)
+    rescue = (
+        ON_FAILURE if ON_FAILURE in steps else _named_step(("policy", "on_failure", "step"), world, steps)
+    )
+    _warn_unreached({entry, rescue or entry}, steps, world)
     _warn_unused(document, report)
     deadline = _deadline(document, report)
     report.raise_errors()
@@ -76,6 +83,8 @@ def compile_playbook(
         steps=steps,
         workload=workload,
         deadline=deadline,
+        final=final,
+        on_failure=rescue,
         metadata=_metadata(document),
     )
     kept = {key: node.plain() for key in KEPT if (node := document.get(key))}
@@ -129,11 +138,36 @@ def _entry(world: World, steps: Mapping[str, Step]) -> str:
     return str(named.value)
 
 
-def _check_final(world: World, steps: Mapping[str, Step]) -> None:
-    named = world.spec.get("final_step") if world.spec else None
-    if named is not None and named.text not in steps:
+def _named_step(path: tuple[str, ...], world: World, steps: Mapping[str, Step]) -> str | None:
+    """The step that a key of the document names."""
+    named = world.document.get(*path)
+    if named is None:
+        return None
+    if str(named.value) not in steps:
         hint = suggest(str(named.value), steps)
-        world.report.error(f"`final_step` is '{named.value}', which is no step", named.place, hint)
+        world.report.error(f"`{path[-1]}` is '{named.value}', which is no step", named.place, hint)
+    return str(named.value)
+
+
+def _with_rescue(document: Node) -> Node:
+    """A playbook named for failures is a last step that starts it and does not wait."""
+    called, workflow = document.get("policy", "on_failure", "playbook"), document.get("workflow")
+    if called is None or workflow is None:
+        return document
+
+    def node(value: Any) -> Node:
+        match value:
+            case dict():
+                return Node({key: node(each) for key, each in value.items()}, called.place)
+            case _:
+                return Node(value, called.place)
+
+    told = {"execution_id": "{{ execution_id }}", "playbook": "{{ path }}", "error": "{{ error }}"}
+    tool = {"kind": "playbook", "path": called.value, "wait": False, "input": told}
+    step = node({"step": ON_FAILURE, "tool": tool})
+    return document.with_entries(
+        {**document.mapping, "workflow": Node([*workflow.items, step], workflow.place)}
+    )
 
 
 def _warn_unused(document: Node, report: Report) -> None:
@@ -148,8 +182,8 @@ def _warn_unused(document: Node, report: Report) -> None:
             report.warn(f"credential '{name.value}' is never used", name.place, "remove it")
 
 
-def _warn_unreached(entry: str, steps: Mapping[str, Step], world: World) -> None:
-    reached, ahead = {entry}, [entry]
+def _warn_unreached(entries: set[str], steps: Mapping[str, Step], world: World) -> None:
+    reached, ahead = set(entries), sorted(entries)
     while ahead:
         step = steps.get(ahead.pop())
         targets = {arc.target for arc in step.arcs} - reached if step else set()

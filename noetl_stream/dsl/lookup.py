@@ -1,7 +1,7 @@
 """How a template reads values: mapping keys and list indexes, never attributes; results and envelopes leniently.
 
-A reference answers only from its `parts`, whose keys are paths joined by dots, relative to the result; "" is the
-whole value, and a path followed by "?" says that nothing stands there.
+A reference answers only from its `parts`, whose keys are paths joined by dots (a dot in a key is written `~1`, a tilde
+`~0`), relative to the result; "" is the whole value, and a path followed by "?" says that nothing stands there.
 """
 
 from __future__ import annotations
@@ -118,14 +118,19 @@ def parts_of(value: Value, paths: Iterable[Path], limit: int) -> dict[str, Value
         try:
             found = preview(unmarked(value)) if path[:1] == (PREVIEW,) else _at(value, path)
             if isinstance(found, ChainableUndefined):
-                parts[".".join(path) + "?"] = False
+                parts[f"{part_key(path)}?"] = False
                 continue
             found = native(plain(found))
             if len(json_text(found).encode()) <= limit:
-                parts[".".join(path)] = found
+                parts[part_key(path)] = found
         except NeedsPayload:
             continue
     return parts
+
+
+def part_key(path: Iterable[str]) -> str:
+    """The name of a path in `Ref.parts`."""
+    return ".".join(segment.replace("~", "~0").replace(".", "~1") for segment in path)
 
 
 def _at(value: Value, path: Path) -> Any:
@@ -167,7 +172,7 @@ def _of_ref(ref: Ref, keys: tuple[Any, ...]) -> Any:
         return follow(_ABOUT[keys[0]](ref), keys[1:])
     segments = [str(key) for key in keys]
     for length in range(len(segments), -1, -1):
-        prefix = ".".join(segments[:length])
+        prefix = part_key(segments[:length])
         if f"{prefix}?" in ref.parts:
             return Nothing(name=segments[-1])
         if prefix in ref.parts:

@@ -25,10 +25,8 @@ DOCUMENT: Final[tuple[Keys, ...]] = (
             "concurrency",
             "rate",
             "retention",
-            "on_failure",
             "schedule",
             "network",
-            "deadline",
         )
     ),
 )

@@ -26,6 +26,7 @@ async def hydrate_offer(cache: Cache, offer: Offer) -> Offer:
         item=await hydrate(cache, offer.item),
         args=await hydrate(cache, offer.args),
         resume=await hydrate(cache, offer.resume),
+        variables=await hydrate(cache, offer.variables),
         answer=await hydrate(cache, offer.answer),
     )
 
@@ -45,6 +46,7 @@ def _mentions_ref(offer: Offer) -> bool:
         offer.item,
         offer.args,
         offer.resume,
+        offer.variables,
         offer.answer,
     )
     return any(has_ref(layer) for layer in layers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from noetl_stream.core.entering import Beginning, beginning
 from noetl_stream.core.events import StepFinished
@@ -85,7 +85,8 @@ class Desk:
         """Names for one site. With `own`, `output` (an envelope, or a `Result`) and `result` are this task's."""
         known = facts(self.plan, self.offer, site)
         ctx = {**known.ctx, **self.ctx}
-        fixed: dict[str, Any] = {"ctx": ctx, "iter": self._iter(), "step": self.step}
+        before = {name.removeprefix("step."): value for name, value in self.offer.variables.items()}
+        fixed: dict[str, Any] = {"ctx": ctx, "iter": self._iter(), "step": {**before, **self.step}}
         last: dict[str, Any] = {"input": self.input, "loop_index": self._place["index"], **self._frame()}
         if own:
             failed = isinstance(output, Envelope) and output.fields["status"] == "error"
@@ -149,9 +150,11 @@ def condition_of(plan: Plan, step: Step, offer: Offer) -> bool:
 def route_of(plan: Plan, step: Step, offer: Offer) -> Mapping[str, Value]:
     """A step's ending, concluded where its result is at hand."""
     notes = offer.resume
+    error = None if notes["error"] is None else Error(**notes["error"])
     ended = Ending(
         step=step.name,
         result=notes["result"],
+        error=error,
         http=notes["http"],
         tries=notes["tries"],
         duration_ms=notes["duration_ms"],
@@ -159,5 +162,6 @@ def route_of(plan: Plan, step: Step, offer: Offer) -> Mapping[str, Value]:
         args=offer.args,
         variables=notes["variables"],
     )
-    end = StepFinished(step=step.name, epoch=offer.block.epoch, status="done")
+    status: Literal["done", "failed"] = "done" if error is None else "failed"
+    end = StepFinished(step=step.name, epoch=offer.block.epoch, status=status, error=error)
     return routed(concluded(step, end, facts(plan, offer, "out"), ended))

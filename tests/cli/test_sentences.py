@@ -27,6 +27,7 @@ from noetl_stream.core.events import (
     ExecutionQuarantined,
     ExecutionRequested,
     ExecutionStarted,
+    FailureMet,
     LoopClosed,
     Move,
     PartitionTaken,
@@ -112,6 +113,10 @@ SAID: list[tuple[Event, str]] = [
         "the loop of 'load' gets no more iterations (timeout: too late (step 'load'))",
     ),
     (decided(offered(PROBES - 1)), "probe 2 of 'load' is offered"),
+    (
+        decided(FailureMet(step="mend", error=LATE)),
+        "it fails (timeout: too late (step 'load')), and 'mend' runs before it ends",
+    ),
     (decided(ChildRequested(block=BLOCK, attempt=0, segment=0)), "the child of 'load' is started"),
     (
         decided(

@@ -48,6 +48,7 @@ def test_a_routing_block_is_told_how_the_step_ended() -> None:
         "duration_ms": 5.0,
         "loop": False,
         "variables": {"step.x": 1},
+        "error": None,
     }
 
 
@@ -96,10 +97,23 @@ def test_a_routing_block_that_fails_fails_the_step_which_keeps_its_arcs_for_fail
     assert log.running() == ["mend"]
 
 
-def test_a_failed_steps_arc_that_needs_the_payload_is_not_taken() -> None:
+def test_a_failed_step_too_is_routed_by_a_block_where_only_the_payload_tells() -> None:
+    blueprint = plan(step("load", arc("mend", payload, on="error")), step("mend"))
+    log = history(blueprint).requested().failed("load", result=BIG)
+    assert log.running() == ["load[-2]"]
+    told = log.offer("load", ROUTE).resume
+    assert (told["result"], told["error"]["kind"]) == (BIG, "server_error")
+
+    error = Error(**told["error"])
+    found = StepFinished(step="load", epoch=0, status="failed", error=error, targets=(Target(step="mend"),))
+
+    assert log.completed("load", routed(found), iteration=ROUTE).running() == ["mend"]
+
+
+def test_a_failed_step_that_no_block_can_route_fails_the_execution() -> None:
     blueprint = plan(step("load", arc("mend", payload, on="error")), step("mend"))
 
-    log = history(blueprint).requested().failed("load").settled()
+    log = history(blueprint).requested().failed("load").failed("load", iteration=ROUTE).settled()
 
     assert (log.status, log.error and log.error.step) == ("FAILED", "load")
 
