@@ -55,22 +55,33 @@ _ALONE = {
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
 }
-
-# As a cluster for production, but quick to notice that a node is gone.
 _OF_THREE = {
     "default.replication.factor": "3",
     "min.insync.replicas": "2",
     "offsets.topic.replication.factor": "3",
     "transaction.state.log.replication.factor": "3",
     "transaction.state.log.min.isr": "2",
+}
+
+FOR_TESTS = {
+    "auto.create.topics.enable": "true",
+    "offsets.topic.num.partitions": "1",
+    "transaction.state.log.num.partitions": "1",
+    # How late a transaction's timeout may be noticed; 10 s by default.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
+    # How soon retention and compaction look after what has just been written; minutes by default.
+    "log.cleaner.backoff.ms": "100",
+    "log.retention.check.interval.ms": "100",
+    "log.initial.task.delay.ms": "100",
+    # How soon a node that is gone is missed; 9 s by default, and 30 s for a replica.
     "broker.heartbeat.interval.ms": "500",
     "broker.session.timeout.ms": "3000",
-    "controller.quorum.fetch.timeout.ms": "1500",
-    "controller.quorum.election.timeout.ms": "500",
-    "controller.quorum.election.backoff.max.ms": "500",
-    "controller.quorum.request.timeout.ms": "1500",
     "replica.lag.time.max.ms": "3000",
     "replica.socket.timeout.ms": "3000",
+    "controller.quorum.fetch.timeout.ms": "1500",
+    "controller.quorum.request.timeout.ms": "1500",
+    "controller.quorum.election.timeout.ms": "500",
+    "controller.quorum.election.backoff.max.ms": "500",
 }
 
 
@@ -97,6 +108,10 @@ class NodeConfig:
 
     def properties(self) -> dict[str, str]:
         """The node's settings, under their names in `server.properties`."""
+        return {**self.essentials(), **FOR_TESTS}
+
+    def essentials(self) -> dict[str, str]:
+        """Those that any cluster of this shape needs; compose has the same."""
         outside, inside, controller = (f"{self.host}:{port}" for port in self.ports)
         return {
             "process.roles": "broker,controller",
@@ -107,16 +122,7 @@ class NodeConfig:
             "listeners": f"OUTSIDE://{outside},INSIDE://{inside},CONTROLLER://{controller}",
             "advertised.listeners": "OUTSIDE://{},INSIDE://{}".format(*self.advertised),
             "inter.broker.listener.name": "INSIDE",
-            "auto.create.topics.enable": "true",
             "group.initial.rebalance.delay.ms": "0",
-            "offsets.topic.num.partitions": "1",
-            "transaction.state.log.num.partitions": "1",
-            # How late a transaction's timeout may be noticed; 10 s by default.
-            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
-            # How soon retention and compaction look after what has just been written; minutes by default.
-            "log.cleaner.backoff.ms": "100",
-            "log.retention.check.interval.ms": "100",
-            "log.initial.task.delay.ms": "100",
             **(_OF_THREE if len(self.voters) > 2 else _ALONE),
         }
 

@@ -128,6 +128,8 @@ def _replacement(_: dict[str, str], wanted: Any) -> dict[str, str | None]:
 
 def _change(own: dict[str, str], wanted: Any) -> dict[str, str | None]:
     changed: dict[str, str | None] = dict(own)
+    if len({config.name for config in wanted}) < len(wanted):
+        raise Refused(ErrorCode.invalid_request, "A setting is changed twice in one request.")
     for config in wanted:
         listed = [
             item for item in (changed.get(config.name) or DEFAULTS.get(config.name, "")).split(",") if item

@@ -11,7 +11,7 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.protocol import Fields, Request
-from noetl_stream.broker.topics import Topic, Topics
+from noetl_stream.broker.topics import Topic, Topics, check_name
 from noetl_stream.commitlog.refusal import Refused
 
 NODE_ID = 1
@@ -56,6 +56,7 @@ class Metadata:
         try:
             if wanted.name is None:
                 return described(self._topics.by_id(topic_id))
+            check_name(wanted.name)
             if self._auto_create and getattr(body, "allow_auto_topic_creation", True):
                 return described(await self._topics.ensure(wanted.name))
             return described(self._topics.topic(wanted.name))

@@ -31,7 +31,7 @@ class Produce:
     async def produce(self, request: Request) -> Fields | None:
         body = request.body
         written: dict[Partition, None] = {}
-        responses = [self._append_all(topic, body.acks, written) for topic in body.topic_data]
+        responses = [self._append_all(body, topic, written) for topic in body.topic_data]
         if body.acks == _NO_ACK:
             _close_on_errors(responses)
             return None
@@ -40,21 +40,21 @@ class Produce:
                 await partition.durable()
         return {"responses": responses}
 
-    def _append_all(self, wanted: Any, acks: int, written: dict[Partition, None]) -> dict[str, Any]:
+    def _append_all(self, body: Any, wanted: Any, written: dict[Partition, None]) -> dict[str, Any]:
         name, topic_id = getattr(wanted, "name", None), getattr(wanted, "topic_id", None)
         return {
             "name": name,
             "topic_id": topic_id,
             "partition_responses": [
-                self._append(wanted, sent, acks, written) for sent in wanted.partition_data
+                self._append(body, wanted, sent, written) for sent in wanted.partition_data
             ],
         }
 
-    def _append(self, wanted: Any, sent: Any, acks: int, written: dict[Partition, None]) -> Fields:
+    def _append(self, body: Any, wanted: Any, sent: Any, written: dict[Partition, None]) -> Fields:
         try:
             topic = self._topic(wanted)
             partition = self._topics.partition(topic.name, sent.index)
-            answer = self._append_checked(topic, partition, sent, acks)
+            answer = self._append_checked(body, topic, partition, sent)
         except Refused as refused:
             return _answer(sent.index, refused.code, reason=refused.reason)
         except OSError as error:
@@ -70,12 +70,14 @@ class Produce:
             return self._topics.by_id(wanted.topic_id)
         return self._topics.topic(wanted.name)
 
-    def _append_checked(self, topic: Topic, partition: Partition, sent: Any, acks: int) -> Fields:
-        if acks not in (_NO_ACK, _LEADER, _ALL):
-            raise Refused(ErrorCode.invalid_required_acks, f"acks is -1, 0 or 1, not {acks}")
+    def _append_checked(self, body: Any, topic: Topic, partition: Partition, sent: Any) -> Fields:
+        if body.acks not in (_NO_ACK, _LEADER, _ALL):
+            raise Refused(ErrorCode.invalid_required_acks, f"acks is -1, 0 or 1, not {body.acks}")
         header = check_produced(sent.records, topic.max_message_bytes)
         if is_compacted(topic.config):
             _require_keys(header, sent.records)
+        if header.transactional and body.transactional_id is None:
+            raise Refused(ErrorCode.transactional_id_authorization_failed)
         if header.producer_id >= 0:
             self._transactions.check_append(header, topic.name, sent.index)
         batch, now = sent.records, int(time.time() * 1000)

@@ -230,8 +230,7 @@ class Topics:
         Raises:
             Refused: as `create`.
         """
-        if name in (".", "..") or not _LEGAL_NAME.fullmatch(name):
-            raise Refused(ErrorCode.invalid_topic_exception, f"The topic name '{name}' is not legal.")
+        check_name(name)
         if name in self._topics:
             raise Refused(ErrorCode.topic_already_exists, f"Topic '{name}' already exists.")
         count = self._default_partitions if partitions == -1 else partitions
@@ -338,3 +337,9 @@ class Topics:
         if self.find(topic.name) is topic:
             topic.cleaned_offsets[index] = offset
             self._journal.append(LogCleaned(topic=topic.name, partition=index, offset=offset))
+
+
+def check_name(name: str) -> None:
+    """Raises Refused for a name that no topic may have."""
+    if name in (".", "..") or not _LEGAL_NAME.fullmatch(name):
+        raise Refused(ErrorCode.invalid_topic_exception, f"The topic name '{name}' is not legal.")

@@ -24,6 +24,8 @@ _CRC_COVERS_FROM = 21
 _ATTRIBUTES_AT = 21
 _MAX_TIMESTAMP_AT = 35
 _MAGIC = 2
+_CODEC_MASK = 0x07
+_LAST_CODEC = 4
 _APPEND_TIME = 0x08
 _TRANSACTIONAL = 0x10
 _CONTROL = 0x20
@@ -93,24 +95,42 @@ def check_produced(records: bytes | None, max_bytes: int) -> BatchHeader:
     """The header of what a producer sent, which must be exactly one sound batch.
 
     Raises:
-        Refused: too short, of an old format, too large, corrupt, several batches, or reserved to the broker.
+        Refused: not whole, of another format, too large, corrupt, several batches, or not a producer's.
     """
-    if records is None or len(records) < HEADER_SIZE:
-        raise Refused(ErrorCode.corrupt_message, "the record batch is shorter than its header")
-    header = read_header(records)
-    if header.magic != _MAGIC:
-        raise Refused(ErrorCode.unsupported_for_message_format, "only record batches of version 2 are kept")
-    if header.size < len(records):
+    header = _whole_header(records or b"")
+    if header.size < len(records or b""):
         raise Refused(ErrorCode.invalid_record, "a partition takes exactly one record batch per request")
-    if header.size > len(records) or not intact(header, records):
+    if records is None or not intact(header, records):
         raise Refused(ErrorCode.corrupt_message, "the record batch fails its CRC")
     if header.size > max_bytes:
         raise Refused(
             ErrorCode.message_too_large, f"the batch has {header.size} bytes, the topic allows {max_bytes}"
         )
-    if header.control or header.record_count < 1 or header.record_count != header.last_offset_delta + 1:
+    if not _is_a_producers(header):
         raise Refused(ErrorCode.invalid_record, "the record batch's count or attributes are not a producer's")
     return header
+
+
+def _whole_header(records: bytes) -> BatchHeader:
+    """The header of a batch that is all there, told apart in the terms of Kafka's own parser."""
+    if len(records) < HEADER_SIZE:
+        raise Refused(ErrorCode.invalid_record, "the record batch is shorter than its header")
+    header = read_header(records)
+    if header.length < _LOWEST_LENGTH or header.magic not in (0, 1, _MAGIC):
+        raise Refused(ErrorCode.corrupt_message, "this is no record batch")
+    if header.magic != _MAGIC:
+        raise Refused(ErrorCode.invalid_record, "only record batches of version 2 are kept")
+    if header.size > len(records):
+        raise Refused(ErrorCode.invalid_record, f"the batch has {header.size} bytes, {len(records)} came")
+    return header
+
+
+def _is_a_producers(header: BatchHeader) -> bool:
+    """Whether a producer may say all this of its batch; the rest is the broker's to say."""
+    counted = header.record_count == header.last_offset_delta + 1 and header.record_count > 0
+    in_sequence = header.producer_id < 0 or header.base_sequence >= 0
+    known_codec = header.attributes & _CODEC_MASK <= _LAST_CODEC
+    return counted and in_sequence and known_codec and header.base_offset == 0 and not header.control
 
 
 def stamp(batch: bytes, base_offset: int) -> bytearray:

@@ -57,10 +57,10 @@ class S3:
             "secret_access_key": "a-secret",
         }
 
-    def store(self, url: str) -> ObjectStore:
+    def store(self, url: str, patience: Patience = HASTY) -> ObjectStore:
         """A client of our own, to look behind the cache's back."""
         more: dict[str, Any] = dict(self._options)
-        return from_url(url, client_options=HASTY.client(), retry_config=HASTY.retry(), **more)
+        return from_url(url, client_options=patience.client(), retry_config=patience.retry(), **more)
 
 
 @contextmanager

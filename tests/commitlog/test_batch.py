@@ -58,10 +58,10 @@ def test_a_flipped_bit_is_corrupt(at: int) -> None:
     assert _refusal(bytes(damaged)) is ErrorCode.corrupt_message
 
 
-def test_a_cut_batch_is_corrupt() -> None:
-    assert _refusal(batch(b"value")[:-1]) is ErrorCode.corrupt_message
-    assert _refusal(batch(b"value")[:40]) is ErrorCode.corrupt_message
-    assert _refusal(None) is ErrorCode.corrupt_message
+def test_a_cut_batch_is_no_batch() -> None:
+    assert _refusal(batch(b"value")[:-1]) is ErrorCode.invalid_record
+    assert _refusal(batch(b"value")[:40]) is ErrorCode.invalid_record
+    assert _refusal(None) is ErrorCode.invalid_record
 
 
 def test_two_batches_for_one_partition_are_refused() -> None:
@@ -72,7 +72,7 @@ def test_old_formats_are_refused() -> None:
     old = bytearray(batch(b"a"))
     old[16] = 1
 
-    assert _refusal(bytes(old)) is ErrorCode.unsupported_for_message_format
+    assert _refusal(bytes(old)) is ErrorCode.invalid_record
 
 
 def test_a_batch_over_the_topics_limit_is_too_large() -> None:

@@ -14,6 +14,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 from aiokafka.structs import ConsumerRecord
 
+from tests.broker.client import RawClient
+
 LIMIT = 15.0
 """Seconds that any single wait may take; what is waited for takes milliseconds, or a 6 s session."""
 
@@ -44,6 +46,12 @@ class Kafka:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         async with _running(admin, admin.close):
             yield admin
+
+    @asynccontextmanager
+    async def wire(self) -> AsyncIterator[RawClient]:
+        """A connection that says exactly what it is told to."""
+        async with RawClient(self.bootstrap) as client:
+            yield client
 
     async def topic(self, partitions: int = 1, **settings: str) -> str:
         """Create a topic under a fresh name, each partition with its leader; `retention_ms="1"` is `retention.ms`."""

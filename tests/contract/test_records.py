@@ -10,22 +10,13 @@ import time
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.protocol.produce import ProduceRequest
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import ConsumerRecord
 
+from tests.contract.batches import LONG_AGO, MEBIBYTE, batch_of
 from tests.contract.clients import Kafka, end_offset, fresh, read, read_to_end, send_all
 
-MEBIBYTE = 1 << 20
-LONG_AGO = 1_700_000_000_123
 UNKNOWN_TOPIC_OR_PARTITION = 3
 NO_ERROR = 0
-
-
-def batch_of(value: bytes, *, producer_id: int = -1, epoch: int = -1, sequence: int = -1) -> bytes:
-    """One record as a v2 batch, as a producer puts it on the wire."""
-    batch = DefaultRecordBatchBuilder(2, 0, 0, producer_id, epoch, sequence, MEBIBYTE)
-    batch.append(0, LONG_AGO, b"key", value, [])
-    return bytes(batch.build())
 
 
 def produce(topic: str, partition: int, batch: bytes) -> ProduceRequest:

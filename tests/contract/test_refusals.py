@@ -16,8 +16,9 @@ from aiokafka.errors import (
     for_code,
 )
 
+from tests.contract.batches import batch_of
 from tests.contract.clients import Kafka, end_offset, fresh
-from tests.contract.test_records import batch_of, produce, produced
+from tests.contract.test_records import produce, produced
 
 
 @pytest.mark.parametrize(
