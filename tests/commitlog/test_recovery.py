@@ -84,8 +84,7 @@ def test_damage_before_a_sound_batch_is_named(sizes: list[int], at: int) -> None
     )
 
     with pytest.raises(
-        InfrastructureError,
-        match=rf"0\.log is damaged at byte {damaged} .*a sound batch follows.*broker recover",
+        InfrastructureError, match=rf"0\.log is damaged at byte {damaged} .*a sound batch follows.*broker recover"
     ):
         _recover(bytes(content) + last)
 
