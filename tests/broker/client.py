@@ -21,7 +21,7 @@ class RawClient:
     def __init__(
         self, bootstrap: str, *, local: str = "127.0.0.1", tls: ssl.SSLContext | None = None
     ) -> None:
-        self._local, self._tls = local, tls
+        self.bootstrap, self._local, self._tls = bootstrap, local, tls
         self._host, port = bootstrap.rsplit(":", 1)
         self._port = int(port)
 
