@@ -35,18 +35,40 @@ def read_entries(path: Path, content: bytes) -> Iterator[Entry]:
         position += len(line)
 
 
+def salvage(content: bytes) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """The sound lines of a journal, and each stretch between them that is not, with its position."""
+    kept, damaged, position = bytearray(), list[tuple[int, bytes]](), 0
+    while position < len(content):
+        end = content.find(b"\n", position) + 1 or len(content)
+        line = content[position:end]
+        if _is_sound(line):
+            kept += line
+        else:
+            end = _next_sound(content, position + 1)
+            damaged.append((position, content[position:end]))
+        position = end
+    return bytes(kept), damaged
+
+
+def _next_sound(content: bytes, start: int) -> int:
+    """Where the first sound line at `start` or later begins, else the end; damage may have hit the end of a line."""
+    for begin in _BEGINNING.finditer(content, start):
+        if _is_sound(content[begin.start() : content.find(b"\n", begin.start()) + 1]):
+            return begin.start()
+    return len(content)
+
+
 def _is_sound(line: bytes) -> bool:
     text = line[_CHECKSUM_SIZE:-1]
     return line.endswith(b"\n") and line[:_CHECKSUM_SIZE] == b"%08x " % crc32c(text)
 
 
 def _require_torn_tail(path: Path, content: bytes, damaged: int) -> None:
-    """Look for a sound entry anywhere behind, since the damage may have hit the end of a line."""
-    for begin in _BEGINNING.finditer(content, damaged + 1):
-        if _is_sound(content[begin.start() : content.find(b"\n", begin.start()) + 1]):
-            raise InfrastructureError(
-                f"{path} is damaged at byte {damaged}, and sound entries follow; restore the file from a copy"
-            )
+    if _next_sound(content, damaged + 1) < len(content):
+        raise InfrastructureError(
+            f"{path} is damaged at byte {damaged}, and sound entries follow; restore the file from a copy, or see "
+            "`noetl-stream broker check` and `noetl-stream broker recover`"
+        )
 
 
 def _parse(path: Path, position: int, line: bytes) -> Entry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Self
 
 
 class AppendFile:
@@ -15,6 +16,16 @@ class AppendFile:
         self.size = os.fstat(self._descriptor).st_size
         self._torn = False
         self._name_is_durable = False
+
+    @classmethod
+    def open_existing(cls, path: Path) -> Self:
+        """A file that must be there.
+
+        Raises:
+            FileNotFoundError: it is not.
+        """
+        path.stat()
+        return cls(path)
 
     def fileno(self) -> int:
         return self._descriptor

@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from noetl_stream.broker.launch import BrokerHandle, start_broker
+from noetl_stream.broker.launch import start_broker
 from noetl_stream.errors import InfrastructureError
+from tests.broker.writers import Writer, numbers_read
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +69,7 @@ async def test_no_acknowledged_record_is_lost_or_doubled_over_kills(tmp_path: Pa
     """Twenty times the broker is killed amid idempotent writes, and the producers go on where they were."""
     broker = start_broker(tmp_path)
     port = int(broker.bootstrap.rsplit(":")[1])
-    writers = [_Writer(broker.bootstrap, topic=f"t{i}") for i in range(3)]
+    writers = [Writer(broker.bootstrap, topic=f"t{i}") for i in range(3)]
     writing = [asyncio.create_task(writer.run()) for writer in writers]
     for kill in range(1, _KILLS + 1):
         await asyncio.gather(*(writer.has_acknowledged(50 * kill) for writer in writers))
@@ -81,57 +81,7 @@ async def test_no_acknowledged_record_is_lost_or_doubled_over_kills(tmp_path: Pa
     await asyncio.gather(*writing)
 
     for writer in writers:
-        numbers = await _numbers(broker, writer.topic)
+        numbers = await numbers_read(broker, writer.topic)
         assert numbers == sorted(set(numbers))
         assert writer.acknowledged <= set(numbers)
     broker.stop()
-
-
-class _Writer:
-    """Sends numbers to a topic, ten at a time, and notes which were acknowledged."""
-
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self.topic = topic
-        self.acknowledged = set[int]()
-        self.stopped = False
-        self._progress = asyncio.Condition()
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap,
-            enable_idempotence=True,
-            retry_backoff_ms=20,
-            request_timeout_ms=20_000,
-        )
-
-    async def run(self) -> None:
-        async with self._producer:
-            number = 0
-            while not self.stopped:
-                await self._send(range(number, number + 10))
-                number += 10
-                async with self._progress:
-                    self._progress.notify_all()
-
-    async def _send(self, numbers: range) -> None:
-        sent = {
-            number: await self._producer.send(self.topic, b"%d" % number, partition=0) for number in numbers
-        }
-        for number, acknowledgement in sent.items():
-            await acknowledgement
-            self.acknowledged.add(number)
-
-    async def has_acknowledged(self, count: int) -> None:
-        async with self._progress:
-            await self._progress.wait_for(lambda: len(self.acknowledged) >= count)
-
-
-async def _numbers(broker: BrokerHandle, topic: str) -> list[int]:
-    """All that a consumer reads, in its order."""
-    partition = TopicPartition(topic, 0)
-    async with AIOKafkaConsumer(bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest") as consumer:
-        consumer.assign([partition])
-        end = (await consumer.end_offsets([partition]))[partition]
-        read: list[int] = []
-        while await consumer.position(partition) < end:
-            for records in (await consumer.getmany(timeout_ms=1000)).values():
-                read += [int(record.value) for record in records]
-        return read
