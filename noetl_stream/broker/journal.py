@@ -16,7 +16,7 @@ from pathlib import Path
 
 from noetl_stream.broker.condense import condense
 from noetl_stream.broker.entries import Entry
-from noetl_stream.broker.journal_lines import journal_line, read_entries
+from noetl_stream.broker.journal_lines import journal_line, read_entries, salvage
 from noetl_stream.commitlog.append_file import AppendFile, sync_directory
 from noetl_stream.commitlog.fsync import GroupCommit, Mark
 from noetl_stream.errors import InfrastructureError
@@ -172,11 +172,24 @@ def read_journal(path: Path) -> list[Entry]:
 
 
 def rewrite_journal(path: Path, entries: Iterable[Entry]) -> None:
-    """Replace the journal by `entries`, at once and durably."""
+    """Replace the journal by `entries`, at once and durably. On a full disk it goes on without a torn last line."""
     fresh = path.with_suffix(_FRESH)
-    _write_durably(fresh, entries)
+    try:
+        _write_durably(fresh, entries)
+    except OSError as error:
+        logger.warning("%s could not be rewritten and goes on as it is: %s", path, error)
+        fresh.unlink(missing_ok=True)
+        _cut_torn_line(path)
+        return
     fresh.replace(path)
     sync_directory(path.parent)
+
+
+def _cut_torn_line(path: Path) -> None:
+    file = AppendFile(path)
+    sound, _ = salvage(file.read(0, file.size))
+    file.truncate(len(sound))
+    file.close()
 
 
 def _write_condensed(path: Path, until: int, fresh: Path) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from pathlib import Path
 
+from noetl_stream.commitlog.append_file import write_whole
 from noetl_stream.errors import InfrastructureError
+
+logger = logging.getLogger(__name__)
 
 _LOCK = "lock"
 _ADDRESS = "broker.json"
@@ -47,10 +51,12 @@ class DataDirectory:
         return self.path / "logs"
 
     def announce(self, bootstrap: str) -> None:
-        """Write `broker.json`, whole or not at all."""
-        fresh = self.path / f"{_ADDRESS}.new"
-        fresh.write_text(json.dumps({"bootstrap": bootstrap, "pid": os.getpid()}) + "\n")
-        fresh.replace(self.path / _ADDRESS)
+        """Write `broker.json`, whole or not at all. It is a convenience: a full disk can be read from without it."""
+        noted = json.dumps({"bootstrap": bootstrap, "pid": os.getpid()}) + "\n"
+        try:
+            write_whole(self.path / _ADDRESS, noted.encode())
+        except OSError as error:
+            logger.warning("%s could not be written: %s", self.path / _ADDRESS, error)
 
     def release(self) -> None:
         (self.path / _ADDRESS).unlink(missing_ok=True)
