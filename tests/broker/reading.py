@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from collections.abc import Iterator
 from typing import Any
@@ -59,10 +60,12 @@ def _batches(chunk: bytes) -> Iterator[Any]:
 
 
 async def committed_position(client: RawClient, group: str, partition: int = 0, topic: str = "t") -> int:
-    """-1 where there is none."""
+    """-1 where there is none. Waits until no transaction may move it any more."""
     wanted = {"group_id": group, "topics": [{"name": topic, "partition_indexes": (partition,)}]}
-    [answered] = (await client.call(Api.OFFSET_FETCH, 7, {**wanted, "require_stable": True})).topics
-    [position] = answered.partitions
-    assert position.error_code is ErrorCode.none
-    offset: int = position.committed_offset
-    return offset
+    async with asyncio.timeout(20):
+        while True:
+            [answered] = (await client.call(Api.OFFSET_FETCH, 7, {**wanted, "require_stable": True})).topics
+            [position] = answered.partitions
+            if position.error_code is not ErrorCode.unstable_offset_commit:
+                assert position.error_code is ErrorCode.none
+                return int(position.committed_offset)

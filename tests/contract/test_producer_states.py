@@ -14,7 +14,7 @@ from tests.broker.client import RawClient
 from tests.broker.raw_member import RawMember
 from tests.broker.raw_producer import RawProducer
 from tests.broker.reading import committed_position, committed_values
-from tests.contract.clients import Kafka, fresh
+from tests.contract.clients import Kafka, eventually, fresh
 
 _NONE = ErrorCode.none
 
@@ -35,6 +35,15 @@ async def producer(kafka: Kafka, client: RawClient) -> RawProducer:
     return producer
 
 
+async def reads(producer: RawProducer, *committed: bytes) -> None:
+    """Wait until these are all the committed records; Apache Kafka writes its markers after it has answered."""
+
+    async def stands() -> bool:
+        return await committed_values(producer.client, 0, producer.topic) == [*committed]
+
+    await eventually(stands)
+
+
 async def test_a_transaction_may_not_take_for_ever(producer: RawProducer) -> None:
     assert await producer.begin(timeout=timedelta(seconds=901)) is ErrorCode.invalid_transaction_timeout
 
@@ -47,7 +56,7 @@ async def test_a_record_outside_its_transaction_is_refused(producer: RawProducer
     assert await producer.send(0, b"inside") is _NONE
     assert await producer.end(committed=True) is _NONE
 
-    assert await committed_values(producer.client, 0, producer.topic) == [b"inside"]
+    await reads(producer, b"inside")
 
 
 async def test_the_end_may_be_said_again_but_not_otherwise(producer: RawProducer) -> None:
@@ -74,7 +83,7 @@ async def test_a_zombie_is_told_that_it_is_one(producer: RawProducer, version: i
     await producer.add(0)
     assert await producer.send(0, b"of the successor") is _NONE
     assert await producer.end(committed=True) is _NONE
-    assert await committed_values(producer.client, 0, producer.topic) == [b"of the successor"]
+    await reads(producer, b"of the successor")
 
 
 async def test_an_unknown_producer_has_no_transaction(producer: RawProducer) -> None:
