@@ -15,7 +15,7 @@ from noetl_stream.commitlog.fsync import Mark
 from noetl_stream.commitlog.index_file import index_path
 from noetl_stream.commitlog.isolation import AbortedTransaction
 from noetl_stream.commitlog.log_reader import walk
-from noetl_stream.commitlog.segment import ActiveSegment, Segment, SegmentLimits, log_path, remove_files
+from noetl_stream.commitlog.segment import ActiveSegment, Segment, SegmentLimits, log_path
 from noetl_stream.commitlog.segment_swap import clear_replaced, finish_swap, prepare_swap
 from noetl_stream.commitlog.sparse_index import SparseIndex
 from noetl_stream.commitlog.storage import Storage
@@ -194,7 +194,7 @@ class SegmentedLog:
             OSError, InfrastructureError: the cleaned file could not be used; the old segments stay.
         """
         if self._swapping or not self.closed.holds(old):
-            remove_files((cleaned,))
+            cleaned.unlink(missing_ok=True)  # and not the index, which is that of a segment in use
             return False
         self._swapping = True
         try:
