@@ -23,6 +23,8 @@ from noetl_stream.ports.log import Record
 AGAIN_AFTER = 1.0
 SESSION = 6.0
 """Seconds after which a dead member's partitions move on."""
+SILENCE = 10.0
+"""Seconds after which a broker that answers nothing is left for another; more than a group may take to rebalance."""
 
 
 class NoTables(TableManager):
@@ -50,6 +52,7 @@ def new_app(app_id: str, bootstrap: str, *, data: Path, security: Security = OPE
         broker_session_timeout=SESSION,
         broker_heartbeat_interval=0.5,
         broker_rebalance_timeout=SESSION,
+        broker_request_timeout=SILENCE,
         broker_commit_interval=0.5,
         broker_max_poll_interval=86_400.0,
         consumer_auto_offset_reset="earliest",

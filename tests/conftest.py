@@ -11,14 +11,16 @@ import pytest
 from noetl_stream.broker.launch import start_broker
 from tests.histories.builder import HABITS
 from tests.kafka_cluster import Cluster, Unavailable, resolve
+from tests.kafka_quorum import Quorum
 
 APACHE = pytest.StashKey[Cluster | Unavailable]()
+QUORUM = pytest.StashKey[Quorum | Unavailable]()
 
 
 @pytest.fixture(scope="session")
 def embedded_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an embedded broker that lives as long as the session."""
-    broker = start_broker(tmp_path_factory.mktemp("broker"))
+    broker = start_broker(tmp_path_factory.mktemp("broker"), cleaning_interval=0.1)
     yield broker.bootstrap
     broker.stop()
 
@@ -52,6 +54,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(f"Apache Kafka: {cluster.origin}")
         case Unavailable(reason):
             terminalreporter.write_line(f"Apache Kafka: none, {reason}")
+    match config.stash.get(QUORUM, None):
+        case Quorum() as quorum:
+            terminalreporter.write_line(f"three brokers: {quorum.origin}")
+        case Unavailable(reason):
+            terminalreporter.write_line(f"three brokers: none, {reason}")
     if ran:
         counts = ", ".join(f"{ran[broker]} on {broker}" for broker in ("embedded", "apache"))
         terminalreporter.write_line(f"contract tests that ran: {counts}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -140,14 +140,13 @@ class Quorum:
         )
 
 
-@contextmanager
-def paused(machine: Machine) -> Iterator[None]:
-    """A machine that is silent for a while."""
-    machine.pause()
+async def paused(machine: Machine, seconds: float) -> None:
+    """Silence a machine for so long."""
+    await asyncio.to_thread(machine.pause)
     try:
-        yield
+        await asyncio.sleep(seconds)
     finally:
-        machine.resume()
+        await asyncio.to_thread(machine.resume)
 
 
 def resolve_quorum() -> Quorum | Unavailable:

@@ -30,6 +30,7 @@ from noetl_stream.wire.topics import Topic
 _Answer = TypeVar("_Answer")
 
 _RETRY_SECONDS = 0.1
+_BROKERS_ASKED = 3
 _SHOWN = ("cleanup.policy", "retention.ms", "min.insync.replicas")
 
 
@@ -144,15 +145,16 @@ async def _asked(
 
 @asynccontextmanager
 async def _admin(bootstrap: str, timeout: float, security: Security) -> AsyncIterator[Any]:
+    # One broker may be silent: there must be time to ask the next.
+    patience = min(REQUEST_TIMEOUT_MS, int(timeout * 1000 / _BROKERS_ASKED))
     admin = AIOKafkaAdminClient(
-        bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS, **security.options()
+        bootstrap_servers=bootstrap, request_timeout_ms=patience, **security.options()
     )
     try:
-        await asyncio.wait_for(_started(admin), timeout)
-    except TimeoutError as error:
-        await admin.close()
-        raise unreachable(bootstrap, timeout, security) from error
-    try:
+        try:
+            await asyncio.wait_for(_started(admin), timeout)
+        except TimeoutError as error:
+            raise unreachable(bootstrap, timeout, security) from error
         yield admin
     finally:
         await admin.close()

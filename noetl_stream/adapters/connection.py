@@ -17,9 +17,11 @@ async def start(client: Any, bootstrap: str, timeout: float, security: Security)
     """Start an aiokafka client, or stop it again and raise InfrastructureError."""
     try:
         await asyncio.wait_for(client.start(), timeout)
-    except (KafkaError, TimeoutError) as error:
+    except BaseException as error:
         await client.stop()
-        raise unreachable(bootstrap, timeout, security) from error
+        if isinstance(error, KafkaError | TimeoutError):
+            raise unreachable(bootstrap, timeout, security) from error
+        raise
 
 
 def unreachable(bootstrap: str, timeout: float, security: Security) -> InfrastructureError:

@@ -202,6 +202,24 @@ async def test_an_appender_closes_although_its_broker_is_gone(tmp_path: Path) ->
     await asyncio.wait_for(appender.close(), 20.0)
 
 
+async def test_an_appender_closes_soon_although_its_broker_is_silent(tmp_path: Path) -> None:
+    """What is on its way when a process must end is given up: a supervisor would kill it next."""
+    broker = start_broker(tmp_path)
+    topics = Topics(partitions=1)
+    await ensure_topics(broker.bootstrap, topics.all())
+    appender = await KafkaAppender.open(broker.bootstrap)
+    await appender.append(topics.events.name, b"before", partition=0)
+
+    os.kill(broker.pid, signal.SIGSTOP)
+    unanswered = appender.append_soon(topics.events.name, b"into the silence", partition=0)
+    await asyncio.wait_for(appender.close(), 9.0)
+    os.kill(broker.pid, signal.SIGCONT)
+    broker.stop()
+
+    with pytest.raises(AppendUnknown, match="before the appender was closed"):
+        await unanswered
+
+
 async def test_a_broker_that_comes_back_is_found_again(tmp_path: Path) -> None:
     """What was sent into its absence is delivered then, once, before what follows it."""
     broker = start_broker(tmp_path)

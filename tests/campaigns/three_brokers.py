@@ -27,7 +27,7 @@ from tests.campaigns.lane import Lane, Stuck, lane
 from tests.campaigns.report import Report
 from tests.campaigns.writer import PARTITIONS, Writer
 from tests.kafka_cluster import Unavailable
-from tests.kafka_quorum import NODES, Quorum, resolve_quorum
+from tests.kafka_quorum import NODES, Quorum, paused, resolve_quorum
 
 TOPIC = "written"
 MOST_ACKNOWLEDGED = 2_000
@@ -103,7 +103,7 @@ async def _strikes(quorum: Quorum, writer: Writer, running: Lane, report: Report
 
 @asynccontextmanager
 async def _struck(quorum: Quorum, node: int, chance: random.Random) -> AsyncIterator[None]:
-    """A node that is gone for the block, or silent: for longer than the block if chance will have it."""
+    """A node that is gone for the block, or silent for a time that may end in the block or after it."""
     machine = quorum.machines[node]
     if chance.randrange(KILLS_A_PAUSE + 1):
         await asyncio.to_thread(machine.crash)
@@ -112,13 +112,11 @@ async def _struck(quorum: Quorum, node: int, chance: random.Random) -> AsyncIter
         finally:
             await asyncio.to_thread(machine.start)
     else:
-        machine.pause()
-        back = asyncio.get_running_loop().call_later(chance.uniform(0.1, LONGEST_PAUSE), machine.resume)
+        pause = asyncio.create_task(paused(machine, chance.uniform(0.1, LONGEST_PAUSE)))
         try:
             yield
         finally:
-            back.cancel()
-            machine.resume()
+            await pause
 
 
 async def _chosen(quorum: Quorum, running: Lane, chance: random.Random) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,11 +16,13 @@ from tests.integration.client import Client, installed
 from tests.integration.conftest import settings_at
 from tests.integration.demo import DEMO, Outcome, outcome
 from tests.integration.test_kills import accepted, completions
-from tests.kafka_quorum import Quorum
+from tests.kafka_quorum import Machine, Quorum, paused
 
 Victim = Literal["leader", "controller", "coordinator"]
 """Of the execution's partition of the event log; of the cluster; of the orchestrators' group."""
 Blow = Literal["kill", "pause"]
+PAUSE = 7.0
+"""Seconds: more than twice a broker's session, and less than clients wait for an answer."""
 LIMIT = 50.0
 """Seconds a struck run may take to its end."""
 
@@ -52,13 +56,25 @@ async def struck(quorum: Quorum, strike: Strike, folder: Path) -> Struck:
         execution = await client.ask(path, {"out": str(folder / "out")})
         await client.told(execution, until=completions(strike.moment))
         machine = quorum.machines[await _chosen(quorum, client, settings, execution, strike.victim)]
-        await asyncio.to_thread(machine.crash if strike.blow == "kill" else machine.pause)
-        try:
+        async with _down(machine, strike.blow):
             told = await client.told(execution, limit=LIMIT)
             found = await outcome(client, await client.story(execution), folder / "out")
-        finally:
-            await asyncio.to_thread(machine.start if strike.blow == "kill" else machine.resume)
     return Struck(accepted=accepted(told), outcome=found)
+
+
+@asynccontextmanager
+async def _down(machine: Machine, blow: Blow) -> AsyncIterator[None]:
+    """Gone for the block, or silent until it is no longer the leader of anything; back at the end."""
+    if blow == "pause":
+        silence = asyncio.create_task(paused(machine, PAUSE))
+        yield
+        await silence
+        return
+    await asyncio.to_thread(machine.crash)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(machine.start)
 
 
 async def _chosen(quorum: Quorum, client: Client, settings: Settings, execution: int, victim: Victim) -> int:

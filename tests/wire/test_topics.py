@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from noetl_stream.errors import InfrastructureError
 from noetl_stream.wire.topics import BLOCK_RETENTION_MS, CONTROL_RETENTION_MS, Topics
 
 
@@ -26,6 +29,33 @@ def test_a_cluster_acknowledges_with_one_replica_to_spare() -> None:
 
     assert (events.partitions, events.replication) == (128, 3)
     assert events.config["min.insync.replicas"] == "2"
+
+
+@pytest.mark.parametrize(("brokers", "copies"), [(1, 1), (3, 3), (7, 3)])
+def test_unless_told_otherwise_a_cluster_keeps_three_copies_and_one_broker_one(
+    brokers: int, copies: int
+) -> None:
+    spread = Topics().events.spread(brokers)
+
+    assert (spread.name, spread.replication) == ("noetl.events", copies)
+    assert spread.config.get("min.insync.replicas") == ("2" if copies == 3 else None)
+
+
+def test_two_live_brokers_of_an_unknown_number_are_no_reason_to_keep_two_copies() -> None:
+    """The third may be down just now, and a topic keeps the copies that it was created with."""
+    with pytest.raises(InfrastructureError, match=r"would have 3 copies, and 2 .* NOETL_STREAM_REPLICATION"):
+        Topics().events.spread(2)
+
+    assert Topics(replication=2).events.spread(2).replication == 2
+
+
+def test_more_copies_than_brokers_are_refused() -> None:
+    with pytest.raises(InfrastructureError, match="noetl.events is to have 3 copies, and 1 of"):
+        Topics(replication=3).events.spread(1)
+
+
+def test_any_two_of_many_copies_are_enough_to_acknowledge() -> None:
+    assert Topics(replication=5).events.config["min.insync.replicas"] == "2"
 
 
 def test_every_topic_carries_the_prefix_and_its_own_name() -> None:

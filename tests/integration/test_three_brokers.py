@@ -1,0 +1,79 @@
+"""Three brokers, one of them killed or paused under the demo: it completes, and nobody can tell from the result."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from noetl_stream.adapters.admin import ensure_topics, standing_topics
+from noetl_stream.errors import InfrastructureError
+from noetl_stream.wire.topics import Topics
+from tests.conftest import QUORUM
+from tests.integration.demo import BLOCKS, Outcome
+from tests.integration.three_brokers import Strike, struck
+from tests.kafka_cluster import Unavailable
+from tests.kafka_quorum import Quorum, resolve_quorum
+
+pytestmark = [pytest.mark.slow, pytest.mark.kafka]
+
+SEED = 20_131
+
+
+@pytest.fixture(scope="module")
+def three_brokers(pytestconfig: pytest.Config) -> Iterator[Quorum]:
+    """A cluster of its own, for tests that strike it."""
+    quorum = pytestconfig.stash[QUORUM] = resolve_quorum()
+    if isinstance(quorum, Unavailable):
+        pytest.skip(f"no three brokers: {quorum.reason}")
+    yield quorum
+    quorum.stop()
+
+
+@pytest.fixture
+async def whole(three_brokers: Quorum) -> Quorum:
+    """The cluster, all nodes up and every replica in sync."""
+    await three_brokers.whole()
+    return three_brokers
+
+
+def strikes() -> list[Strike]:
+    chance = random.Random(SEED)
+    return [
+        Strike(victim="leader", blow="kill", moment=chance.randrange(1, BLOCKS - 1)),
+        Strike(victim="controller", blow="kill", moment=chance.randrange(1, BLOCKS - 1)),
+        Strike(victim="coordinator", blow="kill", moment=chance.randrange(1, BLOCKS - 1)),
+        Strike(victim="leader", blow="pause", moment=chance.randrange(1, BLOCKS - 1)),
+    ]
+
+
+@pytest.mark.parametrize("strike", strikes(), ids=str)
+async def test_the_demo_completes_with_the_same_result_though_a_broker_is_struck(
+    whole: Quorum, strike: Strike, tmp_path: Path, undisturbed: Outcome
+) -> None:
+    found = await struck(whole, strike, tmp_path)
+
+    assert set(found.accepted.values()) == {1}
+    assert found.accepted.total() == BLOCKS
+    assert found.outcome.table.equals(undisturbed.table)
+    assert found.outcome.summary == undisturbed.summary
+
+
+async def test_topics_get_three_copies_of_which_two_acknowledge(whole: Quorum) -> None:
+    await ensure_topics(whole.bootstrap, Topics(prefix="copies.", partitions=1).all())
+
+    standing = await standing_topics(whole.bootstrap, "copies.")
+
+    assert {topic.replication for topic in standing} == {3}
+    assert {topic.settings["min.insync.replicas"] for topic in standing} == {"2"}
+
+
+async def test_more_copies_than_brokers_are_refused_before_any_topic_is_created(whole: Quorum) -> None:
+    topics = Topics(prefix="many.", partitions=1, replication=4)
+
+    with pytest.raises(InfrastructureError, match="is to have 4 copies, and 3 of the cluster's brokers"):
+        await ensure_topics(whole.bootstrap, topics.all())
+
+    assert await standing_topics(whole.bootstrap, "many.") == ()
