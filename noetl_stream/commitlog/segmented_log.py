@@ -97,6 +97,8 @@ class SegmentedLog:
         self.checkpoint(state)
         self._rolled.append(former)
         self.closed.append(former.closed(former.next_offset), former.index)
+        if not self._checkpoints.has(index_path(former.path)):
+            self._index_written(former.path)  # as after a restart, at which the segment was full
         self.active = ActiveSegment(file, former.next_offset)
         # So that the state is not lost with the former segment, should retention remove it.
         self._checkpoints.add(index_path(self.active.path), self.active.checkpoint(state))
@@ -194,7 +196,9 @@ class SegmentedLog:
             OSError, InfrastructureError: the cleaned file could not be used; the old segments stay.
         """
         if self._swapping or not self.closed.holds(old):
-            cleaned.unlink(missing_ok=True)  # and not the index, which is that of a segment in use
+            await asyncio.to_thread(
+                cleaned.unlink, missing_ok=True
+            )  # not the index: that of a segment in use
             return False
         self._swapping = True
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -152,6 +154,23 @@ async def test_what_is_written_during_a_pass_is_kept(partition: Partition, clean
     ]
 
 
+async def test_a_segment_that_was_full_at_a_restart_is_compacted_too(
+    tmp_path: Path, storage: Storage, cleaner: Cleaner
+) -> None:
+    """Nothing is appended to it afterwards, so its index was written before it was closed."""
+    partition = open_partition(tmp_path, storage, limits=SMALL)
+    await overwrite(partition, 4)
+    await partition.release()
+
+    again = open_partition(tmp_path, storage, limits=SegmentLimits(max_bytes=1))
+    await overwrite(again, 4)
+    await compact(cleaner, again)
+
+    assert final_values(read(again)) == {b"a": b"3", b"b": b"3", b"c": b"3"}
+    assert len(read(again)) < 10
+    await again.release()
+
+
 async def test_a_producer_whose_records_are_gone_goes_on_in_its_sequence(
     tmp_path: Path, storage: Storage, cleaner: Cleaner
 ) -> None:
@@ -253,6 +272,17 @@ async def test_a_full_disk_leaves_the_log_as_it_was(
     with _disk_full_at(100), pytest.raises(OSError, match="File too large"):
         await compact(cleaner, partition)
     assert (read(partition), files(tmp_path, "*.cleaned")) == (before, [])
+
+
+@pytest.mark.slow
+def test_a_crash_at_any_point_of_a_compaction_leaves_a_log_that_reads_as_before(tmp_path: Path) -> None:
+    """Every rename, removal and opened file of three passes is tried, each in processes of its own."""
+    command = [sys.executable, "-m", "tests.commitlog.crashes", str(tmp_path)]
+
+    run = subprocess.run(command, capture_output=True, text=True, timeout=55, check=False)
+
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) > 50
 
 
 @contextmanager
