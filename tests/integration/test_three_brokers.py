@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from noetl_stream.adapters.admin import ensure_topics, standing_topics
+from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.errors import InfrastructureError
 from noetl_stream.wire.topics import Topics
 from tests.conftest import QUORUM
 from tests.integration.demo import BLOCKS, Outcome
 from tests.integration.three_brokers import Strike, struck
 from tests.kafka_cluster import Unavailable
-from tests.kafka_quorum import Quorum, resolve_quorum
+from tests.kafka_quorum import NODES, Quorum, resolve_quorum
 
 pytestmark = [pytest.mark.slow, pytest.mark.kafka]
 
@@ -59,6 +61,32 @@ async def test_the_demo_completes_with_the_same_result_though_a_broker_is_struck
     assert found.accepted.total() == BLOCKS
     assert found.outcome.table.equals(undisturbed.table)
     assert found.outcome.summary == undisturbed.summary
+
+
+async def test_an_append_waits_while_two_of_three_are_gone_and_stands_once_they_are_back(
+    whole: Quorum,
+) -> None:
+    """One broker alone has the record, and may not acknowledge it: it does so when a second has it too."""
+    topic = Topics(prefix="waiting.", partitions=1).catalog
+    await ensure_topics(whole.bootstrap, [topic])
+    leader = await whole.leader(topic.name, 0)
+    gone = [whole.machines[node] for node in NODES if node != leader]
+    appender, reader = await KafkaAppender.open(whole.bootstrap), KafkaReader(whole.bootstrap)
+    await appender.append(topic.name, b"before", partition=0)
+
+    for machine in gone:
+        machine.crash()
+    meanwhile = appender.append_soon(topic.name, b"meanwhile", partition=0)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(meanwhile), 3.0)
+    for machine in gone:
+        machine.start()
+
+    assert await meanwhile == 1
+    assert await appender.append(topic.name, b"after", partition=0) == 2
+    assert [r.value async for r in reader.read(topic.name, 0, 0, 3)] == [b"before", b"meanwhile", b"after"]
+    await appender.close()
+    await reader.close()
 
 
 async def test_topics_get_three_copies_of_which_two_acknowledge(whole: Quorum) -> None:
