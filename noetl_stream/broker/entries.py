@@ -146,6 +146,7 @@ Entry = (
 
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Entry)}
 _FIELDS = {name: tuple(f.name for f in fields(kind)) for name, kind in _KINDS.items()}
+_KNOWN = {name: frozenset(names) for name, names in _FIELDS.items()}
 _REQUIRED = {
     name: frozenset(f.name for f in fields(kind) if f.default is MISSING) for name, kind in _KINDS.items()
 }
@@ -166,7 +167,7 @@ def load(line: bytes) -> Entry:
     values = orjson.loads(line)
     name = values.pop("kind", "")
     kind = _KINDS.get(name)
-    if kind is None or not _REQUIRED[name] <= values.keys() <= {*_FIELDS[name]}:
+    if kind is None or not _REQUIRED[name] <= values.keys() <= _KNOWN[name]:
         raise ValueError("not an entry that this version knows")
     entry: Entry = kind(**values)
     return entry

@@ -23,7 +23,6 @@ from noetl_stream.errors import InfrastructureError
 
 logger = logging.getLogger(__name__)
 
-REWRITE_ABOVE = 4 << 20
 _GROWTH = 4
 _FRESH = ".new"
 _ENTRIES_AT_A_TIME = 100
@@ -32,7 +31,7 @@ _ENTRIES_AT_A_TIME = 100
 class Journal:
     """Appends entries durably and in order. It is rewritten beyond `rewrite_above` bytes, and four times what counts."""
 
-    def __init__(self, path: Path, commit: GroupCommit, *, rewrite_above: int = REWRITE_ABOVE) -> None:
+    def __init__(self, path: Path, commit: GroupCommit, *, rewrite_above: int) -> None:
         self._path, self._commit, self._rewrite_above = path, commit, rewrite_above
         self._file = _JournalFile(path)
         self._successor: _JournalFile | None = None

@@ -51,5 +51,5 @@ class BrokerSettings:
     """How long retention and compaction rest when nothing is left to do."""
     cleaning_keys: int = 256 * 1024
     """How many keys one pass of compaction may hold in memory, at 30 bytes each."""
-    rewrite_journal_above: int = 4 * 1024 * 1024
+    rewrite_journal_above: int = 1024 * 1024
     """Bytes below which the journal is not rewritten while the broker runs."""

@@ -81,7 +81,7 @@ class _Coordinator:
         for entry in read_journal(self.path):
             assert isinstance(entry, OffsetsCommitted | OffsetsForgotten | GroupChanged | GroupDeleted)
             offsets.apply(entry)
-        journal = Journal(self.path, commit)
+        journal = Journal(self.path, commit, rewrite_above=1 << 20)
         offsets.record_changes_in(journal)
         offsets.close_sessions()
         groups = Groups(BrokerSettings(), offsets)

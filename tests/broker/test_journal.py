@@ -10,15 +10,18 @@ from hypothesis import strategies as st
 
 from noetl_stream.broker.entries import (
     Entry,
+    GroupChanged,
     GroupDeleted,
     LogSynced,
     OffsetsCommitted,
+    OffsetsForgotten,
     ProducerIdsReserved,
     RecordsDeleted,
     TopicChanged,
     TopicCreated,
     TopicDeleted,
     TransactionChanged,
+    TransactionForgotten,
     dump,
     load,
 )
@@ -31,7 +34,9 @@ _ENTRIES: list[Entry] = [
     TopicChanged(name="t", partitions=9, configs={}),
     RecordsDeleted(topic="t", partition=3, offset=12),
     LogSynced(topic="t", partition=3, position=400),
-    OffsetsCommitted(group="g\nü", offsets=[["t", 3, 14, "note"]]),  # type: ignore[list-item]
+    OffsetsCommitted(group="g\nü", offsets=[["t", 3, 14, "note"]], at=9),  # type: ignore[list-item]
+    OffsetsForgotten(group="g", offsets=[["t", 3]]),  # type: ignore[list-item]
+    GroupChanged(group="g", protocol_type="consumer", empty_since=-1),
     GroupDeleted(group="g"),
     ProducerIdsReserved(below=1000),
     TransactionChanged(
@@ -42,7 +47,10 @@ _ENTRIES: list[Entry] = [
         state="Ongoing",
         partitions=[["t", 3]],  # type: ignore[list-item]
         offsets=[],
+        began=5,
+        at=6,
     ),
+    TransactionForgotten(transactional_id="x"),
     TopicDeleted(name="t", directory="t-1"),
 ]
 
@@ -52,9 +60,15 @@ def test_an_entry_is_read_back_as_it_was(entry: Entry) -> None:
     assert load(dump(entry)) == entry
 
 
+def test_an_older_journal_leaves_out_what_came_later() -> None:
+    line = b'{"kind": "OffsetsCommitted", "group": "g", "offsets": []}'
+
+    assert load(line) == OffsetsCommitted(group="g", offsets=[], at=-1)
+
+
 async def test_what_was_written_is_read_in_order(tmp_path: Path) -> None:
     commit = GroupCommit("commit", lambda error: None)
-    journal = Journal(tmp_path / "journal", commit)
+    journal = Journal(tmp_path / "journal", commit, rewrite_above=1 << 20)
     for entry in _ENTRIES:
         await journal.write(entry)
     await commit.close()
