@@ -66,19 +66,23 @@ class Orchestrator:
         self._events = delivery.topics.events.name
 
     async def keep_only(self, partitions: Iterable[int]) -> None:
-        """A rebalance: leave what was lost, restore what was gained, keep what was kept (a fence tells if that is so)."""
+        """A rebalance: leave what was lost, restore what was gained, keep what was kept.
+
+        What seems kept was lost all the same if the group has committed past it: whoever slept past its session missed
+        that somebody else held it, and would never be delivered the records that they folded, their fence included.
+        """
         mine = set(partitions)
         self.drop([p for p in self._seats if p not in mine])
-        await self.take(p for p in mine if p not in self._seats)
-
-    async def take(self, partitions: Iterable[int]) -> None:
-        """Restore partitions, all at once. If one cannot be restored, those that are not yet are given up too."""
-        gained = sorted(partitions)
-        if gained:
+        if mine:
             committed = await self._group.committed()
-            async with asyncio.TaskGroup() as group:
-                for partition in gained:
-                    group.create_task(self._take(partition, committed.get(partition, 0)))
+            self.drop([p for p, seat in self._seats.items() if committed.get(p, 0) > seat.owner.position])
+            await self.take((p for p in mine if p not in self._seats), committed)
+
+    async def take(self, partitions: Iterable[int], committed: Mapping[int, int]) -> None:
+        """Restore partitions, all at once. If one cannot be restored, those that are not yet are given up too."""
+        async with asyncio.TaskGroup() as group:
+            for partition in sorted(partitions):
+                group.create_task(self._take(partition, committed.get(partition, 0)))
 
     async def _take(self, partition: int, committed: int) -> None:
         restored = await self._restorer.restore(partition, committed, self._clock())
@@ -106,6 +110,9 @@ class Orchestrator:
             if seat is not None:
                 self._group.commit(seat.partition, seat.owner.committable)
             return
+        if record.offset > seat.owner.position:
+            await self._take_back(seat)
+            return
         event = await self._read(seat, record)
         if event is None:
             return
@@ -117,7 +124,7 @@ class Orchestrator:
             return
         seat.owner.fold(record.offset, machine_of(record), event, record.timestamp / 1000)
         if isinstance(event, PartitionTaken) and seat.owner.superseded:
-            await self._superseded(seat)
+            await self._take_back(seat)
             return
         self._drive(seat)
 
@@ -151,8 +158,9 @@ class Orchestrator:
         rejected = RecordRejected(offset=record.offset, reason=reason, time=self._clock())
         await self._delivery.log.append(self._events, encode(rejected), partition=record.partition)
 
-    async def _superseded(self, seat: Seat) -> None:
-        """A newer fence than ours: if the group still gives us the partition, take it back, else stop."""
+    async def _take_back(self, seat: Seat) -> None:
+        """A newer fence than ours, or records that we never saw: if the group still gives us the partition, restore it,
+        else stop."""
         partition = seat.partition
         self.drop([partition])
         while self._group.still_mine(partition):

@@ -110,7 +110,7 @@ class House:
     # what happens
 
     async def taken(self) -> House:
-        await self.shell.take([0])
+        await self.shell.keep_only([0])
         return await self.settled()
 
     async def killed(self) -> House:

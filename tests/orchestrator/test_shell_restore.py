@@ -119,6 +119,41 @@ async def test_a_rebalance_keeps_what_was_kept_and_leaves_what_was_lost(house: H
     assert house.fences == ["me", "me"]
 
 
+async def test_who_slept_while_another_held_its_partition_restores_it_though_it_was_never_told(
+    house: House,
+) -> None:
+    """The group gives it back, and delivers from behind everything that the other one folded and committed."""
+    sleepy = house.shell
+    await house.taken()
+    execution = house.request()
+    await run_through(house, execution, "one")
+    house.shell = house.new_shell("another")
+    await house.taken()
+    await run_through(house, execution, "two")
+
+    house.shell = sleepy
+    await house.taken()
+    assert house.fences == ["me", "another", "me"]
+
+    await run_through(house, execution, "three")
+    assert [end.status for end in house.endings()] == ["COMPLETED"]
+    assert house.held() == house.folded()
+
+
+async def test_a_record_that_was_never_delivered_is_read_from_the_log(house: House) -> None:
+    """No state may rest on a fold with a gap in it."""
+    await house.taken()
+    execution = house.request()
+    await house.settled()
+    house.complete(execution, "one")
+    house.read_to += 1
+    house.write(PartitionTaken(owner="me", time=house.log.now))
+    await house.settled()
+
+    assert house.held() == house.folded()
+    assert [offer.block.step for offer in house.offers] == ["one", "two"]
+
+
 async def test_a_newer_fence_is_answered_with_another_if_the_group_says_so(house: House) -> None:
     await house.taken()
     house.write(PartitionTaken(owner="a ghost", time=house.log.now))
@@ -155,7 +190,7 @@ async def test_taking_a_partition_back_is_tried_until_it_succeeds(house: House) 
 async def test_a_partition_lost_while_it_is_restored_is_not_kept(house: House) -> None:
     house.request()
     house.log.held = True
-    taking = asyncio.ensure_future(house.shell.take([0]))
+    taking = asyncio.ensure_future(house.shell.keep_only([0]))
     await asyncio.sleep(0)
     house.mine = False
     house.log.release()
@@ -170,10 +205,10 @@ async def test_one_partition_that_cannot_be_restored_leaves_none_half_taken(hous
     """The agent asks again for whatever is missing: a restore that went on behind its back would fence it."""
     house.log.fates.extend(["is refused", "lands"])
     with pytest.raises(ExceptionGroup) as failed:
-        await house.shell.take([0, 1])
+        await house.shell.keep_only([0, 1])
     assert failed.group_contains(InfrastructureError)
 
-    await house.shell.take([0, 1])
+    await house.shell.keep_only([0, 1])
     await house.settled()
 
     assert house.fences == ["me"]
