@@ -149,16 +149,17 @@ def _finish(execution: Execution, event: StepFinished, at: float) -> list[StoreC
 
 
 def _keep_result(execution: Execution, event: StepFinished, run: Run) -> list[StoreChunk]:
-    if event.status == "skipped" or (run.count == 0 and not run.loop):
+    """The step's result under its name. A step that was skipped, or failed without bringing anything, has none."""
+    nothing = event.status == "skipped" or (run.count == 0 and not run.loop)
+    broken = run.spilt and run.error is not None
+    result = None if nothing or broken else run.result(execution.id, event.step)
+    if nothing or (result is None and event.status == "failed"):
         execution.results.pop(event.step, None)
         execution.weights.pop(event.step, None)
         return []
-    broken = run.spilt and run.error is not None
-    execution.results[event.step] = None if broken else run.result(execution.id, event.step)
+    execution.results[event.step] = result
     execution.weights[event.step] = 0 if run.spilt else run.result_bytes
-    if not run.spilt or broken:
-        return []
-    return [spill(execution.id, event.step, run, chunk) for chunk in run.unstored()]
+    return [spill(execution.id, event.step, run, chunk) for chunk in run.unstored()] if run.spilt else []
 
 
 def _send(execution: Execution, via: str, target: Target) -> None:

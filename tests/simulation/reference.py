@@ -68,6 +68,8 @@ class Interpreter:
             return False
         ok, result = self.block(script, step.name, epoch, 0, None)
         self.out.results[step.name] = result
+        if not ok and result is None:
+            del self.out.results[step.name]
         if ok:
             self.write(writes(script, step.name, epoch))
         return not ok
