@@ -99,7 +99,8 @@ class Groups:
             now = self.now()
             group.check_commit(member_id, instance_id, generation, now, in_transaction=in_transaction)
         elif generation >= 0:
-            raise Refused(ErrorCode.group_id_not_found)
+            unknown = self.state(group_id) is GroupState.DEAD
+            raise Refused(ErrorCode.group_id_not_found if unknown else ErrorCode.unknown_member_id)
 
     # Time.
 
