@@ -21,7 +21,7 @@ OFFSETS = "org.apache.kafka.tools.GetOffsetShell"
 DELETE_RECORDS = "org.apache.kafka.tools.DeleteRecordsCommand"
 TRANSACTIONS = "org.apache.kafka.tools.TransactionsCommand"
 LOG_DIRS = "org.apache.kafka.tools.LogDirsCommand"
-CLUSTER = "org.apache.kafka.tools.ClusterTool"
+CLUSTER_ID = "org.apache.kafka.tools.ClusterTool cluster-id"
 API_VERSIONS = "org.apache.kafka.tools.BrokerApiVersionsCommand"
 CONSOLE_PRODUCER = "org.apache.kafka.tools.ConsoleProducer"
 CONSOLE_CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
@@ -45,7 +45,7 @@ class JavaTools:
         Raises:
             AssertionError: it failed; the message has what it said.
         """
-        command = [*java_command(self.jars), tool, *arguments, "--bootstrap-server", self.bootstrap]
+        command = [*java_command(self.jars), *tool.split(), "--bootstrap-server", self.bootstrap, *arguments]
         run = subprocess.run(
             command, input=typed, capture_output=True, text=True, timeout=_PATIENCE, check=False
         )

@@ -129,7 +129,7 @@ def test_the_cluster_its_logs_transactions_and_versions_are_told(tools: JavaTool
     [report] = [line for line in tools.run(java.LOG_DIRS, "--describe").splitlines() if line.startswith("{")]
     [[folder]] = [broker["logDirs"] for broker in json.loads(report)["brokers"]]
     sizes = {entry["partition"]: entry["size"] for entry in folder["partitions"]}
-    identity = tools.run(java.CLUSTER, "cluster-id")
+    identity = tools.run(java.CLUSTER_ID)
     [header, *_] = rows(tools.run(java.TRANSACTIONS, "list"))
     versions = tools.run(java.API_VERSIONS)
 
