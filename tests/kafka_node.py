@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +25,13 @@ _POM = """\
   <groupId>noetl</groupId><artifactId>kafka-for-tests</artifactId><version>1</version><packaging>pom</packaging>
   <dependencies>
     <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{version}</version></dependency>
-    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+{more}    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
   </dependencies>
 </project>
+"""
+
+_DEPENDENCY = """\
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>{artifact}</artifactId><version>{version}</version></dependency>
 """
 
 # Small and quick to start: these brokers live for minutes.
@@ -144,7 +148,7 @@ class Node:
         assert self._running is None, f"node {self.config.node_id} runs already"
         with (self.directory / "node.log").open("ab") as log:
             process = subprocess.Popen(
-                [*_java(self.jars), "kafka.Kafka", str(self.directory / "server.properties")],
+                [*java_command(self.jars), "kafka.Kafka", str(self.directory / "server.properties")],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -245,19 +249,20 @@ def answers(address: str) -> bool:
     return True
 
 
-def kafka_jars(version: str) -> Path:
-    """The folder of Kafka's jars, in this user's cache. Several processes may ask at once.
+def kafka_jars(version: str, *more: str) -> Path:
+    """The folder of Kafka's jars, `more` of its artifacts with them, in this user's cache. Several processes may ask
+    at once.
 
     Raises:
         KafkaMissing: there is no Maven, or it could not resolve this version.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "noetl_stream"
-    jars = cache / f"kafka-{version}"
+    jars = cache / "-".join(("kafka", version, *more))
     if jars.is_dir():
         return jars
     cache.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=cache, prefix=f"kafka-{version}-") as scratch:
-        _resolve_by_maven(version, Path(scratch))
+        _resolve_by_maven(version, more, Path(scratch))
         try:
             (Path(scratch) / "jars").rename(jars)
         except OSError:
@@ -280,10 +285,11 @@ def require_java() -> None:
         raise KafkaMissing(f"Kafka needs Java {OLDEST_JAVA} or newer; {java} says {said.splitlines()[:1]}")
 
 
-def _resolve_by_maven(version: str, folder: Path) -> None:
+def _resolve_by_maven(version: str, more: Iterable[str], folder: Path) -> None:
     if not (maven := shutil.which("mvn")):
         raise KafkaMissing("no `mvn` on the PATH to fetch Kafka's jars with")
-    (folder / "pom.xml").write_text(_POM.format(version=version))
+    added = "".join(_DEPENDENCY.format(artifact=artifact, version=version) for artifact in more)
+    (folder / "pom.xml").write_text(_POM.format(version=version, more=added))
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder / 'jars'}"]
     command = [maven, "-q", "-B", "-f", str(folder / "pom.xml"), *goal]
     run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
@@ -295,13 +301,14 @@ def _resolve_by_maven(version: str, folder: Path) -> None:
 def _format(config: NodeConfig, settings: Path, jars: Path) -> None:
     # One word: an id that starts with a dash would be read as an option.
     arguments = ["format", f"--cluster-id={config.cluster_id}", "--config", str(settings)]
-    command = [*_java(jars), "kafka.tools.StorageTool", *arguments]
+    command = [*java_command(jars), "kafka.tools.StorageTool", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if run.returncode != 0:
         raise NodeFailed(f"Kafka's storage folder could not be formatted: {run.stdout}{run.stderr}")
 
 
-def _java(jars: Path) -> list[str]:
+def java_command(jars: Path) -> list[str]:
+    """A small JVM with these jars, to be followed by the name of a class."""
     return [_java_binary() or "java", *_JVM, "-cp", f"{jars}/*"]
 
 

@@ -9,12 +9,13 @@ import argparse
 import asyncio
 import json
 import logging
-import resource
 import signal
 import sys
 from pathlib import Path
 
 from noetl_stream.broker.broker import EmbeddedBroker
+from noetl_stream.broker.launch import allow_many_files
+from noetl_stream.broker.settings import CLEANING_INTERVAL, BrokerSettings
 from noetl_stream.errors import InfrastructureError
 
 _INFRASTRUCTURE_FAILED = 3
@@ -24,7 +25,7 @@ def main() -> int:
     """Run until SIGTERM, SIGINT or (if asked) the end of standard input; the exit code."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    _allow_many_files()
+    allow_many_files()
     try:
         asyncio.run(_run(arguments))
     except InfrastructureError as error:
@@ -38,7 +39,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="directory of the logs; created if missing")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to bind; 0 takes a free one (default)")
-    parser.add_argument("--fsync", choices=("commit", "none"), default="commit", help="see docs/broker.md")
+    parser.add_argument(
+        "--fsync", choices=("commit", "interval", "none"), default="commit", help="see docs/broker.md"
+    )
+    parser.add_argument(
+        "--cleaning-interval",
+        type=float,
+        default=CLEANING_INTERVAL,
+        help="seconds that retention and compaction rest between sweeps (default: %(default)g)",
+    )
     parser.add_argument(
         "--until-stdin-closes", action="store_true", help="stop when the parent process is gone"
     )
@@ -47,7 +56,13 @@ def _arguments() -> argparse.Namespace:
 
 async def _run(arguments: argparse.Namespace) -> None:
     stop = _stop_signal(watch_stdin=arguments.until_stdin_closes)
-    async with EmbeddedBroker(arguments.data, arguments.host, arguments.port, arguments.fsync) as broker:
+    settings = BrokerSettings(
+        host=arguments.host,
+        port=arguments.port,
+        fsync=arguments.fsync,
+        cleaning_interval=arguments.cleaning_interval,
+    )
+    async with EmbeddedBroker(arguments.data, settings=settings) as broker:
         print(json.dumps({"bootstrap": broker.bootstrap}), flush=True)
         await asyncio.wait((stop, broker.failed), return_when=asyncio.FIRST_COMPLETED)
     if broker.failed.done():
@@ -68,12 +83,6 @@ def _stop_signal(*, watch_stdin: bool) -> asyncio.Future[None]:
     if watch_stdin:
         loop.add_reader(sys.stdin.fileno(), request_stop)
     return stop
-
-
-def _allow_many_files() -> None:
-    """Every partition holds a file open; take what the system grants."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

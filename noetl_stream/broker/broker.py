@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self, assert_never
+from typing import TYPE_CHECKING, Self, assert_never
 
 from noetl_stream.broker.admin import Admin
 from noetl_stream.broker.api import Api
@@ -39,12 +39,13 @@ from noetl_stream.broker.journal import Journal, read_journal, rewrite_journal
 from noetl_stream.broker.lock import DataDirectory
 from noetl_stream.broker.log_requests import LogRequests
 from noetl_stream.broker.metadata import Metadata
+from noetl_stream.broker.metrics_page import MetricsPage
 from noetl_stream.broker.offset_requests import OffsetRequests
 from noetl_stream.broker.offsets import Offsets
 from noetl_stream.broker.produce import Produce
 from noetl_stream.broker.protocol import Fields, Request, api_versions
 from noetl_stream.broker.sasl import refuse_authentication, refuse_handshake
-from noetl_stream.broker.server import Answer
+from noetl_stream.broker.server import Answer, Server
 from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.broker.topic_pages import TopicPages
 from noetl_stream.broker.topics import Topics
@@ -55,6 +56,9 @@ from noetl_stream.commitlog.fsync import FsyncPolicy, GroupCommit
 from noetl_stream.commitlog.storage import Storage
 from noetl_stream.commitlog.topic_files import TopicFiles
 from noetl_stream.errors import InfrastructureError
+
+if TYPE_CHECKING:
+    from noetl_stream.broker.metrics import Metrics
 
 
 class EmbeddedBroker:
@@ -79,7 +83,8 @@ class EmbeddedBroker:
         self._data = data
         self._settings = settings or BrokerSettings(host=host, port=port, fsync=fsync)
         self._journal: Journal | None = None
-        self.bootstrap = ""
+        self._metrics = None if self._settings.metrics_port is None else _new_metrics()
+        self.bootstrap = self.metrics_url = ""
 
     async def __aenter__(self) -> Self:
         self.failed: asyncio.Future[InfrastructureError] = asyncio.get_running_loop().create_future()
@@ -102,7 +107,10 @@ class EmbeddedBroker:
         _require_journal(logs, journal)
         logs.mkdir(exist_ok=True)
         self._commit = GroupCommit(
-            self._settings.fsync, self.failed.set_result, interval=self._settings.fsync_interval
+            self._settings.fsync,
+            self.failed.set_result,
+            interval=self._settings.fsync_interval,
+            timed=None if self._metrics is None else self._metrics.synced,
         )
         self._storage = Storage(self._commit)
         self._topics = Topics(TopicFiles(logs, self._storage), self._settings.default_partitions)
@@ -165,7 +173,8 @@ class EmbeddedBroker:
         expiry = Expiry(settings, self._topics, self._groups, self._transactions)
         opened.push_async_callback(_cancel, asyncio.ensure_future(expiry.run()))
         self._answers = self._routes()
-        server = new_server(self._answer, settings, self._data)
+        answered = None if self._metrics is None else self._metrics.answered
+        server = new_server(self._answer, settings, self._data, answered)
         opened.push_async_callback(server.close)
         try:
             port = await server.listen(settings.host, settings.port)
@@ -173,7 +182,25 @@ class EmbeddedBroker:
             raise InfrastructureError(
                 f"cannot listen at {settings.host}:{settings.port} ({error.strerror}); choose another port, or 0"
             ) from error
+        if self._metrics is not None:
+            self.metrics_url = await self._show(self._metrics, server, opened)
         return f"{settings.host}:{port}"
+
+    async def _show(self, metrics: Metrics, server: Server, opened: AsyncExitStack) -> str:
+        from noetl_stream.broker.metrics import Sources
+
+        metrics.watch(
+            Sources(
+                server=server,
+                topics=self._topics,
+                groups=self._groups,
+                transactions=self._transactions,
+                cleaned=self.cleaning.counters,
+            )
+        )
+        page = MetricsPage(metrics.page)
+        opened.push_async_callback(page.close)
+        return await page.listen(self._settings.metrics_port or 0)
 
     async def _answer(self, request: Request) -> Fields | None:
         return await self._answers[request.api](request)
@@ -235,6 +262,12 @@ class EmbeddedBroker:
 async def _cancel(task: asyncio.Future[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _new_metrics() -> Metrics:
+    from noetl_stream.broker.metrics import Metrics
+
+    return Metrics()
 
 
 async def _answer_api_versions(request: Request) -> Fields:

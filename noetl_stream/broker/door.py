@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from noetl_stream.broker.sasl import SaslLogin
-from noetl_stream.broker.server import Answer, Server
+from noetl_stream.broker.server import Answer, Answered, Server
 from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.broker.tls import server_context
 from noetl_stream.broker.users import Users
@@ -16,7 +16,9 @@ from noetl_stream.broker.users import Users
 logger = logging.getLogger(__name__)
 
 
-def new_server(answer: Answer, settings: BrokerSettings, data: Path) -> Server:
+def new_server(
+    answer: Answer, settings: BrokerSettings, data: Path, answered: Answered | None = None
+) -> Server:
     """A server that does not listen yet. What an operator should know about its security is logged once.
 
     Raises:
@@ -25,11 +27,12 @@ def new_server(answer: Answer, settings: BrokerSettings, data: Path) -> Server:
     tls = None if settings.tls is None else server_context(settings.tls)
     if not settings.sasl:
         _warn_of_an_open_door(settings)
-        return Server(answer, settings, tls=tls)
+        return Server(answer, settings, tls=tls, answered=answered)
     users = Users(data)
     if not users.names():
         logger.warning("nobody can log in yet; add a user with `noetl-stream broker user set NAME`")
-    return Server(answer, settings, tls=tls, new_login=partial(SaslLogin, users, over_tls=tls is not None))
+    new_login = partial(SaslLogin, users, over_tls=tls is not None)
+    return Server(answer, settings, tls=tls, new_login=new_login, answered=answered)
 
 
 def _warn_of_an_open_door(settings: BrokerSettings) -> None:

@@ -86,7 +86,9 @@ class Group:
 
     def join(self, request: JoinRequest, now: float, answer: JoinAnswer) -> None:
         """Enter the group, or come back to it: answered with the next generation, or at once."""
-        self._require_room(request)
+        gathering = self.state is GroupState.PREPARING
+        if self.members.places_taken_before(request, gathering=gathering) >= self._max_size:
+            raise Refused(ErrorCode.group_max_size_reached)
         if not self.members.share_a_protocol_with(request):
             raise Refused(ErrorCode.inconsistent_group_protocol)
         if not request.member_id:
@@ -95,17 +97,6 @@ class Group:
             self._add(request.member_id, request, now, answer)
         else:
             self._rejoin(self.members.find(request.member_id, request.instance_id), request, now, answer)
-
-    def _require_room(self, request: JoinRequest) -> None:
-        """While members gather, those who have not come back yet hold no place."""
-        members = self.members
-        if request.member_id in members or members.static(request.instance_id) is not None:
-            return
-        preparing = self.state is GroupState.PREPARING
-        taken = len(members.joining()) if preparing else len(members)
-        promised = members.promised - members.is_promised(request.member_id)
-        if taken + promised >= self._max_size:
-            raise Refused(ErrorCode.group_max_size_reached)
 
     def _join_anew(self, request: JoinRequest, now: float, answer: JoinAnswer) -> None:
         former = self.members.static(request.instance_id)

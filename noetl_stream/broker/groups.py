@@ -6,6 +6,7 @@ Memberships live in memory: after a restart of the broker every member joins aga
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,8 @@ from noetl_stream.broker.offsets import Offsets, TopicPartition
 from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.broker.subscription import CONSUMER, subscribed_topics
 from noetl_stream.commitlog.refusal import Refused
+
+logger = logging.getLogger(__name__)
 
 HasPendingOffset = Callable[[str, TopicPartition], bool]
 
@@ -99,7 +102,8 @@ class Groups:
             now = self.now()
             group.check_commit(member_id, instance_id, generation, now, in_transaction=in_transaction)
         elif generation >= 0:
-            raise Refused(ErrorCode.group_id_not_found)
+            unknown = self.state(group_id) is GroupState.DEAD
+            raise Refused(ErrorCode.group_id_not_found if unknown else ErrorCode.unknown_member_id)
 
     # Time.
 
@@ -109,15 +113,19 @@ class Groups:
         try:
             yield
         finally:
-            self._note_members(group_id, group)
             self._arm(group_id, group)
+            self._note_members(group_id, group)
 
     def _note_members(self, group_id: str, group: Group) -> None:
         known = self._offsets.known(group_id)
         is_empty = group.state is GroupState.EMPTY
         was_empty = known is None or known.empty_since >= 0
-        if is_empty != was_empty:
+        if is_empty == was_empty:
+            return
+        try:
             self._offsets.note_members(group_id, group.protocol_type, any_left=not is_empty)
+        except OSError as error:
+            logger.warning("that group %s changed is noted at its next change: %s", group_id, error)
 
     def _arm(self, group_id: str, group: Group) -> None:
         """Heartbeats only move deadlines later, so a timer that rings early just looks again."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import resource
 import select
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from noetl_stream.broker.settings import CLEANING_INTERVAL
 from noetl_stream.commitlog.fsync import FsyncPolicy
 from noetl_stream.errors import InfrastructureError
 
@@ -24,6 +27,19 @@ class BrokerHandle:
     bootstrap: str
     pid: int
     _process: subprocess.Popen[bytes]
+
+    async def ended(self) -> int:
+        """Wait until it ends without being told to here; its exit code, or the signal's number below zero."""
+        assert self._process.stdout is not None
+        loop, output = asyncio.get_running_loop(), self._process.stdout.fileno()
+        gone: asyncio.Future[None] = loop.create_future()
+        # After its first line it says nothing more: its output becomes readable when the kernel closes it.
+        loop.add_reader(output, _once, gone)
+        try:
+            await gone
+        finally:
+            loop.remove_reader(output)
+        return await asyncio.to_thread(self._process.wait)
 
     def stop(self, timeout: float = 5.0) -> int:
         """End it in order, its logs synced; the exit code.
@@ -53,10 +69,22 @@ class BrokerHandle:
         return code
 
 
+def _once(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 def start_broker(
-    data: Path, *, port: int = 0, fsync: FsyncPolicy = "commit", timeout: float = 10.0
+    data: Path,
+    *,
+    port: int = 0,
+    fsync: FsyncPolicy = "commit",
+    cleaning_interval: float = CLEANING_INTERVAL,
+    timeout: float = 10.0,
 ) -> BrokerHandle:
     """Start a broker on `data` and return once it answers. Its messages go to `broker.log` there.
+
+    `cleaning_interval` and `timeout` are in seconds.
 
     Raises:
         InfrastructureError: it said why it cannot start, or was not ready within `timeout` seconds.
@@ -64,7 +92,7 @@ def start_broker(
     data.mkdir(parents=True, exist_ok=True)
     with (data / _LOG).open("ab") as log:
         process = subprocess.Popen(
-            _command(data, port, fsync),
+            _command(data, port, fsync, cleaning_interval),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -81,9 +109,16 @@ def start_broker(
     )
 
 
-def _command(data: Path, port: int, fsync: FsyncPolicy) -> list[str]:
-    module = [sys.executable, "-m", "noetl_stream.broker"]
-    return [*module, "--data", str(data), "--port", str(port), "--fsync", fsync, "--until-stdin-closes"]
+def allow_many_files() -> None:
+    """For a process that is nothing but a broker: every partition holds files open, so take what the system grants."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _command(data: Path, port: int, fsync: FsyncPolicy, cleaning_interval: float) -> list[str]:
+    module = [sys.executable, "-m", "noetl_stream.broker", "--until-stdin-closes"]
+    place = ["--data", str(data), "--port", str(port)]
+    return [*module, *place, "--fsync", fsync, "--cleaning-interval", str(cleaning_interval)]
 
 
 def _first_line(process: subprocess.Popen[bytes], timeout: float) -> dict[str, str]:

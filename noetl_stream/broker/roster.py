@@ -70,6 +70,16 @@ class Roster:
         if member.request.instance_id is not None:
             del self._static[member.request.instance_id]
 
+    def places_taken_before(self, request: JoinRequest, *, gathering: bool) -> int:
+        """How many hold a place that a newcomer might want; none for who has one already.
+
+        While members gather, those who have not come back yet hold none.
+        """
+        if request.member_id in self._members or request.instance_id in self._static:
+            return 0
+        promised = len(self._promised) - (request.member_id in self._promised)
+        return promised + (len(self.joining()) if gathering else len(self._members))
+
     # Protocols.
 
     def share_a_protocol_with(self, request: JoinRequest) -> bool:
@@ -105,9 +115,6 @@ class Roster:
     def promise(self, member_id: str, until: float) -> None:
         """Expect somebody to join under this id."""
         self._promised[member_id] = until
-
-    def is_promised(self, member_id: str) -> bool:
-        return member_id in self._promised
 
     def redeem(self, member_id: str) -> bool:
         """Whether the id was promised; it no longer is."""

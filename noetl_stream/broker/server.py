@@ -6,9 +6,11 @@ import asyncio
 import logging
 import ssl
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from noetl_stream.broker.api import Api
 from noetl_stream.broker.connections import Connections, OpenConnection
 from noetl_stream.broker.listener import Listener
 from noetl_stream.broker.protocol import Connection, Fields, Request, decode, encode
@@ -20,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 Answer = Callable[[Request], Awaitable[Fields | None]]
 """A service's answer to a request; None where the protocol has none."""
+
+Answered = Callable[[Api, float], None]
+"""Told of each answer and the seconds it took."""
 
 Frame = bytes | memoryview
 
@@ -63,8 +68,11 @@ class Server:
         *,
         tls: ssl.SSLContext | None = None,
         new_login: Callable[[], Login] | None = None,
+        answered: Answered | None = None,
     ) -> None:
         self._answer, self._settings, self._new_login = answer, settings, new_login
+        self._answered = answered
+        self.received_bytes = self.sent_bytes = 0
         self.connections = Connections(settings)
         self._listener = Listener(
             self.connections, self._serve_until_it_ends, tls=tls, rate=settings.max_connection_rate
@@ -105,17 +113,25 @@ class Server:
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: OpenConnection
     ) -> None:
-        ends, served = _ends(writer, connection), 0
+        ends, served = _ends(writer, connection, self._settings.advertised_host), 0
         await self._log_in(reader, writer, connection, ends)
         while True:
             frame = await self._read_frame(reader, connection, self._settings.max_request_bytes)
             request = decode(frame, ends)
-            fields = await self._answer(request)
+            fields = await self._answer_timed(request)
             if fields is not None:
                 await self._send(writer, connection, encode(request, fields))
             served += 1
             if served % _TURN == 0:
                 await asyncio.sleep(0)
+
+    async def _answer_timed(self, request: Request) -> Fields | None:
+        if self._answered is None:
+            return await self._answer(request)
+        began = time.perf_counter()
+        fields = await self._answer(request)
+        self._answered(request.api, time.perf_counter() - began)
+        return fields
 
     async def _log_in(
         self,
@@ -146,10 +162,12 @@ class Server:
         self.connections.await_transfer(connection, size, "in the middle of a request")
         frame = await reader.readexactly(size)
         self.connections.await_nothing(connection)
+        self.received_bytes += _SIZE.size + size
         return frame
 
     async def _send(self, writer: asyncio.StreamWriter, connection: OpenConnection, frame: Frame) -> None:
         writer.write(frame)
+        self.sent_bytes += len(frame)
         self.connections.await_transfer(connection, len(frame), "not reading its answers")
         await writer.drain()
 
@@ -162,11 +180,11 @@ def _tell_why(closed: str, connection: OpenConnection) -> None:
         logger.warning("%s: it stood still, %s", closed, connection.overdue)
 
 
-def _ends(writer: asyncio.StreamWriter, connection: OpenConnection) -> Connection:
+def _ends(writer: asyncio.StreamWriter, connection: OpenConnection, advertised: str | None) -> Connection:
     broker_host, broker_port = writer.get_extra_info("sockname")[:2]
     return Connection(
         client_host=connection.host,
         client_port=connection.port,
-        broker_host=broker_host,
+        broker_host=advertised or broker_host,
         broker_port=broker_port,
     )

@@ -44,5 +44,7 @@ class Timers:
     async def _run(self, name: str) -> None:
         try:
             await self._work(name)
+        except OSError as error:
+            logger.warning("what was due for %s could not be stored: %s", name, error)
         except Exception:
-            logger.exception("what was due for %s failed; it is done at the next start", name)
+            logger.exception("what was due for %s failed; report it with this trace", name)

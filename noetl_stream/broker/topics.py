@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.cleanup_policy import longest_segment_ms
+from noetl_stream.broker.cleanup_policy import is_compacted, longest_segment_ms
 from noetl_stream.broker.entries import (
     Entry,
     LogCleaned,
@@ -151,6 +151,7 @@ class Topics:
                     topic.directory,
                     index,
                     topic.segment_limits,
+                    compacted=is_compacted(topic.config),
                     start_offset=topic.start_offsets.get(index),
                     synced_position=topic.synced_positions.get(index),
                 )

@@ -7,6 +7,7 @@ crash in between, so every partition sees the same verdict.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -34,6 +35,8 @@ from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.refusal import Refused
 
 _TRY_AGAIN = 1.0
+
+logger = logging.getLogger(__name__)
 
 
 class Transactions:
@@ -248,7 +251,14 @@ class Transactions:
                 if transaction.state is TransactionState.ONGOING:
                     self._timeouts.set(transaction.transactional_id, transaction.timeout_ms / 1000)
                 elif transaction.state in UNFINISHED:
-                    await self._carry_out(transaction)
+                    await self._carry_out_if_there_is_room(transaction)
+
+    async def _carry_out_if_there_is_room(self, transaction: Transaction) -> None:
+        try:
+            await self._carry_out(transaction)
+        except OSError as error:
+            name = transaction.transactional_id
+            logger.warning("the end of transaction %s is carried out when the disk takes it: %s", name, error)
 
     async def close(self) -> None:
         await self._timeouts.close()

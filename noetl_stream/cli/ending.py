@@ -16,6 +16,7 @@ from noetl_stream.errors import AccessRefused, InvalidRequest, NoetlError, Playb
 
 DEBUG = "noetl_stream.debug"
 _SIGNALLED = 128
+_PARTING_SECONDS = 2.0
 
 
 class Exit(IntEnum):
@@ -57,7 +58,22 @@ def carry_out(work: Coroutine[Any, Any, int]) -> int:
 
     Whoever ends a role sends it a signal, so a role that was told to end returns its own code: see `until_signalled`.
     """
-    return asyncio.run(_signalled(work))
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(_signalled(work))
+    finally:
+        if loop.run_until_complete(_all_ended()):
+            loop.close()
+
+
+async def _all_ended() -> bool:
+    """Whether the tasks that are left heed a cancel. One whose broker is gone may not, and the process ends without it."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    _, stubborn = await asyncio.wait(left, timeout=_PARTING_SECONDS) if left else (left, left)
+    return not stubborn
 
 
 async def _signalled(work: Coroutine[Any, Any, int]) -> int:

@@ -1,4 +1,4 @@
-"""`up`, the single roles, `broker` and `topics`: what runs until it is told to end."""
+"""`up`, the single roles and `topics`: what runs until it is told to end, and what it stands on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noetl_stream.cli import logs
+from noetl_stream.cli.broker import PORT
 from noetl_stream.cli.ending import Exit, carry_out, ended_role
 from noetl_stream.cli.options import Bootstrap, Data, Debug, Json, Pools, settings_of
 from noetl_stream.core.values import Value
@@ -23,13 +24,12 @@ if TYPE_CHECKING:
 Port = Annotated[
     int, typer.Option("--port", min=0, max=65535, help="Port of the embedded broker; 0: any free one.")
 ]
-PORT = 9092
 _DAY_MS = 86_400_000
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (up, worker, orchestrator, intake, broker, topics):
+    for command in (up, worker, orchestrator, intake, topics):
         app.command()(command)
 
 
@@ -55,7 +55,7 @@ async def _up(settings: Settings, port: int, *, as_json: bool) -> int:
     async with _broker(settings, port) as starting:
         from noetl_stream.cli.running import installation
 
-        reached = settings.model_copy(update={"bootstrap": await starting})
+        reached = settings.at(await starting)
         async with installation(reached):
             _say_ready("up", reached, as_json=as_json)
             await asyncio.Event().wait()
@@ -148,24 +148,6 @@ async def _address(settings: Settings, name: str) -> str:
     return address
 
 
-def broker(
-    ctx: typer.Context, port: Port = PORT, data: Data = None, as_json: Json = False, debug: Debug = False
-) -> None:
-    """Only the embedded broker, until Ctrl-C. It speaks Kafka's protocol to any client on this machine.
-
-    Example: `noetl-stream broker --port 9092 --data .noetl`
-    """
-    settings = settings_of(ctx, bootstrap=None, data=data).model_copy(update={"bootstrap": ""})
-    raise typer.Exit(ended_role(carry_out(_broker_alone(settings, port, as_json=as_json))))
-
-
-async def _broker_alone(settings: Settings, port: int, *, as_json: bool) -> int:
-    async with _broker(settings, port) as starting:
-        _say_ready("broker", settings.model_copy(update={"bootstrap": await starting}), as_json=as_json)
-        await asyncio.Event().wait()
-    return Exit.COMPLETED
-
-
 def topics(
     ctx: typer.Context,
     pools: Pools = None,
@@ -188,10 +170,14 @@ async def _topics(settings: Settings, *, as_json: bool) -> int:
     from noetl_stream.cli.reading import running_on
 
     where = settings.bootstrap or await running_on(settings) or ""
-    async with _broker(settings.model_copy(update={"bootstrap": where}), 0) as starting:
-        address = await starting
-        created = await ensure_topics(address, settings.topics.all(settings.pools), settings.timeout)
-        standing = await standing_topics(address, settings.prefix, settings.timeout)
+    settings = settings.model_copy(update={"bootstrap": where})
+    async with _broker(settings, 0) as starting:
+        reached = settings.at(await starting)
+        address, security = reached.bootstrap, reached.security
+        created = await ensure_topics(
+            address, settings.topics.all(settings.pools), settings.timeout, security
+        )
+        standing = await standing_topics(address, settings.prefix, settings.timeout, security)
     rows = [_row(topic, created=topic.name in created) for topic in standing]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))

@@ -77,6 +77,10 @@ class PendingCheckpoints:
         self._pending[path] = known
         self._refused = False
 
+    def try_again(self) -> None:
+        """Write what the disk refused with the next sync, without waiting for another checkpoint."""
+        self._refused = False
+
     def forget(self, path: Path) -> None:
         self._pending.pop(path, None)
 

@@ -237,6 +237,7 @@ class Partition:
         Raises:
             InfrastructureError: the disk failed.
         """
+        self._log.checkpoints.try_again()
         await self._commit.on_disk(self)
         await self._storage.checkpoints.idle()
 

@@ -49,11 +49,13 @@ def open_partition(
     storage: Storage,
     *,
     limits: SegmentLimits | None = None,
+    compacted: bool = False,
     start_offset: int = 0,
     synced_position: int = 0,
 ) -> Partition:
     """The partition kept in `directory`; an empty one if there is no segment yet.
 
+    Where it is `compacted`, gaps between offsets are no damage.
     `synced_position` is the byte up to which its first segment is known to have been durable, from another source
     than the segment's index.
 
@@ -63,7 +65,7 @@ def open_partition(
     settle_swaps(directory)
     _remove_unreadable(directory, start_offset)
     logs = log_paths(directory) or [log_path(directory, start_offset)]
-    recovery = _Recovery(logs=logs, synced_position=synced_position)
+    recovery = _Recovery(logs=logs, compacted=compacted, synced_position=synced_position)
     active = recovery.run()
     log = SegmentedLog(recovery.closed, active, storage, limits or SegmentLimits())
     return Partition(log, recovery.state, storage, max(start_offset, log.start_offset))
@@ -83,6 +85,7 @@ class _Recovery:
     """Trusts the leading segments whose index is complete; resumes from the checkpoint behind them; reads the rest."""
 
     logs: list[Path]
+    compacted: bool
     synced_position: int
     closed: list[Segment] = field(default_factory=list)
     state: ProducerState = field(default_factory=ProducerState)
@@ -117,11 +120,10 @@ class _Recovery:
 
     def _read_closed(self, at: int, known: Checkpoint | None) -> None:
         next_offset = base_offset_of(self.logs[at + 1])
-        compacted = _complete(self.logs[at], next_offset) is not None
-        segment = self._read(at, known, gaps=compacted)
+        gaps = self.compacted or _complete(self.logs[at], next_offset) is not None
+        segment = self._read(at, known, gaps=gaps)
         segment.file.close()
-        if not compacted:
-            self._require_joined(segment, at + 1)
+        self._require_joined(segment, at + 1, gaps=gaps)
         self.closed.append(segment.closed(next_offset))
         _note(segment, self.state, next_offset)
 
@@ -162,12 +164,11 @@ class _Recovery:
         logger.warning("%s: cut an unfinished write of %d bytes at byte %d", segment.path, torn, sound)
         segment.file.truncate(sound)
 
-    def _require_joined(self, segment: ActiveSegment, behind: int) -> None:
+    def _require_joined(self, segment: ActiveSegment, behind: int, *, gaps: bool) -> None:
         """A power loss may keep the empty file of a next segment and lose what was never acknowledged before it."""
         begins = base_offset_of(self.logs[behind])
-        if begins < segment.next_offset or (
-            begins > segment.next_offset and self._survivor(behind, begins) is not None
-        ):
+        gap = begins > segment.next_offset and not gaps
+        if begins < segment.next_offset or (gap and self._survivor(behind, begins) is not None):
             raise InfrastructureError(
                 f"{segment.path} ends at offset {segment.next_offset} and {self.logs[behind].name} begins at "
                 f"{begins}; {NEXT_STEP}"

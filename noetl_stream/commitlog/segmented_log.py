@@ -52,7 +52,7 @@ class SegmentedLog:
         self.closed = ClosedSegments(closed, storage.open_segments)
         self.active, self.limits, self._storage = active, limits, storage
         self._rolled: list[ActiveSegment] = []  # closed for writing, and perhaps not on the disk yet
-        self._checkpoints = PendingCheckpoints(storage.checkpoints, self._index_written)
+        self.checkpoints = PendingCheckpoints(storage.checkpoints, self._index_written)
         self._checkpointed = active.end()
         self._swapping = False
 
@@ -97,11 +97,11 @@ class SegmentedLog:
         self.checkpoint(state)
         self._rolled.append(former)
         self.closed.append(former.closed(former.next_offset), former.index)
-        if not self._checkpoints.has(index_path(former.path)):
+        if not self.checkpoints.has(index_path(former.path)):
             self._index_written(former.path)  # as after a restart, at which the segment was full
         self.active = ActiveSegment(file, former.next_offset)
         # So that the state is not lost with the former segment, should retention remove it.
-        self._checkpoints.add(index_path(self.active.path), self.active.checkpoint(state))
+        self.checkpoints.add(index_path(self.active.path), self.active.checkpoint(state))
         self._checkpointed = self.active.end()
 
     @property
@@ -115,7 +115,7 @@ class SegmentedLog:
     def checkpoint(self, state: bytes) -> None:
         """Note what is known of the active segment, as soon as it is on the disk up to here."""
         if not self.is_checkpointed:
-            self._checkpoints.add(index_path(self.active.path), self.active.checkpoint(state))
+            self.checkpoints.add(index_path(self.active.path), self.active.checkpoint(state))
             self._checkpointed = self.active.end()
 
     def files(self) -> list[AppendFile]:
@@ -126,7 +126,7 @@ class SegmentedLog:
         """Everything before `mark` is on the disk. No sweep is under way, so what was rolled can be closed."""
         while self._rolled and self._rolled[0].next_offset <= mark.offset:
             self._rolled.pop(0).file.close()
-        self._checkpoints.synced(mark.offset)
+        self.checkpoints.synced(mark.offset)
 
     def _index_written(self, path: Path) -> None:
         self.closed.index_written(path.with_suffix(".log"))
@@ -179,14 +179,14 @@ class SegmentedLog:
         if self._swapping:
             return ()
         gone = self.closed.before(offset)
-        while gone and self._checkpoints.has(
+        while gone and self.checkpoints.has(
             index_path(log_path(gone[-1].path.parent, gone[-1].next_offset))
         ):
             gone.pop()
         if gone:
             self.closed.substitute(gone, (), None)
         for segment in gone:
-            self._checkpoints.forget(index_path(segment.path))
+            self.checkpoints.forget(index_path(segment.path))
         return tuple(segment.path for segment in gone)
 
     async def replace(self, old: Sequence[Segment], cleaned: Path) -> bool:

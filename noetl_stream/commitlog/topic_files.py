@@ -44,6 +44,7 @@ class TopicFiles:
         index: int,
         limits: SegmentLimits,
         *,
+        compacted: bool,
         start_offset: int | None,
         synced_position: int | None,
     ) -> Partition:
@@ -59,6 +60,7 @@ class TopicFiles:
             path,
             self._storage,
             limits=limits,
+            compacted=compacted,
             start_offset=start_offset or 0,
             synced_position=synced_position or 0,
         )

@@ -20,6 +20,8 @@ BLOCK_RETENTION_MS = 7 * _DAY_MS
 """Far above the ten minutes after which an unanswered offer is sent again."""
 CONTROL_RETENTION_MS = BLOCK_RETENTION_MS + _DAY_MS
 """A hint outlives the oldest offer that it could concern."""
+COMPACTED_SEGMENT_BYTES = 16 << 20
+"""Compaction leaves the segment that grows alone, and a restore reads all of it: by default up to 1 GiB."""
 DEAD_LETTER_RETENTION_MS = 30 * _DAY_MS
 
 
@@ -42,6 +44,8 @@ class Topic:
     def config(self) -> Mapping[str, str]:
         """The settings to create it with, in Kafka's own names."""
         settings: dict[str, str] = {"cleanup.policy": self.cleanup}
+        if self.cleanup == "compact":
+            settings["segment.bytes"] = str(COMPACTED_SEGMENT_BYTES)
         if self.retention_ms is not None:
             settings["retention.ms"] = str(self.retention_ms)
         if self.replication is not None and self.replication > _COPIES_TO_ACKNOWLEDGE:

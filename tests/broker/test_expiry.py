@@ -227,3 +227,22 @@ async def test_a_group_with_members_cannot_be_deleted(coordinator: _Coordinator)
 
         assert refused.value.code is ErrorCode.group_id_not_found
         assert not offsets.of("g")
+
+
+async def test_a_full_disk_keeps_no_dead_member_in_a_group(
+    coordinator: _Coordinator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What only dates an expiry is noted later; who is in the group does not wait for it."""
+
+    def full(offsets: Offsets, *_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with coordinator.running() as (groups, _):
+        _join(groups, 0.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(Offsets, "note_members", full)
+            with groups.changing("g", groups.existing("g")):
+                groups.existing("g").expire(60.0)
+
+        assert groups.state("g") is GroupState.EMPTY
+        assert "that group g changed is noted at its next change" in caplog.text

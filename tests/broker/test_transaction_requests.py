@@ -204,6 +204,7 @@ async def test_positions_of_who_is_in_no_group_are_refused(producer: RawProducer
     assert code is ErrorCode.illegal_generation
 
 
+@pytest.mark.slow
 async def test_an_end_that_the_disk_had_no_room_for_is_finished_without_being_asked(
     producer: RawProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

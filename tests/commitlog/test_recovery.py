@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noetl_stream.commitlog.batch import check_produced, stamp
+from noetl_stream.commitlog.inspection import check_log
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.recovery import open_partition
 from noetl_stream.commitlog.refusal import Refused
@@ -84,7 +85,8 @@ def test_damage_before_a_sound_batch_is_named(sizes: list[int], at: int) -> None
     )
 
     with pytest.raises(
-        InfrastructureError, match=rf"0\.log is damaged at byte {damaged} .*a sound batch follows.*broker recover"
+        InfrastructureError,
+        match=rf"0\.log is damaged at byte {damaged} .*a sound batch follows.*broker recover",
     ):
         _recover(bytes(content) + last)
 
@@ -128,6 +130,69 @@ def test_batches_larger_than_the_window_are_recovered() -> None:
     end_offset, chunk = _recover(content)
 
     assert (end_offset, chunk) == (2, content)
+
+
+def _segments(directory: Path, offsets: list[int], next_base: int) -> None:
+    """A closed segment with batches of one record at these offsets, and an empty one behind it; no indexes."""
+    stored = (bytes(stamp(batch(b"%d" % offset), offset)) for offset in offsets)
+    log_path(directory, 0).write_bytes(b"".join(stored))
+    log_path(directory, next_base).touch()
+
+
+async def test_gaps_are_compaction_where_there_is_compaction_and_damage_elsewhere(tmp_path: Path) -> None:
+    _segments(tmp_path, [0, 5, 9], next_base=12)
+
+    async with opened_storage() as storage:
+        with pytest.raises(InfrastructureError, match=r"0\.log is damaged at byte \d+ \(offset 1\)"):
+            open_partition(tmp_path, storage)
+        partition = open_partition(tmp_path, storage, compacted=True)
+        found = values(partition.read(1, 1 << 20, committed_only=False, whole_first=True))
+        assert (found, partition.end_offset) == ([(5, b"5"), (9, b"9")], 12)
+        partition.close()
+
+
+async def test_a_damaged_offset_in_a_compacted_log_buries_nothing(tmp_path: Path) -> None:
+    """No checksum covers it; were it believed, all that follows would look like an unfinished write."""
+    _segments(tmp_path, [0, 5 + (1 << 30), 9], next_base=12)
+
+    async with opened_storage() as storage:
+        with pytest.raises(InfrastructureError, match=r"\(offset 1\), and a sound batch follows"):
+            open_partition(tmp_path, storage, compacted=True)
+
+
+async def test_a_power_loss_that_kept_only_the_name_of_the_next_segment_is_no_damage(tmp_path: Path) -> None:
+    """What was to come before it was never acknowledged; its offsets are left out."""
+    _segments(tmp_path, [0, 1], next_base=7)
+
+    async with opened_storage() as storage:
+        partition = open_partition(tmp_path, storage)
+        assert _append(partition, batch(b"next")) == 7
+        await partition.durable()
+        assert values(partition.read(2, 1 << 20, committed_only=False, whole_first=True)) == [(7, b"next")]
+        partition.close()
+
+
+async def test_a_start_reads_only_what_follows_the_checkpoint(tmp_path: Path) -> None:
+    """Shown by damage before it, which only a check finds."""
+    async with opened_storage() as storage:
+        before = open_partition(tmp_path, storage)
+        for number in range(50):
+            _append(before, batch(b"%d" % number, producer_id=1, epoch=0, sequence=number))
+        before.checkpoint()
+        await before.checkpointed()
+        _append(before, batch(b"50", producer_id=1, epoch=0, sequence=50))
+        await before.durable()
+        before.close()
+    content = bytearray(log_path(tmp_path, 0).read_bytes())
+    content[65] ^= 1
+    log_path(tmp_path, 0).write_bytes(content)
+
+    async with opened_storage() as storage:
+        after = open_partition(tmp_path, storage)
+        assert after.end_offset == 51
+        assert _append(after, batch(b"50", producer_id=1, epoch=0, sequence=50)) == 50
+        after.close()
+    assert next(check_log(tmp_path)).position == 0
 
 
 async def test_producers_and_transactions_are_remembered(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ class Outcome:
 async def outcome(client: Client, story: Story, out: Path) -> Outcome:
     """Of a run that completed."""
     assert story.status == "COMPLETED", story.end
-    summary = (await client.results(story))["summary"]["rows"]
+    assert story.machine is not None
+    summary = (await client.value(story.machine.results["summary"]))["rows"]
     return Outcome(table=pl.read_parquet(out / TABLE), summary=summary)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from noetl_stream.adapters.checkpoints import KafkaCheckpoints
 from noetl_stream.adapters.kafka_log import KafkaReader
@@ -19,6 +20,7 @@ from noetl_stream.orchestrator import checkpointing
 from noetl_stream.orchestrator.restore import Restorer, event_of, machine_of
 from noetl_stream.ports.log import Record
 from noetl_stream.settings import Settings
+from tests.contract.clients import Kafka, eventually, raise_first
 from tests.integration.client import Client, installed
 from tests.integration.test_kills import accepted, completions
 from tests.integration.test_requests import GREET
@@ -98,6 +100,47 @@ async def test_a_loop_goes_on_from_its_checkpoint_and_an_ended_request_is_still_
     assert accepted(told) == Counter(f"each/0/{n}" for n in range(ITERATIONS))
     assert results == [n * n for n in range(ITERATIONS)]
     assert [answer["result"] for answer in answers] == ["hello nobody"] * 2
+
+
+async def test_a_restore_from_compacted_checkpoints_knows_what_a_fold_from_zero_knows(
+    settings: Settings,
+) -> None:
+    """Each checkpoint begins a segment here, so compaction leaves the newest of each machine and little else."""
+    async with installed(settings, "intake") as client:
+        await _compact_at_once(client)
+        async with running(client.platform, THE_REST):
+            execution = await client.ask(await client.register(LOOP), {"count": ITERATIONS})
+            await client.told(execution, until=completions(ITERATIONS * 3 // 4))
+        written, kept = await _compacted(client)
+        restored = await _restorer(client)[0].restore(0, 0, 0.0)
+        assert kept < written / 2
+        assert state_hash(restored.owner.state) == state_hash(_from_zero(await client.log_of(execution)))
+        async with running(client.platform, THE_REST):
+            told = await client.told(execution)
+
+    assert accepted(told) == Counter(f"each/0/{n}" for n in range(ITERATIONS))
+
+
+async def _compact_at_once(client: Client) -> None:
+    settings = {"cleanup.policy": "compact", "segment.ms": "1", "min.cleanable.dirty.ratio": "0.01"}
+    change = ConfigResource(ConfigResourceType.TOPIC, client.platform.topics.checkpoints.name, settings)
+    async with Kafka(bootstrap=client.platform.settings.bootstrap).admin() as admin:
+        [answer] = await admin.alter_configs([change])
+    raise_first(row[0] for row in answer.resources)
+
+
+async def _compacted(client: Client) -> tuple[int, int]:
+    """How many checkpoints and markers were written, and how many are left once there are far fewer."""
+    reader, topic = client.platform.reader, client.platform.topics.checkpoints.name
+    written, kept = await reader.end(topic, 0), 0
+
+    async def far_fewer() -> bool:
+        nonlocal kept
+        kept = len([record async for record in reader.read(topic, 0, 0, written)])
+        return kept < written / 2
+
+    await eventually(far_fewer)
+    return written, kept
 
 
 def _checkpoints(client: Client) -> KafkaCheckpoints:

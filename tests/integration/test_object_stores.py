@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from asyncio.subprocess import PIPE
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +20,11 @@ from tests.cache.s3 import S3, s3_server
 from tests.integration.client import installed
 from tests.integration.conftest import settings_at
 from tests.integration.demo import DEMO, Outcome, outcome
-from tests.integration.processes import roles
+from tests.integration.processes import kill, roles
+from tests.integration.test_kills import completions
 
-pytestmark = pytest.mark.slow
+# An undisturbed run of the demo, which these are held against, has a time of its own.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(func_only=True)]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,31 @@ async def test_the_demo_runs_on_two_machines_that_share_a_bucket(
     written = {o["path"] for o in await obstore.list(s3.store(url)).collect_async() if o["size"] > 8}
     assert {path.split("/")[1] for path in written} >= {"flights", "weather", "clean", "by_month", "reduce"}
     assert not (tmp_path / "east" / "cache").exists()
+
+
+async def test_a_machine_that_dies_with_its_disk_takes_no_result_with_it(
+    embedded_bootstrap: str, s3: S3, command: Path, tmp_path: Path, undisturbed: Outcome
+) -> None:
+    settings = on_s3(embedded_bootstrap, tmp_path / "client", s3, s3.new_bucket())
+    east, west = (on_machine(settings, tmp_path / place) for place in ("east", "west"))
+
+    async with (
+        installed(settings, "intake", "orchestrator") as client,
+        roles(command, east) as there,
+        roles(command, west) as here,
+    ):
+        dying = await there.start("worker")
+        execution = await client.ask(await client.register(DEMO), {"out": str(tmp_path)})
+        before = await client.told(execution, until=completions(5))
+        await kill(dying)
+        shutil.rmtree(tmp_path / "east")
+        await here.start("worker")
+        told = await client.told(execution)
+        found = await outcome(client, await client.story(execution), tmp_path)
+
+    assert_frame_equal(found.table, undisturbed.table)
+    assert len(workers(before)) == 1
+    assert len(workers(told)) == 2
 
 
 async def test_credentials_that_expire_in_mid_run_lose_nothing_once_they_are_renewed(

@@ -19,6 +19,18 @@ DOCS = Path(__file__).parents[2] / "docs"
 ROOT: Any = get_command(app)
 
 
+def commands(group: Any = ROOT, before: str = "") -> dict[str, Any]:
+    """Every command by its words; a group that only gathers others is none."""
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        words, below = f"{before}{name}", hasattr(command, "commands")
+        if not below or command.invoke_without_command:
+            found[words] = command
+        if below:
+            found |= commands(command, f"{words} ")
+    return found
+
+
 def sections() -> dict[str, str]:
     """The text under each heading of the second level."""
     parts = re.split(r"^## (.+)$", (DOCS / "cli.md").read_text(), flags=re.MULTILINE)
@@ -38,25 +50,25 @@ def row(option: Any) -> str:
 
 
 def test_every_command_has_a_section_and_every_section_a_command() -> None:
-    assert list(sections()) == ["Options before the command", *ROOT.commands]
+    assert list(sections()) == ["Options before the command", *commands()]
 
 
-@pytest.mark.parametrize("name", ["Options before the command", *ROOT.commands])
+@pytest.mark.parametrize("name", ["Options before the command", *commands()])
 def test_every_option_is_documented_and_nothing_else(name: str) -> None:
-    command = ROOT.commands.get(name, ROOT)
+    command = commands().get(name, ROOT)
 
     assert re.findall(r"^\| `-.*$", sections()[name], flags=re.MULTILINE) == rows(command)
 
 
-@pytest.mark.parametrize("name", ROOT.commands)
+@pytest.mark.parametrize("name", commands())
 def test_every_command_has_an_example_in_its_help_and_in_the_docs(name: str) -> None:
-    assert f"`noetl-stream {name}" in ROOT.commands[name].help
+    assert f"`noetl-stream {name}" in commands()[name].help
     assert f"$ noetl-stream {name}" in sections()[name]
 
 
-@pytest.mark.parametrize("name", ROOT.commands)
+@pytest.mark.parametrize("name", commands())
 def test_every_command_can_answer_a_machine(name: str) -> None:
-    assert "--json" in {flag for option in ROOT.commands[name].params for flag in option.opts}
+    assert "--json" in {flag for option in commands()[name].params for flag in option.opts}
 
 
 def test_every_setting_is_documented_and_nothing_else() -> None:

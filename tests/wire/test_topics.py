@@ -16,7 +16,7 @@ def test_the_log_and_the_catalog_are_kept_for_ever() -> None:
 def test_checkpoints_are_compacted_in_the_same_numbered_partitions_as_their_events() -> None:
     topics = Topics(partitions=5)
 
-    assert topics.checkpoints.config == {"cleanup.policy": "compact"}
+    assert topics.checkpoints.config == {"cleanup.policy": "compact", "segment.bytes": "16777216"}
     assert topics.checkpoints.partitions == topics.events.partitions == 5
 
 
