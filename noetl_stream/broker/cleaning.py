@@ -95,9 +95,12 @@ class Cleaning:
 
     async def sweep(self) -> None:
         """Apply retention to every log, then compact those that are due, the dirtiest first."""
+        due = []
         for log in self._logs():
             await self._guarded(log, self._retain(log))
-        due = [found for log in self._logs() if (found := self._due(log)) is not None]
+            if (found := self._due(log)) is not None:
+                due.append(found)
+            await asyncio.sleep(0)  # a thousand partitions must not hold up the loop
         for found in sorted(due, key=lambda found: found.plan.dirty_ratio, reverse=True):
             await self._guarded(found.log, self._compact(found))
         self.counters.sweeps += 1

@@ -85,7 +85,7 @@ class Cleaner:
         if not await self._in_thread(rewrite, group, compaction, cleaned, pace):
             return
         try:
-            if not await partition.replace(group, cleaned):
+            if not await partition.replace(group, cleaned, pace.breathe):
                 raise Overtaken
         finally:
             cleaned.unlink(missing_ok=True)  # it is still there if it was refused

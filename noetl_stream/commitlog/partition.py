@@ -246,18 +246,21 @@ class Partition:
         self.start_offset = max(self.start_offset, offset)
         return self._log.drop_before(self.start_offset)
 
-    async def replace(self, old: Sequence[Segment], cleaned: Path) -> bool:
+    async def replace(
+        self, old: Sequence[Segment], cleaned: Path, breathe: Callable[[], None] = lambda: None
+    ) -> bool:
         """Put a cleaned file in the place of closed segments that follow one another.
 
         It holds batches of theirs, in order, none, some or all. False, and it is removed, if the log has changed
-        meanwhile. To be awaited to its end, never cancelled.
+        meanwhile. To be awaited to its end, never cancelled. The thread that reads the file calls `breathe` often; what
+        that raises ends the attempt.
 
         Raises:
             OSError, InfrastructureError: the cleaned file could not be used; the old segments stay.
         """
         async with self._swapping:
             await self.checkpointed()
-            return await self._log.replace(old, cleaned)
+            return await self._log.replace(old, cleaned, breathe)
 
     # Waiting.
 

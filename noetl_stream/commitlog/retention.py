@@ -31,8 +31,13 @@ class Retention:
         return gone
 
     def expired(self, segment: Segment, now: int) -> bool:
-        """Whether its latest record is too old; one whose records have no time counts from its last write."""
+        """Whether its latest record is too old; one whose records have no time counts from its last write.
+
+        One that compaction has emptied must not keep the segments behind it.
+        """
         if self.max_ms == FOR_EVER:
             return False
+        if segment.size == 0:
+            return True
         latest = segment.latest if segment.latest >= 0 else int(segment.path.stat().st_mtime * 1000)
         return now - latest > self.max_ms

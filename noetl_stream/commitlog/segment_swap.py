@@ -7,7 +7,7 @@ then (removing the old ones, moving index and log to their names) is done again 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,9 @@ def cleaned_path(old: Sequence[Segment]) -> Path:
     return old[0].path.with_suffix(".cleaned")
 
 
-def prepare_swap(old: Sequence[Segment], cleaned: Path) -> tuple[Segment, ActiveSegment]:
+def prepare_swap(
+    old: Sequence[Segment], cleaned: Path, breathe: Callable[[], None]
+) -> tuple[Segment, ActiveSegment]:
     """Make the cleaned file durable and decide for it: the segment that replaces `old`, still named `.swap`.
 
     Raises:
@@ -38,7 +40,7 @@ def prepare_swap(old: Sequence[Segment], cleaned: Path) -> tuple[Segment, Active
     """
     file = AppendFile(cleaned)
     try:
-        content = _read_through(file, old)
+        content = _read_through(file, old, breathe)
         file.sync()
     finally:
         file.close()
@@ -86,7 +88,7 @@ def _settle(swap: Path) -> None:
     os.replace(swap, swap.with_suffix(".log"))
 
 
-def _read_through(file: AppendFile, old: Sequence[Segment]) -> ActiveSegment:
+def _read_through(file: AppendFile, old: Sequence[Segment], breathe: Callable[[], None]) -> ActiveSegment:
     content = ActiveSegment(file, old[0].base_offset)
     markers = set()
     position = 0
@@ -97,6 +99,7 @@ def _read_through(file: AppendFile, old: Sequence[Segment]) -> ActiveSegment:
         if found.header.control:
             markers.add(found.header.base_offset)
         position = found.position + found.header.size
+        breathe()
     if position != file.size or content.next_offset > old[-1].next_offset:
         raise InfrastructureError(
             f"{file.path} is no log at byte {position} (offset {content.next_offset}); the old segments stay in use"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -179,9 +179,7 @@ class SegmentedLog:
         if self._swapping:
             return ()
         gone = self.closed.before(offset)
-        while gone and self.checkpoints.has(
-            index_path(log_path(gone[-1].path.parent, gone[-1].next_offset))
-        ):
+        while gone and self.checkpoints.has(index_path(log_path(gone[-1].path.parent, gone[-1].next_offset))):
             gone.pop()
         if gone:
             self.closed.substitute(gone, (), None)
@@ -189,7 +187,7 @@ class SegmentedLog:
             self.checkpoints.forget(index_path(segment.path))
         return tuple(segment.path for segment in gone)
 
-    async def replace(self, old: Sequence[Segment], cleaned: Path) -> bool:
+    async def replace(self, old: Sequence[Segment], cleaned: Path, breathe: Callable[[], None]) -> bool:
         """Put `cleaned` in the place of `old`; False if they are no longer what the log holds.
 
         Raises:
@@ -202,7 +200,7 @@ class SegmentedLog:
             return False
         self._swapping = True
         try:
-            swap, content = await asyncio.to_thread(prepare_swap, old, cleaned)
+            swap, content = await asyncio.to_thread(prepare_swap, old, cleaned, breathe)
             self.closed.substitute(old, (swap,), content.index)
             await asyncio.to_thread(clear_replaced, old, swap)
             self.closed.substitute((swap,), (finish_swap(swap),), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from noetl_stream.commitlog.retention import FOR_EVER, Retention
@@ -59,6 +60,13 @@ def test_nothing_goes_from_a_log_that_is_kept_for_ever() -> None:
         Retention(max_ms=FOR_EVER, max_bytes=FOR_EVER).first_kept(_segments((10**9, 10**12)), 10**9, NOW)
         is None
     )
+
+
+def test_a_segment_that_compaction_has_emptied_keeps_none_behind_it() -> None:
+    emptied, old, young = _segments((0, 0), (100, 5000), (100, 10))
+    emptied = replace(emptied, earliest=-1, latest=-1)
+
+    assert Retention(max_ms=1000).first_kept([emptied, old, young], 200, NOW) == 20
 
 
 def test_records_without_a_time_count_from_when_they_were_written(tmp_path: Path) -> None:
