@@ -49,7 +49,11 @@ async def _create(broker: BrokerHandle, name: str) -> ErrorCode:
         "num_partitions": 1,
         "replication_factor": 1,
         "assignments": [],
-        "configs": [{"name": "segment.bytes", "value": "500"}],
+        # The samples' records are years old.
+        "configs": [
+            {"name": "segment.bytes", "value": "500"},
+            {"name": "retention.ms", "value": "-1"},
+        ],
     }
     async with RawClient(broker.bootstrap) as client:
         response = await client.call(Api.CREATE_TOPICS, 4, {"topics": [topic]})
