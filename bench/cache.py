@@ -20,7 +20,6 @@ import pyarrow as pa
 
 from noetl_stream.cache.local import LocalCache
 from noetl_stream.cache.open import remote
-from noetl_stream.cache.transfer import Patience
 from noetl_stream.core.events import BlockId
 from noetl_stream.ports.frames import Cache, FrameKey
 from tests.cache.s3 import S3, s3_server
@@ -92,7 +91,7 @@ async def disk_floor(folder: Path, content: bytes) -> dict[str, Took]:
 
 async def s3_floor(s3: S3, url: str, content: bytes) -> Took:
     """The same bytes there and back by the client alone, in one request each."""
-    store = s3.store(url, Patience())
+    store = s3.store(url)
 
     async def once(number: int) -> None:
         await obstore.put_async(store, str(number), content, use_multipart=False)

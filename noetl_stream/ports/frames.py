@@ -66,7 +66,7 @@ class Cache(Protocol):
 
     async def json(self, ref: Ref) -> Value: ...
     async def create(self, name: str, content: bytes) -> bool:
-        """Create-if-absent, for claims: False if somebody else was first, who is told from the caller by the content."""
+        """Create-if-absent, for claims: False if other content was there first. The same content asks again, and has won."""
         ...
 
     async def read(self, name: str) -> bytes:

@@ -16,8 +16,9 @@ from obstore.store import ObjectStore, from_url
 
 from noetl_stream.cache.transfer import Patience
 
-HASTY = Patience(connect=1, silence=0.5, request=5, retry_for=2, retries=2)
-"""For tests that wait until patience ends."""
+HASTY = Patience(connect=2, silence=1, request=10, retry_for=10, retries=2)
+"""For tests that wait until patience ends; a busy machine needs more of it."""
+PATIENT = Patience()
 _SERVE = """
 import sys
 from moto.server import ThreadedMotoServer
@@ -57,7 +58,7 @@ class S3:
             "secret_access_key": "a-secret",
         }
 
-    def store(self, url: str, patience: Patience = HASTY) -> ObjectStore:
+    def store(self, url: str, patience: Patience = PATIENT) -> ObjectStore:
         """A client of our own, to look behind the cache's back."""
         more: dict[str, Any] = dict(self._options)
         return from_url(url, client_options=patience.client(), retry_config=patience.retry(), **more)

