@@ -206,56 +206,63 @@ class EmbeddedBroker:
         return await self._answers[request.api](request)
 
     def _routes(self) -> dict[Api, Answer]:
+        return {**self._log_routes(), **self._coordinator_routes()}
+
+    def _log_routes(self) -> dict[Api, Answer]:
         metadata = Metadata(self._topics, auto_create=self._settings.auto_create_topics)
         admin = Admin(self._topics, self._offsets)
         logs = LogRequests(self._topics, self._directory.logs)
         produce = Produce(self._topics, self._transactions)
-        offsets = OffsetRequests(self._topics, self._groups, self._offsets, self._transactions)
-        transactions = TransactionRequests(self._topics, self._groups, self._transactions, self._settings)
-        transaction_admin = TransactionAdmin(self._topics, self._transactions)
-        members = GroupRequests(self._groups)
-        groups = GroupAdmin(self._groups, self._offsets, self._topics)
         configs = ConfigRequests(self._topics, self._settings)
         return {
             Api.PRODUCE: produce.produce,
             Api.FETCH: Fetch(self._topics).fetch,
             Api.LIST_OFFSETS: logs.list_offsets,
             Api.METADATA: metadata.metadata,
+            Api.FIND_COORDINATOR: metadata.find_coordinator,
+            Api.SASL_HANDSHAKE: refuse_handshake,
+            Api.API_VERSIONS: _answer_api_versions,
+            Api.CREATE_TOPICS: admin.create_topics,
+            Api.DELETE_TOPICS: admin.delete_topics,
+            Api.DELETE_RECORDS: admin.delete_records,
+            Api.OFFSET_FOR_LEADER_EPOCH: logs.offset_for_leader_epoch,
+            Api.DESCRIBE_CONFIGS: configs.describe,
+            Api.ALTER_CONFIGS: configs.alter,
+            Api.DESCRIBE_LOG_DIRS: logs.describe_log_dirs,
+            Api.SASL_AUTHENTICATE: refuse_authentication,
+            Api.CREATE_PARTITIONS: admin.create_partitions,
+            Api.INCREMENTAL_ALTER_CONFIGS: configs.alter_incrementally,
+            Api.LIST_PARTITION_REASSIGNMENTS: admin.list_partition_reassignments,
+            Api.DESCRIBE_CLUSTER: metadata.describe_cluster,
+            Api.LIST_CONFIG_RESOURCES: configs.list_resources,
+            Api.DESCRIBE_TOPIC_PARTITIONS: TopicPages(self._topics).describe,
+        }
+
+    def _coordinator_routes(self) -> dict[Api, Answer]:
+        offsets = OffsetRequests(self._topics, self._groups, self._offsets, self._transactions)
+        transactions = TransactionRequests(self._topics, self._groups, self._transactions, self._settings)
+        transaction_admin = TransactionAdmin(self._topics, self._transactions)
+        members = GroupRequests(self._groups)
+        groups = GroupAdmin(self._groups, self._offsets, self._topics)
+        return {
             Api.OFFSET_COMMIT: offsets.commit,
             Api.OFFSET_FETCH: offsets.fetch,
-            Api.FIND_COORDINATOR: metadata.find_coordinator,
             Api.JOIN_GROUP: members.join,
             Api.HEARTBEAT: members.heartbeat,
             Api.LEAVE_GROUP: members.leave,
             Api.SYNC_GROUP: members.sync,
             Api.DESCRIBE_GROUPS: groups.describe,
             Api.LIST_GROUPS: groups.list,
-            Api.SASL_HANDSHAKE: refuse_handshake,
-            Api.API_VERSIONS: _answer_api_versions,
-            Api.CREATE_TOPICS: admin.create_topics,
-            Api.DELETE_TOPICS: admin.delete_topics,
-            Api.DELETE_RECORDS: admin.delete_records,
             Api.INIT_PRODUCER_ID: transactions.init_producer_id,
-            Api.OFFSET_FOR_LEADER_EPOCH: logs.offset_for_leader_epoch,
             Api.ADD_PARTITIONS_TO_TXN: transactions.add_partitions,
             Api.ADD_OFFSETS_TO_TXN: transactions.add_offsets,
             Api.END_TXN: transactions.end,
             Api.TXN_OFFSET_COMMIT: transactions.commit_offsets,
-            Api.DESCRIBE_CONFIGS: configs.describe,
-            Api.ALTER_CONFIGS: configs.alter,
-            Api.DESCRIBE_LOG_DIRS: logs.describe_log_dirs,
-            Api.SASL_AUTHENTICATE: refuse_authentication,
-            Api.CREATE_PARTITIONS: admin.create_partitions,
             Api.DELETE_GROUPS: groups.delete,
-            Api.INCREMENTAL_ALTER_CONFIGS: configs.alter_incrementally,
-            Api.LIST_PARTITION_REASSIGNMENTS: admin.list_partition_reassignments,
             Api.OFFSET_DELETE: groups.delete_offsets,
             Api.DESCRIBE_PRODUCERS: transaction_admin.describe_producers,
             Api.DESCRIBE_TRANSACTIONS: transaction_admin.describe,
             Api.LIST_TRANSACTIONS: transaction_admin.list,
-            Api.DESCRIBE_CLUSTER: metadata.describe_cluster,
-            Api.LIST_CONFIG_RESOURCES: configs.list_resources,
-            Api.DESCRIBE_TOPIC_PARTITIONS: TopicPages(self._topics).describe,
         }
 
 
