@@ -48,8 +48,13 @@ class Writer:
 
 async def numbers_read(broker: BrokerHandle, topic: str) -> list[int]:
     """All that a consumer reads, in its order."""
+    return await numbers_in(broker.bootstrap, topic)
+
+
+async def numbers_in(bootstrap: str, topic: str) -> list[int]:
+    """As `numbers_read`, from the broker at an address."""
     partition = TopicPartition(topic, 0)
-    async with AIOKafkaConsumer(bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest") as consumer:
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
         consumer.assign([partition])
         end = (await consumer.end_offsets([partition]))[partition]
         read: list[int] = []
