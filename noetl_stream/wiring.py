@@ -19,6 +19,7 @@ from noetl_stream.adapters.schema_topic import SchemaTopic
 from noetl_stream.adapters.security import Security
 from noetl_stream.adapters.versions import Entry
 from noetl_stream.cache.open import open_cache
+from noetl_stream.cache.patient import PatientCache
 from noetl_stream.core.messages import Offer, StopBlocks
 from noetl_stream.core.plan import Plan
 from noetl_stream.dsl.compiler import compile_playbook
@@ -198,7 +199,7 @@ def new_worker(platform: Platform, pool: str, tools: Mapping[str, Tool]) -> Work
         slots=platform.settings.slots,
         plans=platform.plans,
         tools=tools,
-        cache=platform.cache,
+        cache=PatientCache(platform.cache),
         facts=platform.facts,
     )
 
@@ -223,7 +224,7 @@ async def open_tools(platform: Platform) -> AsyncIterator[Mapping[str, Tool]]:
     scratch.mkdir(parents=True, exist_ok=True)
     pool = WarmPool(size=settings.processes, scratch=scratch)
     client = GuardedClient(allow_private=settings.allow_private)
-    tools = builtin_tools(Means(pool=pool, client=client, cache=platform.cache))
+    tools = builtin_tools(Means(pool=pool, client=client, cache=PatientCache(platform.cache)))
     try:
         yield tools
     finally:
