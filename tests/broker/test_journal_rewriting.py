@@ -128,6 +128,25 @@ async def test_a_disk_that_fills_up_amid_a_rewrite_gives_it_up(
     assert _positions(path) == dict.fromkeys(range(4), 60)
 
 
+async def test_writers_go_on_in_the_order_of_their_entries(tmp_path: Path) -> None:
+    """Each then holds what it wrote; were one overtaken, memory would say other than the journal."""
+    applied: list[int] = []
+
+    async def commit(journal: Journal, offset: int) -> None:
+        await journal.write(_committed(0, offset))
+        applied.append(offset)
+
+    async with _journal(tmp_path / "journal") as journal:
+        writing = []
+        for offset in range(1, 400):
+            writing.append(asyncio.create_task(commit(journal, offset)))
+            if offset % 7 == 0:
+                await asyncio.wait(writing, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.gather(*writing)
+
+    assert applied == sorted(applied)
+
+
 async def test_nobody_waits_longer_because_the_journal_is_rewritten(tmp_path: Path) -> None:
     """Entries are taken while the successor is written: a thread does that."""
     written_meanwhile: list[bool] = []
