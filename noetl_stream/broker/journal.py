@@ -1,7 +1,7 @@
 """The journal: one file of checksummed lines that holds all metadata, synced with the same group commit as the logs.
 
 It is rewritten with what still counts at start, and while the broker runs whenever it has grown to several times that.
-During a rewrite every entry goes to the old file and to its successor, and waits for both: so whichever of them a
+During a rewrite every entry goes to the old file and to its successor in one sweep: so whichever of them a
 crash leaves in place has everything that was acknowledged.
 """
 
