@@ -11,7 +11,8 @@ from typing import NamedTuple
 from noetl_stream.broker.cleanup_policy import compaction_rules, retention
 from noetl_stream.broker.clock import wall_clock
 from noetl_stream.broker.settings import BrokerSettings
-from noetl_stream.broker.topics import Topic, Topics
+from noetl_stream.broker.topic import Topic
+from noetl_stream.broker.topics import Topics
 from noetl_stream.commitlog.cleaner import Cleaned, Cleaner, Overtaken
 from noetl_stream.commitlog.compaction_plan import CompactionPlan, CompactionRules, plan_compaction
 from noetl_stream.commitlog.pace import Stopped

@@ -11,7 +11,8 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.protocol import Fields, Request
-from noetl_stream.broker.topics import Topic, Topics, check_name
+from noetl_stream.broker.topic import Topic, check_name
+from noetl_stream.broker.topics import Topics
 from noetl_stream.commitlog.refusal import Refused
 
 NODE_ID = 1

@@ -18,7 +18,8 @@ from prometheus_client.registry import Collector
 
 from noetl_stream.broker.api import Api
 from noetl_stream.broker.server import Server
-from noetl_stream.broker.topics import Topic, Topics
+from noetl_stream.broker.topic import Topic
+from noetl_stream.broker.topics import Topics
 
 if TYPE_CHECKING:
     from noetl_stream.broker.cleaning import CleaningCounters

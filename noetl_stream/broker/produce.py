@@ -11,7 +11,8 @@ from kio.schema.errors import ErrorCode
 from noetl_stream.broker.cleanup_policy import is_compacted
 from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.timestamps import carries_append_time, check_create_times
-from noetl_stream.broker.topics import Topic, Topics
+from noetl_stream.broker.topic import Topic
+from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transactions import Transactions
 from noetl_stream.commitlog.batch import BatchHeader, check_produced, with_append_time
 from noetl_stream.commitlog.partition import Partition

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.topics import Topic
+from noetl_stream.broker.topic import Topic
 from noetl_stream.commitlog.batch import BatchHeader
 from noetl_stream.commitlog.record_codec import MalformedRecords, read_records
 from noetl_stream.commitlog.refusal import Refused
