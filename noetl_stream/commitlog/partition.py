@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from noetl_stream.commitlog.record_times import first_at_or_after
 from noetl_stream.commitlog.segment import Segment, SegmentLimits
 from noetl_stream.commitlog.segmented_log import SegmentedLog
 from noetl_stream.commitlog.storage import Storage
+from noetl_stream.commitlog.watched import Watched
 
 
 class ActiveProducer(NamedTuple):
@@ -34,13 +35,13 @@ class ActiveProducer(NamedTuple):
     transaction_start: int
 
 
-class Partition:
+class Partition(Watched):
     """The log of one partition. `recovery.open_partition` makes one."""
 
     def __init__(self, log: SegmentedLog, state: ProducerState, storage: Storage, start_offset: int) -> None:
+        super().__init__()
         self._log, self._state, self._commit = log, state, storage.commit
         self._storage = storage
-        self._watchers: set[Callable[[], None]] = set()
         self._visible = log.active.end()
         self._swapping = asyncio.Lock()
         self.start_offset = start_offset
@@ -246,14 +247,11 @@ class Partition:
         self.start_offset = max(self.start_offset, offset)
         return self._log.drop_before(self.start_offset)
 
-    async def replace(
-        self, old: Sequence[Segment], cleaned: Path, breathe: Callable[[], None] = lambda: None
-    ) -> bool:
-        """Put a cleaned file in the place of closed segments that follow one another.
+    async def replace(self, old: Sequence[Segment], cleaned: Path, breathe: Callable[[], None]) -> bool:
+        """Put a cleaned file in the place of closed segments that follow one another; never cancel it.
 
         It holds batches of theirs, in order, none, some or all. False, and it is removed, if the log has changed
-        meanwhile. To be awaited to its end, never cancelled. The thread that reads the file calls `breathe` often; what
-        that raises ends the attempt.
+        meanwhile. The thread that reads it calls `breathe` often; what that raises ends the attempt.
 
         Raises:
             OSError, InfrastructureError: the cleaned file could not be used; the old segments stay.
@@ -262,18 +260,7 @@ class Partition:
             await self.checkpointed()
             return await self._log.replace(old, cleaned, breathe)
 
-    # Waiting.
-
-    def watch(self, wake: Callable[[], None]) -> None:
-        """Call `wake` whenever more can be read, until `unwatch`."""
-        self._watchers.add(wake)
-
-    def unwatch(self, wake: Callable[[], None]) -> None:
-        self._watchers.discard(wake)
-
-    def wake(self) -> None:
-        for wake in tuple(self._watchers):
-            wake()
+    # Closing.
 
     async def release(self) -> None:
         """Close the files once nobody writes to them, to be removed.
