@@ -83,16 +83,17 @@ class Journal:
 
     async def _rewrite(self) -> None:
         """A rewrite that fails costs nothing but disk; it is tried again when the journal has grown further."""
+        until = self._file.size
         try:
-            until = self._file.size
-            fresh = self._path.with_suffix(_FRESH)
-            await asyncio.to_thread(_write_condensed, self._path, until, fresh)
-            await self._replace_by(_JournalFile(fresh), until)
+            await asyncio.to_thread(_write_condensed, self._path, until, self._path.with_suffix(_FRESH))
+            fresh = _JournalFile(self._path.with_suffix(_FRESH))
+            counted = fresh.size
+            await self._replace_by(fresh, until)
         except (OSError, InfrastructureError) as error:
             logger.warning("%s could not be rewritten and goes on as it is: %s", self._path, error)
-        finally:
-            self._rewrite_at = self._bound(self._file.size)
-            self._rewriting = None
+            counted = until
+        self._rewrite_at = self._bound(counted)
+        self._rewriting = None
 
     async def _replace_by(self, fresh: _JournalFile, until: int) -> None:
         try:

@@ -50,10 +50,12 @@ async def test_a_journal_of_many_commits_stays_small(tmp_path: Path, policy: Fsy
     path = tmp_path / "journal"
     async with _journal(path, policy) as journal:
         await asyncio.gather(*(_commit_in_turn(journal, partition, 300) for partition in range(4)))
-        await journal.settle()
+        for offset in range(301, 401):
+            await journal.write(_committed(0, offset))
+            await journal.settle()
         assert path.stat().st_size < 3 * _SMALL
 
-    assert _positions(path) == dict.fromkeys(range(4), 300)
+    assert _positions(path) == {0: 400, 1: 300, 2: 300, 3: 300}
     assert not (tmp_path / "journal.new").exists()
 
 
