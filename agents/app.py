@@ -13,11 +13,13 @@ from typing import Any
 os.environ.setdefault("F_DATADIR", tempfile.gettempdir())
 
 import faust  # faust reads F_DATADIR while it is imported
-from faust.app import App  # here, not when the first app is made: imports can wait beside a broker's start
 from faust.tables.manager import TableManager
 from faust.types import TP
 
 from noetl_stream.adapters.security import OPEN, Security
+from noetl_stream.agents.consumer import (
+    ExactApp,
+)  # brings in what Faust imports late, beside a broker's start
 from noetl_stream.ports.log import Record
 
 AGAIN_AFTER = 1.0
@@ -43,7 +45,7 @@ def new_app(app_id: str, bootstrap: str, *, data: Path, security: Security = OPE
     Nobody is revoked for being slow (`broker_max_poll_interval`): heartbeats are the liveness.
     """
     data.mkdir(parents=True, exist_ok=True)
-    return App(
+    return ExactApp(
         app_id,
         broker=[f"kafka://{address}" for address in bootstrap.split(",")],
         broker_credentials=_credentials(security),

@@ -72,6 +72,26 @@ async def test_delivery_waits_for_on_rebalance_complete_of_gained_and_of_kept_pa
     assert first.places[6:9] == [(kept[0], offset) for offset in (1, 2, 3)]
 
 
+async def test_a_rebalance_passes_over_no_record_of_a_partition_that_has_no_committed_offset(
+    embedded_bootstrap: str, tmp_path: Path
+) -> None:
+    """Faust drops what a fetch still brings while a rebalance runs; the seek that should bring it again must happen."""
+    place = await Place.create(embedded_bootstrap, tmp_path, partitions=2)
+    first, second = place.member(), place.member()
+    door = Door(first, place)
+    first.app.on_rebalance_complete.connect(door.pass_through)
+    await place.produce(3, partitions=(0, 1))
+    async with first.running():
+        await first.takes(6)
+        door.is_shut = True
+        async with second.running():
+            await asyncio.wait_for(door.reached.wait(), LIMIT)
+            await first.has(lambda: len(first.taken) > 6 and first.places[-1][1] == 3)
+
+    [kept] = door.held[1]
+    assert first.places[6:] == [(kept, offset) for offset in range(4)]
+
+
 async def test_a_handler_of_on_rebalance_complete_that_raises_crashes_the_app_and_nothing_is_delivered(
     embedded_bootstrap: str, tmp_path: Path
 ) -> None:
