@@ -24,6 +24,29 @@ async def start(client: Any, bootstrap: str, timeout: float, security: Security)
         raise
 
 
+async def stop_consumer(consumer: Any) -> None:
+    """Stop an aiokafka consumer, whatever its brokers do."""
+    await end_fetches(consumer)
+    await consumer.stop()
+
+
+async def end_fetches(consumer: Any) -> None:
+    """Fetch nothing more: to be called before `stop`.
+
+    A fetch that failed waits before its next try, and aiokafka lets the cancellation of that wait out of `stop`: to our
+    own code it looked as if it were cancelled itself, and connections stayed open.
+    """
+    fetcher = consumer._fetcher
+    if fetcher is None:
+        return
+    fetcher._fetch_task.cancel()
+    await asyncio.wait({fetcher._fetch_task})
+    for fetch in fetcher._pending_tasks:
+        fetch.cancel()
+    await asyncio.gather(*fetcher._pending_tasks, return_exceptions=True)
+    fetcher._pending_tasks.clear()
+
+
 def unreachable(bootstrap: str, timeout: float, security: Security) -> InfrastructureError:
     silent = f"no Kafka broker answers at {bootstrap} after {timeout:g} s"
     if security.login is not None:

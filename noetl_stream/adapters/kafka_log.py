@@ -25,7 +25,7 @@ from aiokafka.errors import (
     UnsupportedForMessageFormatError,
 )
 
-from noetl_stream.adapters.connection import REQUEST_TIMEOUT_MS, start
+from noetl_stream.adapters.connection import REQUEST_TIMEOUT_MS, start, stop_consumer
 from noetl_stream.adapters.security import OPEN, Security
 from noetl_stream.errors import AppendUnknown, InfrastructureError
 from noetl_stream.ports.log import Record
@@ -276,7 +276,7 @@ class KafkaReader:
     async def close(self) -> None:
         """Disconnect. Reads that still run keep their own connections until they end."""
         while self._idle:
-            await self._idle.pop().stop()
+            await stop_consumer(self._idle.pop())
 
     async def _fetch(self, consumer: Any, at: TopicPartition, *, bounded: bool) -> Sequence[Any]:
         before = await consumer.position(at)
@@ -296,13 +296,13 @@ class KafkaReader:
         try:
             yield consumer
         except OffsetOutOfRangeError as error:
-            await consumer.stop()
+            await stop_consumer(consumer)
             raise InfrastructureError(f"{topic} does not hold the offset asked for: {error}") from error
         except KafkaError as error:
-            await consumer.stop()
+            await stop_consumer(consumer)
             raise InfrastructureError(f"reading {topic} failed: {error!r}; is the broker well?") from error
         except BaseException:
-            await consumer.stop()
+            await stop_consumer(consumer)
             raise
         else:
             consumer.unsubscribe()

@@ -220,6 +220,34 @@ async def test_an_appender_closes_soon_although_its_broker_is_silent(tmp_path: P
         await unanswered
 
 
+async def test_a_reader_closes_although_its_broker_is_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fetch that waits for its next try cancels nobody but itself, and no connection is left open."""
+    broker = start_broker(tmp_path)
+    topics = Topics(partitions=1)
+    await ensure_topics(broker.bootstrap, topics.all())
+    appender, reader = await KafkaAppender.open(broker.bootstrap), KafkaReader(broker.bootstrap)
+    await appender.append(topics.events.name, b"v", partition=0)
+    await appender.close()
+    async with aclosing(reader.read(topics.events.name, 0, 0)) as tail:
+        assert (await anext(tail)).value == b"v"
+        coming = asyncio.ensure_future(anext(tail))
+        broker.kill()
+        await until_logged(caplog, "Failed fetch messages")
+        coming.cancel()
+        await asyncio.wait({coming})
+    await asyncio.wait_for(reader.close(), 5.0)
+
+
+async def until_logged(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    async with asyncio.timeout(20.0):
+        while True:
+            if words in caplog.text:
+                return
+            await asyncio.sleep(0.01)
+
+
 async def test_a_broker_that_comes_back_is_found_again(tmp_path: Path) -> None:
     """What was sent into its absence is delivered then, once, before what follows it."""
     broker = start_broker(tmp_path)
