@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +32,13 @@ def certificates(folder: Path, name: str = "127.0.0.1") -> Certificates:
         authority=folder / "ca.pem", certificate=folder / "certificate.pem", key=folder / "key.pem"
     )
     authority.cert_pem.write_to_path(str(made.authority))
-    issued.private_key_pem.write_to_path(str(made.key))
+    made.key.write_bytes(_as_pkcs8(issued.private_key_pem.bytes()))
     for number, pem in enumerate(issued.cert_chain_pems):
         pem.write_to_path(str(made.certificate), append=number > 0)
     return made
+
+
+def _as_pkcs8(pem: bytes) -> bytes:
+    """The form that Java reads as well."""
+    key = load_pem_private_key(pem, None)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
