@@ -68,14 +68,16 @@ class Cleaner:
                 now=now,
                 delete_retention_ms=rules.delete_retention_ms,
             )
-            before = partition.size
             affected = [segment for segment in plan.segments if segment.base_offset < end]
             for group in groups(affected, rules.segment_bytes):
                 await self._clean(partition, group, compaction, pace)
         except FileNotFoundError as error:  # a segment that was to be read has been deleted
             raise Overtaken from error
         return Cleaned(
-            max(end, plan.since), compaction.next_horizon, compaction.removed_records, before - partition.size
+            max(end, plan.since),
+            compaction.next_horizon,
+            compaction.removed_records,
+            _size(affected, end) - _size(partition.segments, end),
         )
 
     async def _clean(
@@ -102,3 +104,8 @@ class Cleaner:
     async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, partial(work, *args, **kwargs))
+
+
+def _size(segments: Sequence[Segment], end: int) -> int:
+    """Bytes of those that begin before `end`."""
+    return sum(segment.size for segment in segments if segment.base_offset < end)
