@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from tests.clients import java
 from tests.clients.java import JavaTools, find_tools
-from tests.contract.clients import fresh
+from tests.contract.clients import Kafka, fresh
 from tests.kafka_node import KafkaMissing
 
 # The first of these may have Maven fetch the tools.
@@ -26,13 +27,9 @@ def tools(embedded_bootstrap: str) -> JavaTools:
 
 
 @pytest.fixture
-def topic(tools: JavaTools) -> str:
+def topic(embedded_bootstrap: str) -> str:
     """A topic of three partitions."""
-    topic = fresh("java")
-    tools.run(
-        java.TOPICS, "--create", "--topic", topic, "--partitions", "3", "--config", "retention.ms=100000"
-    )
-    return topic
+    return asyncio.run(Kafka(bootstrap=embedded_bootstrap).topic(3, retention_ms="100000"))
 
 
 def rows(table: str) -> list[list[str]]:
@@ -40,17 +37,19 @@ def rows(table: str) -> list[list[str]]:
     return [line.split() for line in table.splitlines() if line.strip()]
 
 
-def test_topics_are_described_altered_listed_and_deleted(tools: JavaTools, topic: str) -> None:
-    described = tools.run(java.TOPICS, "--describe", "--topic", topic)
+def test_topics_are_created_altered_described_deleted_and_listed(tools: JavaTools) -> None:
+    topic = fresh("java")
+    tools.run(
+        java.TOPICS, "--create", "--topic", topic, "--partitions", "3", "--config", "retention.ms=100000"
+    )
     tools.run(java.TOPICS, "--alter", "--topic", topic, "--partitions", "4")
-    grown = tools.run(java.TOPICS, "--describe", "--topic", topic)
+    described = tools.run(java.TOPICS, "--describe", "--topic", topic)
     tools.run(java.TOPICS, "--delete", "--topic", topic)
     listed = tools.run(java.TOPICS, "--list")
 
     assert "TopicId: " in described
-    assert "PartitionCount: 3\tReplicationFactor: 1\tConfigs: retention.ms=100000" in described
-    assert described.count("Leader: 1\tReplicas: 1\tIsr: 1\t") == 3
-    assert "PartitionCount: 4" in grown
+    assert "PartitionCount: 4\tReplicationFactor: 1\tConfigs: retention.ms=100000" in described
+    assert described.count("Leader: 1\tReplicas: 1\tIsr: 1\t") == 4
     assert topic not in listed.split()
 
 
@@ -110,9 +109,9 @@ def offsets(tools: JavaTools, topic: str, *arguments: str) -> list[list[str]]:
 def test_settings_are_changed_and_described(tools: JavaTools, topic: str) -> None:
     named = ("--entity-type", "topics", "--entity-name", topic)
     tools.run(
-        java.CONFIGS, *named, "--alter", "--add-config", "cleanup.policy=compact,max.message.bytes=2000000"
-    )
-    tools.run(java.CONFIGS, *named, "--alter", "--delete-config", "retention.ms")
+        java.CONFIGS, *named, "--alter", "--delete-config", "retention.ms",
+        "--add-config", "cleanup.policy=compact,max.message.bytes=2000000",
+    )  # fmt: skip
 
     own = tools.run(java.CONFIGS, *named, "--describe").splitlines()[1:]
     all_of_them = tools.run(java.CONFIGS, *named, "--describe", "--all").splitlines()[1:]

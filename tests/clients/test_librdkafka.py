@@ -32,9 +32,10 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from tests.contract.batches import AN_HOUR_AGO
 from tests.contract.clients import LIMIT, fresh
 
-BASE = 1_700_000_000_000
+BASE = AN_HOUR_AGO
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Sequence
 
 from aiokafka.record import MemoryRecords
@@ -10,7 +11,8 @@ from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatchBui
 from crc32c import crc32c
 
 MEBIBYTE = 1 << 20
-LONG_AGO = 1_700_000_000_123
+AN_HOUR_AGO = int(time.time() * 1000) - 3_600_000
+"""A time of a producer's own that retention does not find too old."""
 
 # Fields of a batch's header: their format and their place.
 BASE_OFFSET, LENGTH, MAGIC, ATTRIBUTES = (">q", 0), (">i", 8), (">b", 16), (">h", 21)
@@ -31,8 +33,8 @@ def batch_of(
 ) -> bytes:
     """The values as one batch of version 2. `times` are in milliseconds, one for each value."""
     builder = DefaultRecordBatchBuilder(2, CODECS[codec], 0, producer_id, epoch, sequence, 64 * MEBIBYTE)
-    for at, (value, time) in enumerate(zip(values, times or [LONG_AGO] * len(values), strict=True)):
-        builder.append(at, time, key, value, [])
+    for at, (value, when) in enumerate(zip(values, times or [AN_HOUR_AGO] * len(values), strict=True)):
+        builder.append(at, when, key, value, [])
     return bytes(builder.build())
 
 

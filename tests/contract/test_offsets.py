@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from tests.contract.batches import AN_HOUR_AGO
 from tests.contract.clients import Kafka, read, read_to_end, send_all
 
-BASE = 1_700_000_000_000
+BASE = AN_HOUR_AGO
 SECOND = 1000
 
 

@@ -12,7 +12,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.structs import ConsumerRecord
 
-from tests.contract.batches import LONG_AGO, MEBIBYTE, batch_of
+from tests.contract.batches import AN_HOUR_AGO, MEBIBYTE, batch_of
 from tests.contract.clients import Kafka, end_offset, fresh, read, read_to_end, send_all
 
 UNKNOWN_TOPIC_OR_PARTITION = 3
@@ -29,7 +29,7 @@ async def test_keys_headers_and_timestamps_come_back_as_sent(kafka: Kafka) -> No
     topic = await kafka.topic()
     headers = [("h", b"1"), ("h", b"2"), ("empty", b"")]
     async with kafka.producer() as producer:
-        await producer.send_and_wait(topic, b"v1", key=b"k1", headers=headers, timestamp_ms=LONG_AGO)
+        await producer.send_and_wait(topic, b"v1", key=b"k1", headers=headers, timestamp_ms=AN_HOUR_AGO)
         await producer.send_and_wait(topic, None, key=b"k1")
         await producer.send_and_wait(topic, b"v3")
 
@@ -37,10 +37,10 @@ async def test_keys_headers_and_timestamps_come_back_as_sent(kafka: Kafka) -> No
         full, tombstone, keyless = await read(consumer, 3)
     assert (full.offset, tombstone.offset, keyless.offset) == (0, 1, 2)
     assert (full.key, full.value, list(full.headers)) == (b"k1", b"v1", headers)
-    assert (full.timestamp, full.timestamp_type) == (LONG_AGO, 0)
+    assert (full.timestamp, full.timestamp_type) == (AN_HOUR_AGO, 0)
     assert (tombstone.key, tombstone.value) == (b"k1", None)
     assert (keyless.key, keyless.value) == (None, b"v3")
-    assert keyless.timestamp > LONG_AGO
+    assert keyless.timestamp > AN_HOUR_AGO
 
 
 async def test_large_headers_come_back_as_sent(kafka: Kafka) -> None:
