@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import logging
+import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,6 +52,9 @@ def main() -> int:
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # whoever ends a campaign ends its processes too
     with TemporaryDirectory(prefix="noetl-campaign-") as folder:
         asyncio.run(carry_out(report, Path(folder), lanes=asked.lanes, bootstrap=asked.bootstrap))
     print(json.dumps(report.as_json()) if asked.json else report.sentence())

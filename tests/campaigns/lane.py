@@ -6,11 +6,10 @@ import asyncio
 import random
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from noetl_stream.settings import Settings
@@ -84,15 +83,9 @@ async def lane(bootstrap: str, folder: Path) -> AsyncIterator[Lane]:
     async with connected(settings) as client, roles(COMMAND, settings) as started, crew(started) as running:
         await client.register(ERRAND)
         found = Lane(load=Load(client=client), crew=running)
-        async with asyncio.TaskGroup() as group:
-            working = [group.create_task(work) for work in _work(found)]
+        async with found.load.following():
+            asking = asyncio.create_task(found.load.submit(found.stop))
             try:
                 yield found
             finally:
-                for task in working:
-                    task.cancel()
-
-
-def _work(lane: Lane) -> list[Coroutine[Any, Any, None]]:
-    load = lane.load
-    return [load.submit(lane.stop), *(load.follow(partition) for partition in range(len(load.ledgers)))]
+                asking.cancel()

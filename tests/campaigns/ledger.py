@@ -9,7 +9,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from noetl_stream.core.events import BlockCompleted, BlockFact, Event, ExecutionEnded, PartitionTaken
+from noetl_stream.core.events import (
+    BlockCompleted,
+    BlockFact,
+    Decision,
+    Event,
+    ExecutionEnded,
+    PartitionTaken,
+)
 from noetl_stream.core.partition import Folded, Partition, evolve
 from noetl_stream.core.values import Value
 from noetl_stream.ports.log import Record
@@ -26,6 +33,10 @@ class Ledger:
     fences: int = 0
     outcomes: int = 0
     stale: int = 0
+    fenced_off: int = 0
+    """Decisions made under a fence that a newer one had ended."""
+    owner: str = ""
+    """Who appended the newest fence."""
     completed: Counter[tuple[int, str]] = field(default_factory=Counter)
     """How often each block's completion was accepted."""
     ended: dict[int, ExecutionEnded] = field(default_factory=dict)
@@ -37,12 +48,14 @@ class Ledger:
             return None
         self.position = record.offset + 1
         machine, event = int(record.key or 0), decode_event(record.value or b"")
+        self.fenced_off += isinstance(event, Decision) and event.fence != self.state.fence
         folded = evolve(self.state, machine, event, record.offset)
         self._count(machine, event, folded)
         return Told(record=record, event=event, folded=folded)
 
     def _count(self, machine: int, event: Event, folded: Folded) -> None:
-        self.fences += isinstance(event, PartitionTaken)
+        if isinstance(event, PartitionTaken):
+            self.fences, self.owner = self.fences + 1, event.owner
         self.stale += folded.verdict == "stale"
         if folded.verdict != "accepted":
             return

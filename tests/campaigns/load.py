@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from uuid import uuid4
@@ -94,6 +94,17 @@ class Load:
                         await self.tell()
             except InfrastructureError:
                 continue
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """The whole event log, until the block ends."""
+        async with asyncio.TaskGroup() as group:
+            readers = [group.create_task(self.follow(partition)) for partition in range(len(self.ledgers))]
+            try:
+                yield
+            finally:
+                for task in readers:
+                    task.cancel()
 
     async def tell(self) -> None:
         """Something that somebody may wait for has changed."""

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import logging
+import signal
 import sys
 import time
 from asyncio.subprocess import Process
@@ -104,11 +105,8 @@ async def restoration(
     async with connected(settings) as client, roles(COMMAND, settings) as started:
         path = await client.register(WAITING)
         load = Load(client=client, blocks=BLOCKS)
-        async with asyncio.TaskGroup() as group:
-            following = [group.create_task(load.follow(partition)) for partition in range(partitions)]
+        async with load.following():
             await _tell(Telling(load=load, started=started, path=path, limit=limit), found, delay)
-            for task in following:
-                task.cancel()
     found.ended, found.violations = load.ended - partitions, load.violations
     return found
 
@@ -183,6 +181,9 @@ def main() -> int:
     ask.add_argument("--json", action="store_true")
     asked = ask.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # whoever ends a campaign ends its processes too
     with TemporaryDirectory(prefix="noetl-restore-") as folder:
         broker = start_broker(Path(folder) / "broker")
         try:

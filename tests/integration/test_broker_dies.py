@@ -1,4 +1,4 @@
-"""The embedded broker killed under a running loop and started again: everyone finds it, and nothing is lost."""
+"""The embedded broker killed, or stopped in order, under a running loop and started again: everyone finds it, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from tests.integration.test_rolling_restart import ITERATIONS, LOOP
 
 
 @pytest.mark.slow
-async def test_a_loop_completes_though_the_broker_is_killed_under_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["kill", "stop"])
+async def test_a_loop_completes_though_the_broker_is_ended_under_it(tmp_path: Path, how: str) -> None:
     broker = start_broker(tmp_path / "broker")
     port = int(broker.bootstrap.rpartition(":")[2])
     try:
         async with installed(settings_at(broker.bootstrap, tmp_path)) as client:
             execution = await client.ask(await client.register(LOOP), {"count": ITERATIONS})
             await client.told(execution, until=completions(ITERATIONS // 4))
-            broker.kill()
+            getattr(broker, how)()
             broker = start_broker(tmp_path / "broker", port=port)
             told = await client.told(execution)
             results = (await client.results(await client.story(execution)))["each"]["results"]
