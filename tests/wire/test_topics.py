@@ -50,7 +50,7 @@ def test_two_live_brokers_of_an_unknown_number_are_no_reason_to_keep_two_copies(
 
 
 def test_more_copies_than_brokers_are_refused() -> None:
-    with pytest.raises(InfrastructureError, match="noetl.events is to have 3 copies, and 1 of"):
+    with pytest.raises(InfrastructureError, match=r"noetl\.events is to have 3 copies, and 1 of"):
         Topics(replication=3).events.spread(1)
 
 
