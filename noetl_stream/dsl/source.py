@@ -6,15 +6,17 @@ Composed, never constructed: no tag can build an object. Size, depth, aliases an
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
+from noetl_stream.dsl.syntax import hint_of, reason_of, spot_of
 from noetl_stream.errors import InvalidPlaybook, Problem
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -116,12 +118,7 @@ def load(text: str, file: str) -> Node:
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
         raise _invalid(f"the document has {size} bytes; at most {MAX_BYTES} are read", Place(file, 1, 1))
-    try:
-        root = YAML(typ="safe", pure=True).compose(text)
-    except RecursionError:
-        raise _invalid("the document nests too deeply", Place(file, 1, 1)) from None
-    except YAMLError as error:
-        raise _syntax(error, file) from None
+    root = _composed(text, file)
     if not isinstance(root, MappingNode):
         raise _invalid("a document is a mapping with `apiVersion`, `kind`, …", Place(file, 1, 1))
     reader = _Reader(file)
@@ -129,6 +126,33 @@ def load(text: str, file: str) -> Node:
     if reader.problems:
         raise InvalidPlaybook(tuple(reader.problems))
     return node
+
+
+def _composed(text: str, file: str) -> YamlNode | None:
+    """The one document of a file; an empty one before or after it does not count."""
+    try:
+        found = [
+            node for node in YAML(typ="safe", pure=True).compose_all(text) if node.value or node.tag != _NULL
+        ]
+    except RecursionError:
+        raise _invalid("the document nests too deeply", Place(file, 1, 1)) from None
+    except YAMLError as error:
+        raise _syntax(error, text, file) from None
+    if len(found) > 1:
+        mark = found[1].start_mark
+        raise InvalidPlaybook(
+            (
+                _problem(
+                    "a file holds one document, and here begins a second",
+                    Place(file, mark.line + 1, mark.column + 1),
+                    "put it into a file of its own",
+                ),
+            )
+        )
+    return found[0] if found else None
+
+
+_NULL = "tag:yaml.org,2002:null"
 
 
 class _Reader:
@@ -184,8 +208,8 @@ class _Reader:
 
     def _key(self, key: YamlNode) -> str:
         if isinstance(key, ScalarNode):
-            return str(key.value)
-        self._add("a key is text, not a collection", self._place(key))
+            return self._text(str(key.value), key)
+        self._add("a key is text, not a collection", self._place(key), 'quote a template, as in "{{ … }}"')
         return ""
 
     def _scalar(self, node: ScalarNode) -> Scalar:
@@ -194,22 +218,29 @@ class _Reader:
             case "null":
                 return None
             case "bool":
-                return text.lower() == "true"
-            case "int":
-                return int(text.replace("_", ""), 0 if text.lstrip("+-")[:2].lower() in _BASES else 10)
-            case "float":
-                return self._float(text, node)
+                return text.lower() in _TRUE
+            case "int" | "float":
+                return self._number(text, tag, node)
             case "str" | "timestamp":
-                return text
+                return self._text(text, node)
             case _:
                 self._add(f"the tag '{node.tag}' is not accepted", self._place(node), "remove it")
                 return text
 
-    def _float(self, text: str, node: ScalarNode) -> float:
-        number = float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
-        if not math.isfinite(number):
+    def _number(self, text: str, tag: str, node: ScalarNode) -> int | float:
+        try:
+            number = _integer(text) if tag == "int" else _real(text)
+        except ValueError:
+            self._add(f"'{text}' is no number", self._place(node), "quote it if text is meant")
+            return 0
+        if not math.isfinite(number) or (isinstance(number, int) and not _LEAST <= number <= _MOST):
             self._add(f"'{text}' is no JSON number", self._place(node), "quote it if text is meant")
         return number
+
+    def _text(self, text: str, node: ScalarNode) -> str:
+        if _HALF.search(text):
+            self._add("text holds half a character (a lone surrogate)", self._place(node), "write it whole")
+        return text
 
     def _place(self, node: YamlNode) -> Place:
         return Place(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
@@ -219,6 +250,19 @@ class _Reader:
 
 
 _BASES = {"0x", "0o", "0b"}
+_TRUE = {"true", "yes", "on", "y"}
+"""The last three only where a file says `%YAML 1.1`."""
+_HALF = re.compile("[\ud800-\udfff]")
+_LEAST, _MOST = -(2**63), 2**64 - 1
+"""What the log's JSON can hold."""
+
+
+def _integer(text: str) -> int:
+    return int(text.replace("_", ""), 0 if text.lstrip("+-")[:2].lower() in _BASES else 10)
+
+
+def _real(text: str) -> float:
+    return float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -238,8 +282,8 @@ def _invalid(message: str, place: Place) -> InvalidPlaybook:
     return InvalidPlaybook((_problem(message, place),))
 
 
-def _syntax(error: YAMLError, file: str) -> InvalidPlaybook:
-    mark = (error.problem_mark or error.context_mark) if isinstance(error, MarkedYAMLError) else None
-    place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
-    reason = (error.problem if isinstance(error, MarkedYAMLError) else None) or "it cannot be read"
-    return _invalid(f"YAML: {reason}", place)
+def _syntax(error: YAMLError, text: str, file: str) -> InvalidPlaybook:
+    reason = reason_of(error)
+    return InvalidPlaybook(
+        (_problem(f"YAML: {reason}", Place(file, *spot_of(error, text)), hint_of(reason)),)
+    )

@@ -57,9 +57,35 @@ def test_merge_keys_lay_a_mapping_under_another() -> None:
         ("a: b: c", "f.yaml:1:5: error: YAML: mapping values are not allowed"),
         ("- a", "f.yaml:1:1: error: a document is a mapping with"),
         ("", "f.yaml:1:1: error: a document is a mapping with"),
-        ("a: 1\n---\nb: 2", "f.yaml:"),
+        (
+            "a: 1\n---\nb: 2",
+            "f.yaml:3:1: error: a file holds one document, and here begins a second; put it into a file of its own",
+        ),
         ("a: *nowhere", "f.yaml:1:4: error: YAML: found undefined alias"),
-        ("a: \x00", "f.yaml:1:"),
+        ("a: 1\nb: x\x00", "f.yaml:2:5: error: YAML: the character U+0000 is not allowed"),
+        (
+            "a:\n\tb: 1",
+            "f.yaml:2:1: error: YAML: found character '\\t' that cannot start any token; indent with spaces",
+        ),
+        ('a: 1\nb: "x\nc: 2', "f.yaml:2:4: error: YAML: found unexpected end of stream; close the quote"),
+        ("a: @x", "f.yaml:1:4: error: YAML: found character '@' that cannot start any token; quote text"),
+        (
+            "a: {{ x }}",
+            'f.yaml:1:5: error: a key is text, not a collection; quote a template, as in "{{ … }}"',
+        ),
+        (
+            "a: {{ x }}/y",
+            "f.yaml:1:11: error: YAML: expected <block end>, but found '<scalar>'; quote the whole value",
+        ),
+        ("a: 1\n b: 2", "f.yaml:2:3: error: YAML: mapping values are not allowed here; quote text with"),
+        (
+            "a:\n  b: 1\n c: 2",
+            "f.yaml:3:2: error: YAML: expected <block end>, but found '<block mapping start>'; align",
+        ),
+        ("a: 18446744073709551616", "f.yaml:1:4: error: '18446744073709551616' is no JSON number; quote it"),
+        ("a: !!int x", "f.yaml:1:4: error: 'x' is no number; quote it if text is meant"),
+        ('a: "\\ud800"', "f.yaml:1:4: error: text holds half a character"),
+        ("%YAML 3.0\n---\na: 1", "f.yaml:1:1: error: YAML: found incompatible YAML document"),
         ("? [x]\n: 1", "f.yaml:1:3: error: a key is text, not a collection"),
         (
             "a: !!python/name:os.system x",
@@ -74,6 +100,25 @@ def test_merge_keys_lay_a_mapping_under_another() -> None:
 )
 def test_what_cannot_be_read_is_named_with_its_place(text: str, problem: str) -> None:
     assert refused(text)[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffa: 1\nb: 2\n",
+        "a: 1\r\nb: 2\r\n",
+        "---\na: 1\nb: 2\n...\n",
+        "---\n---\na: 1\nb: 2\n---\n",
+        "%YAML 1.1\n---\na: 1\nb: 2\n",
+    ],
+    ids=["a byte order mark", "line ends of Windows", "marks around it", "empty documents", "a directive"],
+)
+def test_what_stands_around_a_document_does_not_change_it(text: str) -> None:
+    assert load(text, "f").plain() == {"a": 1, "b": 2}
+
+
+def test_yes_is_true_where_a_file_says_that_it_is_of_yaml_1_1() -> None:
+    assert load("%YAML 1.1\n---\na: yes\nb: off\n", "f").plain() == {"a": True, "b": False}
 
 
 def test_an_alias_bomb_is_refused() -> None:
