@@ -14,9 +14,9 @@ pytestmark = pytest.mark.slow
 
 
 async def test_acknowledged_in_order_exactly_the_contiguous_prefix_is_committed(
-    embedded_bootstrap: str, tmp_path: Path
+    bootstrap: str, tmp_path: Path
 ) -> None:
-    place = await Place.create(embedded_bootstrap, tmp_path)
+    place = await Place.create(bootstrap, tmp_path)
     member = place.member()
     await place.produce(10)
     async with member.running():
@@ -28,9 +28,9 @@ async def test_acknowledged_in_order_exactly_the_contiguous_prefix_is_committed(
 
 
 async def test_what_is_not_acknowledged_is_not_committed_even_by_an_orderly_stop(
-    embedded_bootstrap: str, tmp_path: Path
+    bootstrap: str, tmp_path: Path
 ) -> None:
-    place = await Place.create(embedded_bootstrap, tmp_path)
+    place = await Place.create(bootstrap, tmp_path)
     member = place.member()
     await place.produce(3)
     async with member.running():
@@ -40,10 +40,10 @@ async def test_what_is_not_acknowledged_is_not_committed_even_by_an_orderly_stop
 
 
 async def test_acknowledged_out_of_order_faust_commits_past_what_still_runs(
-    embedded_bootstrap: str, tmp_path: Path
+    bootstrap: str, tmp_path: Path
 ) -> None:
     """The fault that `agents.acks` exists for. On the day this fails Faust has mended it: the tracker may go."""
-    place = await Place.create(embedded_bootstrap, tmp_path)
+    place = await Place.create(bootstrap, tmp_path)
     member = place.member()
     await place.produce(10)
     async with member.running():
@@ -55,10 +55,10 @@ async def test_acknowledged_out_of_order_faust_commits_past_what_still_runs(
 
 
 async def test_an_agent_that_raises_is_given_the_next_record_and_the_failed_one_is_skipped(
-    embedded_bootstrap: str, tmp_path: Path
+    bootstrap: str, tmp_path: Path
 ) -> None:
     """The fault that `until_done` exists for."""
-    place = await Place.create(embedded_bootstrap, tmp_path)
+    place = await Place.create(bootstrap, tmp_path)
     failed = asyncio.Event()
 
     async def take(event: Any) -> None:
@@ -78,10 +78,10 @@ async def test_an_agent_that_raises_is_given_the_next_record_and_the_failed_one_
 
 
 async def test_what_was_delivered_before_a_rebalance_is_acknowledged_after_it(
-    embedded_bootstrap: str, tmp_path: Path
+    bootstrap: str, tmp_path: Path
 ) -> None:
     """The fault that acknowledgements are kept per assignment for: the same records were handed out again."""
-    place = await Place.create(embedded_bootstrap, tmp_path, partitions=2)
+    place = await Place.create(bootstrap, tmp_path, partitions=2)
     first, second = place.member(), place.member()
     await place.produce(6, partitions=(0, 1))
     async with first.running():

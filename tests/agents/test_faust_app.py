@@ -38,9 +38,9 @@ def test_exactly_once_tables_leader_and_web_server_are_off(tmp_path: Path) -> No
 
 @pytest.mark.slow
 async def test_started_in_process_and_stopped_an_app_leaves_no_task_behind(
-    embedded_bootstrap: str, tmp_path: Path
+    bootstrap: str, tmp_path: Path
 ) -> None:
-    place = await Place.create(embedded_bootstrap, tmp_path)
+    place = await Place.create(bootstrap, tmp_path)
     member = place.member()
     await place.produce(1)
     before = asyncio.all_tasks()
@@ -52,15 +52,15 @@ async def test_started_in_process_and_stopped_an_app_leaves_no_task_behind(
 
 @pytest.mark.slow
 async def test_apps_create_no_topics_neither_their_sources_nor_any_of_their_own(
-    embedded_bootstrap: str, tmp_path: Path
+    bootstrap: str, tmp_path: Path
 ) -> None:
     """Faust would create sources with the broker's default partition count: ours are created explicitly, first."""
-    place = await Place.create(embedded_bootstrap, tmp_path)
+    place = await Place.create(bootstrap, tmp_path)
     member = place.member()
     raw_topic(member.app, f"{place.topic}-declared")
     await place.produce(1)
     async with member.running():
         await member.takes(1)
 
-    standing = await standing_topics(embedded_bootstrap, place.topic)
+    standing = await standing_topics(bootstrap, place.topic)
     assert [topic.name for topic in standing] == [place.topic]

@@ -46,10 +46,10 @@ class Door:
 
 
 async def test_delivery_waits_for_on_rebalance_complete_of_gained_and_of_kept_partitions(
-    embedded_bootstrap: str, tmp_path: Path
+    bootstrap: str, tmp_path: Path
 ) -> None:
     """The orchestrator restores there. Kept partitions go back to the committed offset: skip what was folded."""
-    place = await Place.create(embedded_bootstrap, tmp_path, partitions=2)
+    place = await Place.create(bootstrap, tmp_path, partitions=2)
     first, second = place.member(), place.member()
     door = Door(first, place)
     first.app.on_rebalance_complete.connect(door.pass_through)
@@ -73,10 +73,10 @@ async def test_delivery_waits_for_on_rebalance_complete_of_gained_and_of_kept_pa
 
 
 async def test_a_rebalance_passes_over_no_record_of_a_partition_that_has_no_committed_offset(
-    embedded_bootstrap: str, tmp_path: Path
+    bootstrap: str, tmp_path: Path
 ) -> None:
     """Faust drops what a fetch still brings while a rebalance runs; the seek that should bring it again must happen."""
-    place = await Place.create(embedded_bootstrap, tmp_path, partitions=2)
+    place = await Place.create(bootstrap, tmp_path, partitions=2)
     first, second = place.member(), place.member()
     door = Door(first, place)
     first.app.on_rebalance_complete.connect(door.pass_through)
@@ -93,10 +93,10 @@ async def test_a_rebalance_passes_over_no_record_of_a_partition_that_has_no_comm
 
 
 async def test_a_handler_of_on_rebalance_complete_that_raises_crashes_the_app_and_nothing_is_delivered(
-    embedded_bootstrap: str, tmp_path: Path
+    bootstrap: str, tmp_path: Path
 ) -> None:
     """Why a restore is repeated until it is done: the member would sit on its partitions for ever."""
-    place = await Place.create(embedded_bootstrap, tmp_path)
+    place = await Place.create(bootstrap, tmp_path)
     member = place.member()
 
     async def restore(*_: Any, **__: Any) -> None:
@@ -130,10 +130,10 @@ async def another_process(place: Place) -> AsyncIterator[asyncio.subprocess.Proc
 
 
 async def test_a_killed_members_records_are_given_to_another_soon_after_its_session_ends(
-    embedded_bootstrap: str, tmp_path: Path
+    bootstrap: str, tmp_path: Path
 ) -> None:
     """With Faust's own settings it would take a minute."""
-    place = await Place.create(embedded_bootstrap, tmp_path, partitions=2)
+    place = await Place.create(bootstrap, tmp_path, partitions=2)
     survivor = place.member()
     await place.produce(2, partitions=(0, 1))
     async with another_process(place) as doomed, survivor.running():

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.slow
 
 
 async def test_a_role_that_faust_crashed_under_ends_the_process_with_the_next_step(
-    embedded_bootstrap: str, tmp_path: Path
+    bootstrap: str, tmp_path: Path
 ) -> None:
-    place = await Place.create(embedded_bootstrap, tmp_path)
+    place = await Place.create(bootstrap, tmp_path)
     member = place.member()
 
     async def serve() -> None:
@@ -30,8 +30,8 @@ async def test_a_role_that_faust_crashed_under_ends_the_process_with_the_next_st
             await serve()
 
 
-async def test_roles_that_are_well_are_left_alone(embedded_bootstrap: str, tmp_path: Path) -> None:
-    place = await Place.create(embedded_bootstrap, tmp_path)
+async def test_roles_that_are_well_are_left_alone(bootstrap: str, tmp_path: Path) -> None:
+    place = await Place.create(bootstrap, tmp_path)
     member = place.member()
 
     async with member.running(), watched([member.app]):

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from noetl_stream.adapters.kafka_log import KafkaReader
 
 PARTITIONS = 2
-IN_FLIGHT = 100
+IN_FLIGHT = 8
 SIZE = 100
 """Bytes of a record."""
 
