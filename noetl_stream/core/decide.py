@@ -15,7 +15,6 @@ from noetl_stream.core.events import (
     BlockOffered,
     ChildRequested,
     ExecutionEnded,
-    ExecutionStarted,
     FailureMet,
     Move,
 )
@@ -26,9 +25,8 @@ from noetl_stream.core.moves import apply
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.routing import is_join, may_enter, waiting
 from noetl_stream.core.run import Run
-from noetl_stream.core.scope import moment
+from noetl_stream.core.starting import start
 from noetl_stream.core.values import Error, Value, unmarked
-from noetl_stream.errors import ExpressionError
 
 MOVES_PER_DECISION = 1_000
 """A decision's length is bounded; what is left is decided next."""
@@ -52,7 +50,7 @@ def _next(plan: Plan, draft: Execution, now: float) -> tuple[Move, ...]:
     if draft.status == "ended":
         return ()
     if draft.status == "requested" and draft.cancelled is None:
-        return (_start(plan, draft, now),)
+        return (start(plan, draft, now),)
     if draft.cancelled is not None:
         return (ExecutionEnded(status="CANCELLED", error=_cancelled(draft)),)
     if draft.deadline is not None and draft.deadline <= now:
@@ -65,32 +63,6 @@ def _next(plan: Plan, draft: Execution, now: float) -> tuple[Move, ...]:
         or next((m for name in draft.tokens if (m := _arrive(plan, draft, name, now))), ())
         or _end(plan, draft)
     )
-
-
-def _start(plan: Plan, draft: Execution, now: float) -> Move:
-    """Render the inputs. A default that cannot be rendered ends the execution before it began."""
-    text = str(draft.id)
-    scope = {
-        "payload": draft.request.payload,
-        "input": draft.request.payload,
-        "env": plan.environment,
-        "execution_id": text,
-        "job": {"uuid": text, "execution_id": text},
-        "now": moment(now),
-    }
-    try:
-        workload = plan.workload.evaluate(scope)
-    except ExpressionError as error:
-        return ExecutionEnded(
-            status="FAILED", error=Error(kind="validation", message=str(error), place=error.place)
-        )
-    return ExecutionStarted(workload=workload, entry=plan.entry, deadline=_deadline(plan, draft))
-
-
-def _deadline(plan: Plan, draft: Execution) -> float | None:
-    """The earlier of what the request and what the playbook say."""
-    own = None if plan.deadline is None else draft.request.time + plan.deadline
-    return min((each for each in (draft.request.deadline, own) if each is not None), default=None)
 
 
 def _cancelled(draft: Execution) -> Error:

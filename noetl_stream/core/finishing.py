@@ -110,10 +110,15 @@ def conclude(step: Step, end: StepFinished, view: View) -> StepFinished:
             writes |= evaluate(arc.writes, scope)
         args = None if arc.args is None else evaluate(arc.args, view(writes))
         targets.setdefault(arc.target, Target(step=arc.target, args=args))
-    if not targets and step.arcs and end.error is None and step.on_no_match == "fail":
+    if not targets and step.arcs and end.error is None and _must_match(step, scope):
         error = Error(kind="validation", message=f"no arc of step '{step.name}' matches", step=step.name)
         return replace(end, status="failed", error=error, writes=writes)
     return replace(end, writes=writes, targets=tuple(targets.values()))
+
+
+def _must_match(step: Step, scope: Mapping[str, Any]) -> bool:
+    strict = step.strict is not None and bool(evaluate(step.strict, scope))
+    return strict or step.on_no_match == "fail"
 
 
 def _chosen(step: Step, end: StepFinished, scope: Mapping[str, Any]) -> Iterator[Arc]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
+from noetl_stream.core.policy import Policy
 from noetl_stream.core.values import Value
 
 Scope: TypeAlias = Mapping[str, Any]
@@ -76,7 +77,8 @@ class Step:
     """A node of the plan. `index` is its position in the document: an arc to an equal or earlier one goes back.
 
     `tool` belongs to the worker (dsl.tasks.Pipeline); None makes a router, decided without a block. `reads` are
-    the names its block is sent; `parts` the paths of its own result that expressions in `decide` will read.
+    the names its block is sent; `parts` the paths of its own result that expressions in `decide` will read. `strict`
+    yields whether no match fails, where the author wrote a template; a quorum may be one over the inputs.
     """
 
     name: str
@@ -88,7 +90,8 @@ class Step:
     arcs: tuple[Arc, ...] = ()
     inclusive: bool = False
     on_no_match: Literal["complete", "quiet", "fail"] = "complete"
-    join: Literal["all", "any"] | int = "all"
+    strict: Expression | None = None
+    join: Literal["all", "any"] | int | Expression = "all"
     pool: str = "default"
     priority: str | None = None
     reads: frozenset[Path] = frozenset()
@@ -114,7 +117,8 @@ class Step:
 
     def reads_to_leave(self) -> frozenset[Path]:
         """What its `set` and its arcs read."""
-        return _reads(self.writes, *(e for arc in self.arcs for e in (arc.when, arc.writes, arc.args)))
+        ways = (e for arc in self.arcs for e in (arc.when, arc.writes, arc.args))
+        return _reads(self.writes, self.strict, *ways)
 
 
 def _reads(*sites: Expression | None) -> frozenset[Path]:
@@ -125,8 +129,9 @@ def _reads(*sites: Expression | None) -> frozenset[Path]:
 class Plan:
     """A whole playbook, pinned: (path, version, digest) name it for ever; `workload` yields an execution's inputs.
 
-    `environment` are the variables that templates may read as `env`. `deadline` is in seconds from the request on.
-    `final` is the step whose result is the execution's; a failing execution runs the step `on_failure` before it ends.
+    `environment` are the variables that templates may read as `env`. `deadline` is in seconds from the request on,
+    `max_payload` in bytes of JSON; either may be an expression over the inputs. `final` is the step whose result is the
+    execution's; a failing execution runs the step `on_failure` before it ends.
     """
 
     path: str
@@ -136,7 +141,9 @@ class Plan:
     entry: str
     steps: Mapping[str, Step]
     workload: Expression
-    deadline: float | None = None
+    deadline: float | Expression | None = None
+    max_payload: float | Expression | None = None
+    policy: Policy = field(default_factory=Policy)
     final: str | None = None
     on_failure: str | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)

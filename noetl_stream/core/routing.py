@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
+from collections.abc import Mapping
 from math import inf
 
 from noetl_stream.core.execution import Execution
-from noetl_stream.core.plan import Plan, Step
+from noetl_stream.core.plan import Expression, Plan, Step
+from noetl_stream.core.values import Value
 
 
 def is_join(plan: Plan, step: str) -> bool:
@@ -22,7 +25,7 @@ def may_enter(plan: Plan, execution: Execution, step: str) -> bool:
     came = _came(plan, execution, step)
     if not came:
         return False
-    if len(came) >= _quorum(plan.steps[step]):
+    if len(came) >= quorum(plan.steps[step], execution.workload):
         return True
     return not _more_to_come(plan, execution, step)
 
@@ -32,9 +35,17 @@ def waiting(plan: Plan, execution: Execution) -> set[str]:
     return {step for step in execution.tokens if _came(plan, execution, step)}
 
 
-def _quorum(step: Step) -> float:
-    """How many arrivals open a join without waiting for the others."""
-    return {"all": inf, "any": 1}[step.join] if isinstance(step.join, str) else step.join
+def quorum(step: Step, workload: Mapping[str, Value]) -> float:
+    """How many arrivals open a join without waiting for the others. Raises ExpressionError if that is no number."""
+    match step.join:
+        case "all":
+            return inf
+        case "any":
+            return 1
+        case Expression(evaluate=evaluate):
+            return float(evaluate(ChainMap({"workload": workload}, dict(workload))))
+        case int() as number:
+            return number
 
 
 def _came(plan: Plan, execution: Execution, step: str) -> set[str | None]:

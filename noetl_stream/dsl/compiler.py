@@ -8,15 +8,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from noetl_stream.core.plan import Plan, Step
+from noetl_stream.core.plan import Expression, Plan, Step
 from noetl_stream.core.values import Value
 from noetl_stream.dsl.document import PLAYBOOK, SUBSCRIPTION
-from noetl_stream.dsl.expressions import as_number
-from noetl_stream.dsl.kinds import EXTRAS
+from noetl_stream.dsl.durations import compile_duration
+from noetl_stream.dsl.expressions import as_number, compile_number
 from noetl_stream.dsl.normalise import normalise
 from noetl_stream.dsl.parts import parts_of_steps
 from noetl_stream.dsl.pending import DOCUMENT, warn_pending
 from noetl_stream.dsl.report import Report, Site, suggest
+from noetl_stream.dsl.request_policy import compile_policy, inputs_site
+from noetl_stream.dsl.requirements import check_required
 from noetl_stream.dsl.source import Node, load, walk
 from noetl_stream.dsl.steps import compile_step
 from noetl_stream.dsl.workload import compile_workload
@@ -72,7 +74,9 @@ def compile_playbook(
     )
     _warn_unreached({entry, rescue or entry}, steps, world)
     _warn_unused(document, report)
-    deadline = _deadline(document, report)
+    check_required(document, world.kinds, report)
+    policy, deadline = compile_policy(document, report), _deadline(document, report)
+    max_payload = _max_payload(document, report)
     report.raise_errors()
     plan = Plan(
         path=_path(document),
@@ -83,6 +87,8 @@ def compile_playbook(
         steps=steps,
         workload=workload,
         deadline=deadline,
+        max_payload=max_payload,
+        policy=policy,
         final=final,
         on_failure=rescue,
         metadata=_metadata(document),
@@ -102,7 +108,6 @@ def _check_document(document: Node, report: Report) -> None:
     site = Site(report=report, subject="the playbook")
     PLAYBOOK.check(document, site)
     warn_pending(document, DOCUMENT, site)
-    _check_required(document, report)
 
 
 def _steps(world: World) -> dict[str, Step]:
@@ -210,35 +215,16 @@ def _metadata(document: Node) -> Mapping[str, Value]:
     return {**metadata, "spec": spec.plain()} if spec else metadata
 
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+def _deadline(document: Node, report: Report) -> float | Expression | None:
+    node, site = document.get("policy", "deadline"), inputs_site(document, report, "the playbook")
+    return None if node is None else compile_duration(node, site.at("policy.deadline"))
 
 
-def seconds(value: Value) -> float | None:
-    """A duration in seconds: a number, or text like `90s`, `15m`, `2h`, `1d`; None if it is neither."""
-    number = as_number(value)
-    if number is None and isinstance(value, str) and value[-1:] in _UNITS:
-        number = as_number(value[:-1])
-        return None if number is None else float(number * _UNITS[value[-1]])
-    return None if number is None else float(number)
-
-
-def _deadline(document: Node, report: Report) -> float | None:
-    node = document.get("policy", "deadline")
+def _max_payload(document: Node, report: Report) -> float | Expression | None:
+    """Bytes of JSON that a request may bring; an expression where the author wrote a template."""
+    path = ("executor", "spec", "policy", "limits", "max_payload_bytes")
+    node, site = document.get(*path), inputs_site(document, report, "the playbook").at(".".join(path))
     if node is None:
         return None
-    found = seconds(node.value)
-    if found is None:
-        report.error("`deadline` is a number of seconds or a text like '15m'", node.place)
-    return found
-
-
-def _check_required(document: Node, report: Report) -> None:
-    tools = document.get("executor", "requires", "tools")
-    for each in tools.items if tools else ():
-        if str(each.value) not in EXTRAS:
-            report.error(
-                f"the required tool '{each.value}' is unknown", each.place, suggest(str(each.value), EXTRAS)
-            )
-    features = document.get("executor", "requires", "features")
-    for each in features.items if features else ():
-        report.warn(f"the required feature '{each.value}' is not known here", each.place)
+    number = as_number(node.value)
+    return compile_number(node, site) if number is None else number

@@ -35,14 +35,18 @@ METADATA: Final = Keys(
     open=True,
 )
 KEYCHAIN: Final = Many(Keys(keys={"name": TEXT, "kind": TEXT}, required=("name", "kind"), open=True))
+RATE: Final = Keys(keys={"max": NUMBER, "per": TEXT, "key": TEXT}, required=("max",), open=True)
+NAMES: Final = Either(scalar=TEXT, list=TEXTS, mapping=MAPPING)
+"""Names as a list, as one text, or as keys."""
+SCHEDULE: Final = Keys(keys={"cron": TEXT, "timezone": TEXT, "catchup": FLAG}, required=("cron",))
 POLICY: Final = Keys(
     keys={
         "access": Keys(keys={"roles": WORDS, "tenants": WORDS}),
         "audit": Keys(keys={"level": TEXT, "retain": ANY, "encrypt": TEXTS}),
-        "replay": Keys(keys={"record": ANY, "deterministic": FLAG}),
+        "replay": Keys(keys={"record": WORDS, "deterministic": FLAG}),
         "retry": Either(scalar=NUMBER, mapping=RETRY, list=Many(RULE)),
         "schema": Keys(
-            keys={"input": ANY, "output": ANY, "on_drift": Choice(("fail", "quarantine", "widen"))}
+            keys={"input": MAPPING, "output": MAPPING, "on_drift": Choice(("fail", "quarantine", "widen"))}
         ),
         "concurrency": Keys(
             keys={
@@ -51,19 +55,19 @@ POLICY: Final = Keys(
                 "on_limit": Choice(("queue", "reject", "cancel_oldest")),
             }
         ),
-        "rate": ANY,
-        "retention": ANY,
+        "rate": Either(scalar=TEXT, mapping=RATE),
+        "retention": Either(scalar=TEXT, mapping=MAPPING),
         "on_failure": Keys(keys={"step": TEXT, "playbook": TEXT}),
-        "schedule": Many(Keys(keys={"cron": TEXT, "timezone": TEXT, "catchup": ANY}, required=("cron",))),
+        "schedule": Either(mapping=SCHEDULE, list=Many(SCHEDULE)),
         "network": Keys(keys={"allow": WORDS}),
-        "deadline": ANY,
+        "deadline": TEXT,
     }
 )
 EXECUTOR: Final = Keys(
     keys={
         "profile": TEXT,
         "version": TEXT,
-        "requires": Keys(keys={"tools": TEXTS, "features": TEXTS}),
+        "requires": Keys(keys={"tools": NAMES, "features": NAMES}),
         "spec": SPEC,
     }
 )

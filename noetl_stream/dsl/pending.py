@@ -5,7 +5,7 @@ A feature that arrives takes its line out of these tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 from noetl_stream.dsl.report import Site
@@ -13,23 +13,18 @@ from noetl_stream.dsl.source import Node
 
 Keys: TypeAlias = tuple[str, ...]
 
-DOCUMENT: Final[tuple[Keys, ...]] = (
-    ("keychain",),
-    *(
-        ("policy", key)
-        for key in (
-            "access",
-            "audit",
-            "replay",
-            "schema",
-            "concurrency",
-            "rate",
-            "retention",
-            "schedule",
-            "network",
-        )
-    ),
-)
+ENFORCED_BY: Final[Mapping[Keys, str]] = {
+    ("policy", "access"): "the gateway",
+    ("policy", "audit"): "the gateway and the keychain",
+    ("policy", "replay"): "the replay of outside effects",
+    ("policy", "schema"): "contracts of whole playbooks",
+    ("policy", "concurrency"): "limits that executions share",
+    ("policy", "rate"): "limits that executions share",
+    ("policy", "retention"): "the archive",
+    ("policy", "schedule"): "the scheduler",
+}
+"""What will enforce a key that is read into the plan already."""
+DOCUMENT: Final[tuple[Keys, ...]] = (("keychain",), *ENFORCED_BY)
 STEP: Final[tuple[Keys, ...]] = (
     ("result",),
     ("expect",),
@@ -52,8 +47,18 @@ def warn_pending(node: Node, table: Iterable[Keys], site: Site) -> None:
     for keys in table:
         found = node.get(*keys)
         if found is not None:
+            until = _until(keys)
             site.report.warn(
-                f"{site.subject}: `{'.'.join(keys)}` is kept, but nothing acts on it yet in this version",
+                f"{site.subject}: `{'.'.join(keys)}` is kept, {until}",
                 found.place,
                 "do not rely on it",
             )
+
+
+def _until(keys: Keys) -> str:
+    by = ENFORCED_BY.get(keys)
+    return (
+        f"enforced with {by}, which this version does not have"
+        if by
+        else "but nothing acts on it yet in this version"
+    )

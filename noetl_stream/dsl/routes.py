@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from noetl_stream.core.plan import Arc
+from noetl_stream.core.plan import Arc, Expression
 from noetl_stream.dsl.expressions import compile_condition, compile_value
 from noetl_stream.dsl.report import Site, suggest
 from noetl_stream.dsl.source import Node
-from noetl_stream.dsl.templates import truth
+from noetl_stream.dsl.templates import has_template, truth
 from noetl_stream.dsl.world import World
 from noetl_stream.dsl.writes import compile_writes, written_names
 
@@ -23,6 +23,7 @@ class Routes:
     arcs: tuple[Arc, ...] = ()
     inclusive: bool = False
     on_no_match: NoMatch = "complete"
+    strict: Expression | None = None
 
 
 def compile_routes(step: str, node: Node, world: World) -> Routes:
@@ -43,11 +44,8 @@ def compile_routes(step: str, node: Node, world: World) -> Routes:
         _warn_unreachable(written, site)
     no_match = route.get("spec", "on_no_match") if route else None
     word = no_match.text if no_match else None
-    return Routes(
-        arcs=tuple(arcs),
-        inclusive=inclusive,
-        on_no_match=cast(NoMatch, word) if word in ("complete", "quiet", "fail") else _otherwise(world),
-    )
+    said = (cast(NoMatch, word), None) if word in ("complete", "quiet", "fail") else _otherwise(world, site)
+    return Routes(arcs=tuple(arcs), inclusive=inclusive, on_no_match=said[0], strict=said[1])
 
 
 def _set_here(node: Node) -> frozenset[str]:
@@ -55,10 +53,12 @@ def _set_here(node: Node) -> frozenset[str]:
     return frozenset(written_names(node.without("tool"), None))
 
 
-def _otherwise(world: World) -> NoMatch:
-    """What no match means where a step does not say."""
+def _otherwise(world: World, site: Site) -> tuple[NoMatch, Expression | None]:
+    """What no match means where a step does not say; an expression where the executor has a template."""
     strict = world.spec.get("no_next_is_error") if world.spec else None
-    return "fail" if strict and truth(strict.value) else "complete"
+    if strict is not None and has_template(strict.text or ""):
+        return "complete", compile_condition(strict, site.at("no_next_is_error"))
+    return "fail" if strict is not None and truth(strict.value) else "complete", None
 
 
 def _arc_nodes(route: Node) -> list[Node]:

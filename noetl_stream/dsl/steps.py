@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+from noetl_stream.core.names import LAST, UNSHADOWABLE
 from noetl_stream.core.plan import Expression, Loop, Scope, Step
 from noetl_stream.core.values import Value
-from noetl_stream.dsl.expressions import as_number, compile_condition
+from noetl_stream.dsl.expressions import as_number, compile_condition, compile_number, constant
 from noetl_stream.dsl.loops import Repetition, claim_of, compile_iterator, compile_loop
 from noetl_stream.dsl.normalise import COMMON
 from noetl_stream.dsl.pending import STEP as PENDING
 from noetl_stream.dsl.pending import warn_pending
 from noetl_stream.dsl.pipelines import Setting, block_reads, compile_pipeline
 from noetl_stream.dsl.report import Site, suggest
+from noetl_stream.dsl.request_policy import inputs_site
 from noetl_stream.dsl.routes import compile_routes
 from noetl_stream.dsl.schema import STEP
 from noetl_stream.dsl.shapes import Keys
 from noetl_stream.dsl.source import Node
 from noetl_stream.dsl.tasks import Pipeline
-from noetl_stream.dsl.templates import has_template, truth
+from noetl_stream.dsl.templates import has_template
 from noetl_stream.dsl.workbook import Calls, expanded, merged_nodes
 from noetl_stream.dsl.world import World
 from noetl_stream.dsl.writes import compile_writes, written_names
@@ -48,12 +50,12 @@ def compile_step(name: str, index: int, node: Node, world: World) -> Step:
     writes = node.get("set")
     admit = layers.get("policy", "admit") if layers else None
     routes = compile_routes(name, node, world)
-    priority = layers.get("priority") if layers else None
     return Step(
         name=name,
         index=index,
         tool=pipeline,
         loop=loop,
+        strict=world.decide(name, routes.strict) if routes.strict else None,
         admit=world.decide(name, compile_admission(admit, site.at("spec.policy.admit")), before=True)
         if admit
         else None,
@@ -61,9 +63,9 @@ def compile_step(name: str, index: int, node: Node, world: World) -> Step:
         arcs=routes.arcs,
         inclusive=routes.inclusive,
         on_no_match=routes.on_no_match,
-        join=_join(layers),
-        pool=_pool(tool, layers, site, world.pools),
-        priority=str(priority.value) if priority else None,
+        join=_join(layers, site, world),
+        pool=_pool(tool, merged_nodes(layers, repeat.spec), site, world.pools),
+        priority=_priority(tool, merged_nodes(layers, repeat.spec)),
         reads=block_reads(pipeline, tool, world) if pipeline and tool else frozenset(),
     )
 
@@ -128,41 +130,70 @@ def compile_admission(node: Node, site: Site) -> Expression:
     ]
 
     def evaluate(scope: Scope) -> Value:
-        return next((allow for when, allow in ways if when is None or when.evaluate(scope)), True)
+        return next((allow.evaluate(scope) for when, allow in ways if when.evaluate(scope)), True)
 
     return Expression(
         evaluate=evaluate,
-        reads=frozenset().union(*(when.reads for when, _ in ways if when)),
-        text=", ".join(when.text for when, _ in ways if when),
+        reads=frozenset().union(*(each.reads for way in ways for each in way)),
+        text=", ".join(when.text for when, _ in ways if when.reads),
     )
 
 
-def _admission(rule: Node, site: Site) -> tuple[Expression | None, bool]:
+def _admission(rule: Node, site: Site) -> tuple[Expression, Expression]:
+    """When a rule holds, and whether it admits then."""
     when, otherwise = rule.get("when"), rule.get("else")
     then = rule.get("then") or (otherwise and (otherwise.get("then") or otherwise))
     allow = then.get("allow") if then else None
-    if allow is not None and has_template(allow.text or ""):
-        site.report.error(
-            f"{site.subject}: `allow` is true or false", allow.place, "put the template into `when`"
-        )
-    return compile_condition(when, site.at("when")) if when else None, truth(allow.value) if allow else True
+    return (
+        compile_condition(when, site.at("when")) if when else constant(True),
+        compile_condition(allow, site.at("allow")) if allow else constant(True),
+    )
 
 
-def _join(layers: Node | None) -> Literal["all", "any"] | int:
+def _join(layers: Node | None, site: Site, world: World) -> Literal["all", "any"] | int | Expression:
     join = layers.get("join") if layers else None
     if join is None:
         return "all"
     quorum = join.get("quorum")
-    number = as_number(quorum.value) if quorum else None
-    if number is not None:
-        return int(number)
-    return "any" if join.text == "any" else "all"
+    if quorum is None:
+        return "any" if join.text == "any" else "all"
+    number = as_number(quorum.value)
+    if number is None:
+        inputs = inputs_site(world.document, world.report, site.subject).at("spec.join.quorum")
+        return compile_quorum(quorum, inputs)
+    if number < 1:
+        site.report.error(f"{site.subject}: a quorum is a whole number from 1", quorum.place)
+    return int(number)
+
+
+def compile_quorum(node: Node, site: Site) -> Expression:
+    """A quorum that is a template: it may read the inputs alone, as it must be known before anyone arrives."""
+    compiled = compile_number(node, site)
+    unknown = {path[0] for path in compiled.reads} - (site.known - {*UNSHADOWABLE, *LAST} | {"workload"})
+    if unknown:
+        site.report.error(
+            f"{site.what} reads '{min(unknown)}', but a quorum may read inputs alone",
+            node.place,
+            "take it from `workload`",
+        )
+    return compiled
+
+
+def _priority(tool: Node | None, layers: Node | None) -> str | None:
+    """The lane of a step's blocks: the first that a task names, else what the layers say."""
+    own = (found for task in _tasks(tool) if (found := task.get("spec", "priority")))
+    named = next(own, layers.get("priority") if layers else None)
+    return None if named is None else str(named.value)
+
+
+def _tasks(tool: Node | None) -> list[Node]:
+    return [] if tool is None else tool.items or [tool]
 
 
 def _pool(tool: Node | None, layers: Node | None, site: Site, pools: frozenset[str] | None) -> str:
     """A worker pool named on the tool, else by the layers. It must be one of `pools`, where they are known."""
-    tasks = (tool.items or [tool]) if tool else []
-    named = {text: pool for task in tasks if (pool := task.get("pool")) and (text := pool.text)}
+    own = (pool for task in _tasks(tool) for pool in (task.get("pool"), task.get("spec", "pool")))
+    named = {text: pool for pool in own if pool is not None and (text := pool.text)}
     if len(named) > 1:
         site.report.error(
             f"{site.subject}: a pipeline runs in one pool, not in {', '.join(sorted(named))}",

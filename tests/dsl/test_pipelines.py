@@ -8,7 +8,7 @@ import pytest
 from pydantic import ConfigDict
 
 from noetl_stream.core.values import Result
-from noetl_stream.dsl.compiler import compile_playbook, seconds
+from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.errors import ExpressionError
 from noetl_stream.ports.tools import Kind
 from tests.dsl.kinds import HEAD, KINDS, NoopConfig, compiled, error
@@ -257,21 +257,3 @@ class TestWorkbook:
         assert (first.name, first.kind, first.input.evaluate({})) == ("first", "python", {"x": 5, "y": 7})
         assert (second.kind, second.input.evaluate({})) == ("noop", {"y": 7})
         assert pipeline(body).single is False
-
-
-@pytest.mark.parametrize(
-    ("given", "found"),
-    [
-        (5, 5.0),
-        ("90", 90.0),
-        ("90s", 90.0),
-        ("15m", 900.0),
-        ("2h", 7200.0),
-        ("1d", 86400.0),
-        ("m", None),
-        (None, None),
-        (True, None),
-    ],
-)
-def test_durations(given: Any, found: float | None) -> None:
-    assert seconds(given) == found

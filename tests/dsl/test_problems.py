@@ -160,7 +160,7 @@ def flow(step: str) -> str:
         ),
         (
             "step: load\nspec: {policy: {admit: {rules: [{when: true, then: {allow: '{{ x }}'}}]}}}\ntool: {kind: noop}",
-            "6:62: error: step 'load': `allow` is true or false; put the template into `when`",
+            "6:62: error: step 'load', key 'spec.policy.admit.rules[0].allow': unknown name 'x'",
         ),
         (
             "step: load\nspec: {policy: {admit: {rules: [{when: true, then: {allow: maybe}}]}}}\ntool: {kind: noop}",
@@ -209,7 +209,7 @@ def test_a_mistake_in_a_step_is_told_at_its_place(step: str, problem: str) -> No
         ),
         (
             "policy: {deadline: soon}\n" + flow("step: a\ntool: {kind: noop}"),
-            "4:20: error: `deadline` is a number of seconds or a text like '15m'",
+            "4:20: error: key 'policy.deadline' of the playbook is a number of seconds or a text like '15m'",
         ),
         (
             "workbook: [{name: w, tool: {kind: workbook, name: w}}]\n"
@@ -317,7 +317,7 @@ def test_an_older_spelling_or_a_doubtful_one_is_a_warning(step: str, warning: st
     [
         ("keychain: [{name: k, kind: secrets}]\n", "4:28: warning: 'secrets' in the keychain is an older spelling; write 'secret_manager'"),
         ("keychain: [{name: k, kind: static}]\n", "4:19: warning: credential 'k' is never used; remove it"),
-        ("policy: {access: {roles: [a]}}\n", "4:18: warning: the playbook: `policy.access` is kept, but nothing acts on it yet in this version; do not rely on it"),
+        ("policy: {access: {roles: [a]}}\n", "4:18: warning: the playbook: `policy.access` is kept, enforced with the gateway, which this version does not have; do not rely on it"),
         ("executor: {requires: {features: [magic]}}\n", "4:34: warning: the required feature 'magic' is not known here"),
         ("workload: {a: '{{ nowhere }}'}\n", "4:15: warning: workload, key 'a': unknown name 'nowhere'; did you mean 'now'?"),
     ],
