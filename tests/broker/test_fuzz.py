@@ -57,23 +57,28 @@ async def test_broken_requests_disturb_nobody(broker: tuple[BrokerHandle, Path],
 
 @asynccontextmanager
 async def honest_clients(bootstrap: str) -> AsyncIterator[set[bytes]]:
-    """A producer for as long as the block lasts; what was acknowledged to it."""
+    """A producer for as long as the block lasts, and for a hundred records at least; what was acknowledged to it."""
     acknowledged: set[bytes] = set()
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True) as producer:
         before = len(await read_to_end(bootstrap))
-        sending = asyncio.create_task(_send(producer, before, acknowledged))
+        enough = asyncio.Event()
+        sending = asyncio.create_task(_send(producer, before, acknowledged, enough))
         yield acknowledged
+        await enough.wait()
         sending.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sending
-    assert len(acknowledged) > 100
 
 
-async def _send(producer: AIOKafkaProducer, first: int, acknowledged: set[bytes]) -> None:
+async def _send(
+    producer: AIOKafkaProducer, first: int, acknowledged: set[bytes], enough: asyncio.Event
+) -> None:
     for number in range(first, 1 << 31):
         value = b"%d" % number
         await producer.send_and_wait(_KEPT.topic, value, partition=_KEPT.partition)
         acknowledged.add(value)
+        if len(acknowledged) > 100:
+            enough.set()
 
 
 async def read_to_end(bootstrap: str) -> set[bytes]:
