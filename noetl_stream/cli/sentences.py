@@ -37,7 +37,7 @@ from noetl_stream.core.events import (
     StepFinished,
     Wait,
 )
-from noetl_stream.core.values import Error
+from noetl_stream.core.values import Error, Value
 
 
 def sentence(event: Event) -> str:
@@ -50,7 +50,8 @@ def sentence(event: Event) -> str:
         case BlockClaimed():
             return f"{_block(event.block)} is claimed until {iso(event.renew_by)}"
         case BlockCompleted():
-            return f"{_block(event.block)} completed in {event.duration_ms:.0f} ms{_tries(event.tries)}"
+            done = f"{_block(event.block)} completed in {event.duration_ms:.0f} ms{_tries(event.tries)}"
+            return done + _found(event.findings)
         case BlockFailed():
             again = f"; again in {event.retry.after:g} s" if event.retry else ""
             return f"{_block(event.block)} failed{_tries(event.tries)}: {_error(event.error)}{again}"
@@ -131,6 +132,14 @@ def _block(block: BlockId) -> str:
 
 def _tries(tries: int) -> str:
     return f" after {tries} tries" if tries > 1 else ""
+
+
+def _found(findings: Value) -> str:
+    """What a contract that let a result pass found in it."""
+    if findings is None or not findings["violations"]:
+        return ""
+    aside = ", set aside" if findings["quarantined"] else ""
+    return f"; its contract found {findings['violations']} of {findings['rows']} rows wrong{aside}"
 
 
 def _error(error: Error) -> str:

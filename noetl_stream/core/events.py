@@ -124,7 +124,10 @@ class BlockClaimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockCompleted:
-    """The tool succeeded. `writes` are its `set`s ({"ctx.x": …}); `tries` counts in-slot attempts; `http` is the answer's head."""
+    """The tool succeeded. `writes` are its `set`s ({"ctx.x": …}); `tries` counts in-slot attempts; `http` is the answer's head.
+
+    `findings` is what the step's contract found in the result: `{rows, violations, on_violation, checks, quarantined}`.
+    """
 
     block: BlockId
     attempt: int
@@ -136,11 +139,13 @@ class BlockCompleted:
     tries: int = 1
     duration_ms: float = 0.0
     http: Value = None
+    findings: Value = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockFailed:
-    """The tool failed and its policy said `fail`, or `retry` after a while. `result` is what it still returned."""
+    """The tool failed and its policy said `fail`, or `retry` after a while. `result` is what it still returned, `findings`
+    why a contract refused it."""
 
     block: BlockId
     attempt: int
@@ -154,6 +159,7 @@ class BlockFailed:
     tries: int = 1
     duration_ms: float = 0.0
     http: Value = None
+    findings: Value = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

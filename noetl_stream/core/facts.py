@@ -105,6 +105,7 @@ def _completed(execution: Execution, run: Run, event: BlockCompleted, after: Blo
         return []
     run.tries += after.tries
     run.http, run.duration_ms = event.http, run.duration_ms + event.duration_ms
+    run.found(event.findings)
     return _keep(execution, run, event.block, event.result)
 
 
@@ -150,6 +151,7 @@ def _failed(execution: Execution, run: Run, event: BlockFailed, after: Block) ->
     run.tries += after.tries
     run.failed |= 1 << event.block.iteration
     run.http, run.duration_ms = event.http, run.duration_ms + event.duration_ms
+    run.found(event.findings)
     if run.on_error == "fail" and run.error is None:
         run.error = error
     envelope = {

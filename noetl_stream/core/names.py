@@ -51,6 +51,8 @@ ENVELOPE = frozenset(
         "started_at",
         "finished_at",
         "duration_ms",
+        "findings",
+        "quarantined",
     }
 )
 """The keys of an envelope; anything else looked up on one is answered by its data."""

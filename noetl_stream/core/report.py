@@ -21,7 +21,7 @@ from noetl_stream.core.events import (
 )
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.partition import Folded
-from noetl_stream.core.values import Error, Value
+from noetl_stream.core.values import Error, Ref, Value
 
 
 @dataclass(slots=True)
@@ -32,14 +32,22 @@ class StepStory:
     attempts: int = 0
     iterations: int = 0
     epochs: int = 0
+    findings: Value = None
 
     def as_json(self) -> dict[str, Value]:
+        found = {} if self.findings is None else {"findings": _named(self.findings)}
         return {
             "status": self.status,
             "attempts": self.attempts,
             "iterations": self.iterations,
             "epochs": self.epochs,
+            **found,
         }
+
+
+def _named(findings: Mapping[str, Value]) -> dict[str, Value]:
+    """Findings with the rows that were set aside by their reference's name."""
+    return {name: each.uri if isinstance(each, Ref) else each for name, each in findings.items()}
 
 
 @dataclass(slots=True)
@@ -86,6 +94,7 @@ class Story:
         story.status = move.status
         story.attempts += ended.tries
         story.iterations += ended.iterations
+        story.findings = ended.findings
 
     @property
     def status(self) -> str:

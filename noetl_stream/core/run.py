@@ -55,7 +55,7 @@ class Run:
     of a parallel loop, by index; elsewhere a `ctx` write counts at once. `variables` are `step.*` and, without a loop,
     `iter.*`. `failed` is a bitset of iterations that failed. `open` counts blocks in flight, `probing` those of them
     that ask for more; `last` is a growing loop's latest result, for its condition. `routed` is what a worker concluded of
-    its ending, `unroutable` that it could not.
+    its ending, `unroutable` that it could not. `findings` are those of its contract, counted over a loop's iterations.
     """
 
     epoch: int
@@ -93,6 +93,7 @@ class Run:
     variables: dict[str, Value] = field(default_factory=dict)
     routed: Value = None
     unroutable: bool = False
+    findings: Value = None
 
     @classmethod
     def entered(cls, event: StepEntered, at: float) -> Run:
@@ -166,6 +167,13 @@ class Run:
     def chunk(self, number: int) -> tuple[Value, ...]:
         """A full chunk's results, in index order."""
         return tuple(self.results[i] for i in self._indices(number))
+
+    def found(self, findings: Value) -> None:
+        """Take over what a contract found. A loop only counts: each iteration's findings stand in its own event."""
+        if findings is not None and self.loop:
+            before = self.findings or {}
+            findings = {name: before.get(name, 0) + findings[name] for name in ("rows", "violations")}
+        self.findings = self.findings if findings is None else findings
 
     def drop(self, number: int) -> None:
         """Forget a chunk that is on its way to the cache."""
@@ -258,6 +266,7 @@ class Finished:
     http: Value
     duration_ms: float
     via: str | None
+    findings: Value = None
 
     @classmethod
     def of(cls, run: Run, event: StepFinished, *, seq: int, at: float) -> Finished:
@@ -273,4 +282,5 @@ class Finished:
             http=run.http,
             duration_ms=run.duration_ms,
             via=run.via,
+            findings=run.findings,
         )

@@ -61,7 +61,15 @@ def step_fields(execution: Execution, name: str) -> Mapping[str, Value]:
         "finished_at": ended.ended_at,
         "data": result,
         "ref": where(marked(result)),
+        **_found(ended.findings),
     }
+
+
+def _found(findings: Value) -> Mapping[str, Value]:
+    """What a step's contract found, and the rows that it set aside."""
+    if findings is None:
+        return {}
+    return {"findings": findings, "quarantined": findings.get("quarantined")}
 
 
 def entering(
