@@ -28,7 +28,10 @@ class Up:
 
 @pytest.fixture(scope="session")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """`noetl-stream up` with the examples registered; SIGTERM ends it in order."""
+    """`noetl-stream up` with a broker of its own and the examples registered; SIGTERM ends it in order.
+
+    On a broker that is named: tests/integration/test_up.py.
+    """
     data, examples = tmp_path_factory.mktemp("up"), tmp_path_factory.mktemp("examples")
     written(examples, "hello.yaml", HELLO)
     written(examples, "sleeping.yaml", SLEEPING)

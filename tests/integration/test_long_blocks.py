@@ -65,6 +65,7 @@ async def test_what_follows_a_running_block_commits_nothing_past_it_and_it_runs_
     assert accepted(told) == {"work/0/0": 1}
 
 
+# A lease of 30 s is waited for, which no broker has a part in: one of them is enough.
 @pytest.mark.parametrize("bootstrap", BROKERS[:1], indirect=True)
 async def test_a_detached_block_of_a_killed_worker_is_offered_again_when_its_claim_runs_out(
     settings: Settings, command: Path, tmp_path: Path

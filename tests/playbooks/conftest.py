@@ -1,4 +1,4 @@
-"""One installation for all examples: an embedded broker and every role in this process, as `noetl-stream up` runs them."""
+"""One installation for all examples, on either broker: every role in this process, as `noetl-stream up` runs them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -13,13 +14,23 @@ import pytest_asyncio
 from noetl_stream.cli.running import everything
 from noetl_stream.settings import Settings
 from noetl_stream.wiring import Platform
+from tests.integration.conftest import BROKERS
 from tests.playbooks.examples import EXAMPLES, PLAYBOOKS
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
-    """Running, with every example in its catalog."""
-    settings = Settings(data=tmp_path_factory.mktemp("examples"), allow_private=True, partitions=2)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=BROKERS)
+async def platform(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Platform]:
+    """Running, with every example in its catalog. No broker is named for the embedded one: `everything` starts it."""
+    named = request.getfixturevalue("apache_bootstrap") if request.param == "apache" else ""
+    settings = Settings(
+        bootstrap=named,
+        data=tmp_path_factory.mktemp("examples"),
+        prefix=f"examples-{uuid4().hex[:8]}.",
+        allow_private=True,
+        partitions=2,
+    )
     async with everything(settings) as running:
         for example in {example.file: example for example in EXAMPLES}.values():
             await running.catalog.register(example.catalog_path, example.text)
