@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from noetl_stream.broker.api import Api
 from noetl_stream.broker.settings import BrokerSettings
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ class OpenConnection:
     deadline: float = math.inf
     waits_for: str = ""
     overdue: str = field(default="", init=False)
+    asked: tuple[Api, int] | None = field(default=None, init=False)
+    """The last request and its version."""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

@@ -26,6 +26,7 @@ _CLUSTER_OPERATIONS = sum(1 << operation for operation in (5, 7, 8, 9, 10, 11, 1
 _NOT_ASKED_FOR = -(1 << 31)
 
 _GROUP, _TRANSACTION = 0, 1
+_MAY_LEAVE_OUT_NAMES = 12
 _BROKERS = 1
 
 
@@ -40,7 +41,9 @@ class Metadata:
         operations = topic_operations(getattr(body, "include_topic_authorized_operations", False))
         everything = body.topics is None or (request.version == 0 and not body.topics)
         topics = (
-            map(described, self._topics) if everything else [await self._wanted(body, t) for t in body.topics]
+            map(described, self._topics)
+            if everything
+            else [await self._wanted(request, t) for t in body.topics]
         )
         return {
             "brokers": [{**_this_broker(request), "rack": None}],
@@ -51,9 +54,11 @@ class Metadata:
             "error_code": ErrorCode.none,
         }
 
-    async def _wanted(self, body: Any, wanted: Any) -> Fields:
+    async def _wanted(self, request: Request, wanted: Any) -> Fields:
         """A topic by its name or, in the later versions, by its id alone."""
-        topic_id = getattr(wanted, "topic_id", None)
+        body, topic_id = request.body, getattr(wanted, "topic_id", None)
+        if wanted.name is None and request.version < _MAY_LEAVE_OUT_NAMES:
+            return not_described(ErrorCode.invalid_request, "", topic_id)
         try:
             if wanted.name is None:
                 return described(self._topics.by_id(topic_id))

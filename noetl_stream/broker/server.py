@@ -108,7 +108,9 @@ class Server:
         except (OSError, InfrastructureError) as error:
             logger.error("%s: what it asked for could not be stored: %s", closed, error)
         except Exception:
-            logger.exception("%s: a fault of the broker; report it with this trace", closed)
+            logger.exception(
+                "%s: a fault of the broker at %s; report it with this trace", closed, connection.asked
+            )
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: OpenConnection
@@ -118,6 +120,7 @@ class Server:
         while True:
             frame = await self._read_frame(reader, connection, self._settings.max_request_bytes)
             request = decode(frame, ends)
+            connection.asked = request.api, request.version
             fields = await self._answer_timed(request)
             if fields is not None:
                 await self._send(writer, connection, encode(request, fields))

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import logging
 import struct
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -70,6 +71,18 @@ async def test_versions_from_the_future_are_answered_with_what_there_is(broker: 
 
     assert response.error_code is ErrorCode.unsupported_version
     assert {key.api_key: (key.min_version, key.max_version) for key in response.api_keys} == ANNOUNCED
+
+
+@pytest.mark.parametrize("version", [10, 11])
+async def test_a_topic_without_a_name_is_refused_where_the_answer_needs_one(
+    broker: EmbeddedBroker, version: int
+) -> None:
+    """The request may leave the name out before the response may."""
+    nameless = {"topics": [{"name": None, "topic_id": uuid.uuid4()}], **_FLAGS}
+    async with RawClient(broker.bootstrap) as client:
+        (topic,) = (await client.call(Api.METADATA, version, nameless)).topics
+
+    assert (topic.error_code, topic.name) == (ErrorCode.invalid_request, "")
 
 
 async def test_a_failed_produce_without_acks_closes_the_connection(broker: EmbeddedBroker) -> None:
