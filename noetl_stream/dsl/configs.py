@@ -26,10 +26,11 @@ def config_of(task: Node) -> Node:
     spec = task.get("spec")
     entries = {key: each for key, each in (spec.mapping.items() if spec else ()) if key not in TASK_SPEC}
     entries |= {key: each for key, each in task.mapping.items() if key not in COMMON}
-    pool = task.get("pool")
-    if "pool" in task.mapping and (pool is None or pool.is_mapping):
-        # A mapping, possibly empty, is a connection pool; a text is a worker pool.
-        entries["pool"] = task.mapping["pool"]
+    for place in (spec, task):
+        pool = place.mapping.get("pool") if place else None
+        if pool is not None and (pool.value is None or pool.is_mapping):
+            # A mapping, possibly empty, is a connection pool; a text is a worker pool.
+            entries["pool"] = pool
     return Node(entries, task.place, {**(spec.keys if spec else {}), **task.keys})
 
 

@@ -22,6 +22,10 @@ def normalise(document: Node, report: Report) -> Node:
     return _changed(
         document,
         {
+            "executor": lambda node: _changed(
+                node, {"spec": lambda spec: _spec(spec, "the executor", report)}
+            ),
+            "policy": lambda node: _changed(node, {"retry": lambda retry: _default_rules(retry, report)}),
             "workflow": lambda node: _each(node, lambda step: _step(step, report)),
             "workbook": lambda node: _each(node, lambda entry: _entry(entry, report)),
             "keychain": lambda node: _each(node, lambda each: _keychain(each, report)),
@@ -164,13 +168,19 @@ def _retry(node: Node, subject: str, report: Report) -> Node:
     return _word(node, "backoff", {"none": "fixed"}, subject, report)
 
 
+def _default_rules(node: Node, report: Report) -> Node:
+    """What the document says for every task: rules, or a `retry` block."""
+    if node.is_list:
+        return _each(node, lambda rule: _rule(rule, "the playbook", report))
+    return _retry(node, "the playbook", report)
+
+
 def _spec(node: Node, subject: str, report: Report) -> Node:
     node = renamed(node, "timeout_seconds", "timeout", f"`spec` of {subject}", report)
 
     def policy(each: Node) -> Node:
-        return _changed(
-            each, {"rules": lambda rules: _each(rules, lambda rule: _rule(rule, subject, report))}
-        )
+        changes = {"rules": lambda rules: _each(rules, lambda rule: _rule(rule, subject, report))}
+        return _changed(each, {**changes, "admit": lambda admit: _changed(admit, changes)})
 
     return _changed(node, {"policy": policy})
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from noetl_stream.core.plan import Expression, Path
+from noetl_stream.dsl.bindings import compile_bindings
 from noetl_stream.dsl.configs import CODE, canonical, check_config, compile_config, config_of
 from noetl_stream.dsl.expressions import compile_number, compile_value
 from noetl_stream.dsl.kinds import EXTRAS, missing_reason
@@ -53,21 +54,24 @@ def compile_pipeline(setting: Setting, world: World) -> Pipeline:
     tasks = tuple(
         _task(name, node, labels, setting, world, site) for name, node in zip(names, listed, strict=True)
     )
-    given = setting.node.get("input")
-    effects = setting.layers.get("effects") if setting.layers else None
     return Pipeline(
         step=setting.step,
         tasks=tasks,
         single=not setting.tool.is_list,
         place=str(setting.tool.place),
-        input=compile_value(given, site.at("input"), strict=True) if given else None,
+        input=compile_bindings(setting.node.get("input"), site.at("input")),
         iterator=setting.names[0] if setting.names else None,
         alias=setting.names[1] if len(setting.names) > 1 else None,
-        effects=cast(Effects, effects.text) if effects and effects.text else "at_least_once",
+        effects=_effects(setting.layers),
         storage=_plain(setting.node.get("result")),
         expect=_plain(setting.node.get("expect")),
         labels={name: index for index, name in enumerate(names)},
     )
+
+
+def _effects(layers: Node | None) -> Effects:
+    found = layers.get("effects") if layers else None
+    return cast(Effects, found.text) if found and found.text else "at_least_once"
 
 
 def _plain(node: Node | None) -> object:
@@ -101,18 +105,19 @@ def _task(name: str, node: Node, labels: frozenset[str], setting: Setting, world
     spec = node.get("spec")
     layers = merged_nodes(setting.layers, spec)
     timeout = _timeout(node, layers)
-    given, auth, writes = node.get("input"), node.get("auth"), node.get("set")
+    auth, writes = node.get("auth"), node.get("set")
     return Task(
         name=name,
         kind=kind.name if kind else "unknown",
         place=f"{subject} ({node.place})",
         config=compile_config(config, site),
-        input=compile_value(given, site.at("input"), strict=True) if given else None,
+        input=compile_bindings(node.get("input"), site.at("input")),
         auth=compile_value(auth, site.at("auth"), strict=True) if auth else None,
         writes=compile_writes(writes, site.at("set")) if writes else None,
         rules=_rules(node, layers, labels, world, site),
         timeout=compile_number(timeout, site.at("timeout")) if timeout else None,
         fault=fault,
+        effects=_effects(layers),
         storage=_plain(node.get("output")),
         output_select=_plain(node.get("output_select")),
         returns=_returns(node),

@@ -7,11 +7,13 @@ from typing import Any, cast
 
 from noetl_stream.core.plan import Expression, Scope
 from noetl_stream.core.values import Envelope
-from noetl_stream.dsl.expressions import compile_condition, compile_number, constant
+from noetl_stream.dsl.expressions import compile_condition, compile_number, compile_value, constant
+from noetl_stream.dsl.kinds import ERROR_KINDS
 from noetl_stream.dsl.report import Site, suggest
 from noetl_stream.dsl.schema import ACTIONS
 from noetl_stream.dsl.source import Node
 from noetl_stream.dsl.tasks import Action, Backoff, Rule
+from noetl_stream.dsl.templates import has_template
 from noetl_stream.dsl.writes import compile_writes
 
 ATTEMPTS = 3
@@ -86,25 +88,36 @@ def _check_jump(then: Node, labels: frozenset[str], site: Site) -> None:
 def compile_retry(retry: Node, site: Site) -> Rule:
     """A `retry` block: one rule that holds for the error kinds or statuses it names, or for any error."""
     block = retry if retry.is_mapping else retry.with_entries({"max_attempts": retry})
-    kinds = _listed(block.get("retry_on"))
-    statuses = {int(each) for each in _listed(block.get("retry_on_status")) if each.isdigit()}
-    return Rule(
-        when=_error_is(kinds, statuses), do="retry", **_numbers(block, "max_attempts", site.at("retry"))
-    )
+    site = site.at("retry")
+    kinds = [_error_kind(each, site.at("retry_on")) for each in _listed(block.get("retry_on"))]
+    statuses = [
+        compile_number(each, site.at("retry_on_status")) for each in _listed(block.get("retry_on_status"))
+    ]
+    return Rule(when=_error_is(kinds, statuses), do="retry", **_numbers(block, "max_attempts", site))
 
 
-def _listed(node: Node | None) -> set[str]:
-    return {str(each.value) for each in (node.items or [node])} if node else set()
+def _listed(node: Node | None) -> list[Node]:
+    return [] if node is None else node.items or [node]
 
 
-def _error_is(kinds: set[str], statuses: set[int]) -> Expression:
+def _error_kind(node: Node, site: Site) -> Expression:
+    if not has_template(node.text or "") and node.value not in ERROR_KINDS:
+        hint = suggest(str(node.value), ERROR_KINDS)
+        site.report.warn(f"{site.what}: no error is of the kind '{node.value}'", node.place, hint)
+    return compile_value(node, site, strict=True)
+
+
+def _error_is(kinds: list[Expression], statuses: list[Expression]) -> Expression:
     def evaluate(scope: Scope) -> bool:
         output = scope["output"]
         fields = output.fields if isinstance(output, Envelope) else output
         error = fields.get("error")
         if fields.get("status") != "error" or error is None:
             return False
-        return not (kinds or statuses) or error.get("kind") in kinds or error.get("status") in statuses
+        named = error.get("kind") in (kind.evaluate(scope) for kind in kinds)
+        told = error.get("status") in (status.evaluate(scope) for status in statuses)
+        return named or told or not (kinds or statuses)
 
-    named = ", ".join([*sorted(kinds), *map(str, sorted(statuses))]) or "any error"
-    return Expression(evaluate=evaluate, reads=frozenset({("output", "error")}), text=f"retry on {named}")
+    named = frozenset().union(*(each.reads for each in (*kinds, *statuses)))
+    text = ", ".join(each.text for each in (*kinds, *statuses)) or "any error"
+    return Expression(evaluate=evaluate, reads=named | {("output", "error")}, text=f"retry on {text}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from noetl_stream.dsl.shapes import Anything, Choice, Either, Flag, Keys, Many, Number, Shape, Text
+from noetl_stream.dsl.shapes import Anything, Choice, Either, Flag, Keys, Many, Number, Shape, Templated, Text
 
 ANY: Final = Anything()
 TEXT: Final = Text()
 NUMBER: Final = Number()
 FLAG: Final = Flag()
 MAPPING: Final = Keys(keys={}, open=True)
+BINDINGS: Final = Templated(MAPPING)
 TEXTS: Final = Many(TEXT)
 WORDS: Final = Either(scalar=TEXT, list=TEXTS)
 BACKOFF: Final = Choice(("fixed", "linear", "exponential"))
@@ -79,15 +80,21 @@ FRAME: Final = Keys(
         "process": Choice(("row", "frame")),
     }
 )
-LOOP_SPEC: Final = Keys(
-    keys={
-        "mode": Choice(("sequential", "parallel", "cursor")),
-        "max_in_flight": NUMBER,
-        "frame": FRAME,
-        "policy": POLICY_OF_SPEC,
-        "timeout": NUMBER,
-    }
-)
+_LAYER: Final[dict[str, Shape]] = {
+    "policy": POLICY_OF_SPEC,
+    "timeout": NUMBER,
+    "pool": TEXT,
+    "effects": EFFECTS,
+    "priority": TEXT,
+}
+"""What any layer of `spec` may say."""
+_LOOPING: Final[dict[str, Shape]] = {
+    "mode": Choice(("sequential", "parallel", "cursor")),
+    "max_in_flight": NUMBER,
+    "frame": FRAME,
+}
+"""What a loop's layer may say, and those around it."""
+LOOP_SPEC: Final = Keys(keys={**_LAYER, **_LOOPING})
 CURSOR: Final = Keys(
     keys={"kind": TEXT, "auth": ANY, "claim": TEXT, "options": MAPPING}, required=("kind", "claim"), open=True
 )
@@ -125,7 +132,7 @@ NEXT: Final = Either(
                     "on_no_match": Choice(("complete", "quiet", "fail")),
                 }
             ),
-            "arcs": Many(ARC),
+            "arcs": Many(Either(scalar=TEXT, mapping=ARC)),
         },
         required=("arcs",),
     ),
@@ -163,21 +170,11 @@ EXPECT: Final = Keys(
         "on_violation": Choice(("fail", "quarantine", "warn")),
     }
 )
-STEP_SPEC: Final = Keys(
-    keys={
-        "policy": POLICY_OF_SPEC,
-        "timeout": NUMBER,
-        "pool": TEXT,
-        "effects": EFFECTS,
-        "priority": TEXT,
-        "join": JOIN,
-        "max_in_flight": NUMBER,
-    }
-)
+STEP_SPEC: Final = Keys(keys={**_LAYER, **_LOOPING, "join": JOIN})
 STEP: Final[dict[str, Shape]] = {
     "step": TEXT,
     "desc": TEXT,
-    "input": MAPPING,
+    "input": BINDINGS,
     "tool": Either(mapping=ANY, list=ANY),
     "loop": LOOP,
     "set": MAPPING,
@@ -209,7 +206,7 @@ TASK: Final[dict[str, Shape]] = {
     "name": TEXT,
     "desc": TEXT,
     "task": ANY,
-    "input": MAPPING,
+    "input": BINDINGS,
     "auth": ANY,
     "set": MAPPING,
     "spec": MAPPING,
@@ -221,12 +218,7 @@ TASK: Final[dict[str, Shape]] = {
     "iterator": ITERATOR,
     "assert": ASSERT,
 }
-TASK_SPEC: Final[dict[str, Shape]] = {
-    "policy": POLICY_OF_SPEC,
-    "timeout": NUMBER,
-    "pool": TEXT,
-    "effects": EFFECTS,
-}
+TASK_SPEC: Final[dict[str, Shape]] = {**_LAYER, "pool": TASK["pool"]}
 
 SPEC: Final = Keys(keys={**STEP_SPEC.keys, "entry_step": TEXT, "final_step": TEXT, "no_next_is_error": FLAG})
 """`executor.spec`: the outermost layer, so it may hold what any inner one may."""

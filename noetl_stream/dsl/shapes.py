@@ -47,6 +47,17 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class Templated:
+    """One shape, or a template that is to yield it."""
+
+    of: Shape
+
+    def check(self, node: Node, site: Site) -> None:
+        if not has_template(node.text or ""):
+            self.of.check(node, site)
+
+
+@dataclass(frozen=True, slots=True)
 class Flag:
     """A boolean, text that says one, or a template."""
 

@@ -57,6 +57,7 @@ class Task:
     rules: tuple[Rule, ...] = ()
     timeout: Expression | None = None
     fault: Fault | None = None
+    effects: Effects = "at_least_once"
     storage: Value = None
     output_select: Value = None
     returns: tuple[str, ...] = ()
