@@ -47,10 +47,10 @@ class Problem:
 
 
 class InvalidPlaybook(PlaybookError):
-    """A document that cannot run. Nothing was started; `problems` lists all that was found."""
+    """A document that cannot run. Nothing was started; `problems` lists all errors, `warnings` what else was found."""
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        self.problems = problems
+    def __init__(self, problems: tuple[Problem, ...], warnings: tuple[Problem, ...] = ()) -> None:
+        self.problems, self.warnings = problems, warnings
         super().__init__("\n".join(map(str, problems)))
 
 

@@ -41,7 +41,8 @@ class Report:
     def raise_errors(self) -> None:
         """Raises InvalidPlaybook, in document order, if there is any error."""
         if self.errors:
-            raise InvalidPlaybook(tuple(sorted(self.errors, key=lambda p: (p.line, p.column))))
+            errors = sorted(self.errors, key=lambda p: (p.line, p.column))
+            raise InvalidPlaybook(tuple(errors), tuple(self.warnings))
 
     @staticmethod
     def _add(problems: list[Problem], problem: Problem) -> None:
