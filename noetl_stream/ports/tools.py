@@ -22,6 +22,7 @@ class Call:
     `input` are the task's bound inputs. `context` is what a python task may look up beyond them (workload keys, ctx,
     results of steps that have one). `effect_key` is the idempotency key of this task's write: the same after any retry
     or redelivery. `timeout` is in seconds; the tool must end by then and clean up after itself when cancelled.
+    `hosts` are the only ones the playbook lets its tasks call, as `name` or `*.name`, perhaps with a port; None: any.
     `answer` is set when a parked task goes on: what it waited for.
     """
 
@@ -33,6 +34,7 @@ class Call:
     execution: int
     answer: Value = None
     answered: bool = False
+    hosts: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

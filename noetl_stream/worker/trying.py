@@ -121,6 +121,7 @@ class Trial:
             effect_key=effect_key(self._block, task.name, self._notes.visit(task.name)),
             timeout=None if timeout is None else float(timeout),
             execution=offer.execution,
+            hosts=desk.plan.policy.hosts,
             answer=offer.answer if resumed else None,
             answered=resumed,
         )

@@ -12,13 +12,14 @@ import httpx
 
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.http.guard import GuardedTransport
+from noetl_stream.tools.http.hosts import EXTENSION, check_host
 
 Parameters: TypeAlias = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to send. Parameters and headers are text already."""
+    """What to send. Parameters and headers are text already. `hosts` are the only ones it may reach; None: any."""
 
     method: str
     url: str
@@ -27,6 +28,7 @@ class Request:
     content: bytes | None = None
     verify: bool = True
     follow_redirects: bool = True
+    hosts: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         """Without query and credentials, which may be secrets."""
@@ -109,7 +111,11 @@ class GuardedClient:
         if request.params:  # merging re-encodes a query that stands in the url
             url = url.copy_merge_params(httpx.QueryParams(list(request.params)))
         built = client.build_request(
-            request.method, url, headers=dict(request.headers), content=request.content
+            request.method,
+            url,
+            headers=dict(request.headers),
+            content=request.content,
+            extensions={EXTENSION: request.hosts},
         )
         start = perf_counter()
         response = await client.send(built, stream=True, follow_redirects=request.follow_redirects)
@@ -146,5 +152,6 @@ class GuardedClient:
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
                 timeout=None,  # the caller bounds the whole call
                 trust_env=False,
+                event_hooks={"request": [check_host]},
             )
         return self._clients[verify]

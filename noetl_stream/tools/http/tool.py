@@ -69,7 +69,7 @@ class Http:
 
     async def run(self, call: Call) -> Done:
         timeout = self._timeout if call.timeout is None else call.timeout
-        request = request_of(call.config, call.effect_key)
+        request = request_of(call.config, call.effect_key, call.hosts)
         try:
             async with asyncio.timeout(timeout):
                 answer = await self._client.send(request)
@@ -88,7 +88,7 @@ class Http:
         """The client belongs to whoever made it."""
 
 
-def request_of(config: HttpConfig, effect_key: str) -> Request:
+def request_of(config: HttpConfig, effect_key: str, hosts: tuple[str, ...] | None = None) -> Request:
     """The request a config describes."""
     headers = texts(config.headers)
     names = {name.lower(): name for name in headers}
@@ -105,6 +105,7 @@ def request_of(config: HttpConfig, effect_key: str) -> Request:
         content=body,
         verify=config.verify_ssl,
         follow_redirects=config.follow_redirects,
+        hosts=hosts,
     )
 
 
