@@ -26,7 +26,7 @@ from uuid import uuid4
 from noetl_stream.broker.launch import start_broker
 from noetl_stream.ids import partition_of
 from noetl_stream.settings import Settings
-from tests.campaigns.lane import COMMAND
+from tests.campaigns.lane import COMMAND, Stuck
 from tests.campaigns.load import Load
 from tests.integration.client import Client, connected
 from tests.integration.processes import Roles, kill, roles
@@ -139,10 +139,14 @@ class Telling:
             await self.load.client.ask(path, key=key)
 
     async def until(self, condition: Callable[[], bool]) -> float:
-        """Wait for it; the seconds it took."""
+        """Wait for it; the seconds it took. Raises Stuck if it does not come."""
         began = time.monotonic()
-        async with asyncio.timeout(self.limit):
-            await self.load.until(condition)
+        try:
+            async with asyncio.timeout(self.limit):
+                await self.load.until(condition)
+        except TimeoutError:
+            found = f"{self.load.ended} of {len(self.load.asked)} have ended; {self.load.violations[:1]}"
+            raise Stuck(f"still waiting after {self.limit:g} s: {found}") from None
         return time.monotonic() - began
 
 

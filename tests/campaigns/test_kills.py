@@ -17,6 +17,7 @@ def campaign(victim: str, kills: int) -> Report:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(150)
 async def test_nothing_acknowledged_is_lost_though_the_broker_is_killed_ten_times_in_mid_write(
     tmp_path: Path,
 ) -> None:
@@ -31,6 +32,7 @@ async def test_nothing_acknowledged_is_lost_though_the_broker_is_killed_ten_time
     assert report.lanes[0].load.ended >= 3
 
 
+@pytest.mark.timeout(150)
 async def test_every_execution_ends_once_though_orchestrators_and_workers_are_killed(
     bootstrap: str, tmp_path: Path
 ) -> None:
