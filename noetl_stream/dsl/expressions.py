@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,9 @@ _FAULTS = (
     TypeError,
     ValueError,
     ArithmeticError,
+    AttributeError,
     LookupError,
+    OSError,
     RecursionError,
     AssertionError,
     MemoryError,
@@ -194,22 +197,32 @@ def _placed(compiled: Template, text: str, place: str) -> Callable[[Scope], Valu
         except NeedsPayload:
             raise
         except _FAULTS as error:
-            raise ExpressionError(reason_of(error), text=shortened(text), place=place) from None
+            raise ExpressionError(reason_of(error, text), text=shortened(text), place=place) from None
 
     return evaluate
 
 
-def reason_of(error: Exception) -> str:
-    """What went wrong, in words that never repeat a value."""
+_UNDEFINED = re.compile(r"'(?P<name>.*)' is undefined", re.DOTALL)
+
+
+def reason_of(error: Exception, text: str) -> str:
+    """What went wrong, in words that never repeat a value: what they quote stands in the template's text."""
     match error:
-        case UndefinedError() | LimitExceeded() | SecurityError() | BadPattern():
-            return str(error)
-        case TypeError() | ZeroDivisionError():
+        case UndefinedError():
+            found = _UNDEFINED.fullmatch(str(error))
+            return str(error) if found is None or found["name"] in text else "what it looks up is undefined"
+        case BadPattern() if not _quotes(text, error.pattern):
+            return "the pattern is not accepted"
+        case LimitExceeded() | SecurityError() | BadPattern() | TypeError() | ZeroDivisionError():
             return str(error)
         case RecursionError():
-            return "it calls itself without end"
+            return "it calls itself or nests without end"
         case _:
             return f"a value is not what it expects ({type(error).__name__})"
+
+
+def _quotes(text: str, pattern: str) -> bool:
+    return pattern in text or pattern.replace("\\", "\\\\") in text
 
 
 def shortened(text: str, length: int = 120) -> str:

@@ -11,10 +11,10 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from jinja2 import filters as jinja
-from jinja2 import pass_context
+from jinja2 import pass_context, pass_eval_context
 
 from noetl_stream.dsl import lookup
-from noetl_stream.dsl.limits import LimitExceeded, check_items, check_text
+from noetl_stream.dsl.limits import LimitExceeded, bounded_join, check_items, check_text
 from noetl_stream.dsl.native import native, solid
 
 MAX_INDENT = 16
@@ -25,7 +25,11 @@ def json_text(value: Any, indent: int | None = None) -> str:
     """Plain JSON: dates as ISO text, decimals exact. Raises ValueError for what JSON cannot say."""
     if indent is not None and indent > MAX_INDENT:
         raise LimitExceeded(f"it indents by more than {MAX_INDENT}")
-    return json.dumps(solid(native(value)), indent=indent, ensure_ascii=False, allow_nan=False)
+    made = solid(native(value))
+    if indent is None:
+        return json.dumps(made, ensure_ascii=False, allow_nan=False)
+    # Indented elements may be far longer than they are plain.
+    return bounded_join(json.JSONEncoder(indent=indent, ensure_ascii=False, allow_nan=False).iterencode(made))
 
 
 def from_json(value: str) -> Any:
@@ -45,7 +49,7 @@ def b64_decode(value: str) -> str:
 
 
 def get(value: Any, key: Any, default: Any = None) -> Any:
-    found = lookup.plain(lookup.follow(value, (key,)))
+    found = lookup.plain(lookup.follow(value, (lookup.scalar(key),)))
     return default if isinstance(found, lookup.Nothing) else found
 
 
@@ -115,6 +119,8 @@ def replace(value: Any, old: Any, new: Any, count: int | None = None) -> str:
 @pass_context
 def join(context: Any, value: Any, d: str = "", attribute: str | int | None = None) -> str:
     """Text of the elements, with `d` between them."""
+    if not isinstance(d, str):
+        context.measure(d)
     elements = list(value)
     if attribute is not None:
         elements = [lookup.plain(lookup.follow(each, _path(attribute))) for each in elements]
@@ -142,6 +148,15 @@ def rounded(value: Any, precision: int = 0, method: str = "common") -> float:
     if abs(precision) > MAX_PRECISION:
         raise LimitExceeded(f"it rounds to more than {MAX_PRECISION} digits")
     return float(jinja.do_round(value, precision, method))  # type: ignore[arg-type] # checked there
+
+
+@pass_eval_context
+def urlize(context: Any, value: Any, *args: Any, **kwargs: Any) -> str:
+    """Jinja's: each word may become a link, with everything that was given beside it."""
+    text = str(value)
+    beside = sum(len(each) for each in (*args, *kwargs.values()) if isinstance(each, str))
+    check_items(5 * len(text) + len(text.split()) * beside, text=True)
+    return jinja.do_urlize(context, text, *args, **kwargs)
 
 
 def batch(value: Any, linecount: int, fill_with: Any = None) -> Any:

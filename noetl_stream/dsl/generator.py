@@ -65,13 +65,28 @@ class Generator(CodeGenerator):
 
     def _key(self, key: nodes.Expr, frame: Frame) -> None:
         if not isinstance(key, nodes.Slice):
-            self.visit(key, frame)
+            self._scalar(key, frame)
             return
         self.write("slice(")
         for bound in (key.start, key.stop, key.step):
             self.visit(bound or nodes.Const(None), frame)
             self.write(", ")
         self.write(")")
+
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
+        self.write("{")
+        for pair in node.items:
+            self._scalar(pair.key, frame)
+            self.write(": ")
+            self.visit(pair.value, frame)
+            self.write(", ")
+        self.write("}")
+
+    def _scalar(self, key: nodes.Expr, frame: Frame) -> None:
+        """A key, which is checked where it is computed."""
+        self.write("" if isinstance(key, nodes.Const) else "environment.scalar(")
+        self.visit(key, frame)
+        self.write("" if isinstance(key, nodes.Const) else ")")
 
     _kept: list[nodes.Node] = []  # noqa: RUF012 - replaced, never changed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,16 @@ class LimitExceeded(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Characters of text, elements of a list, values of a result, operations, bits of an integer."""
+    """Characters of text, elements of a list, operations, bits of an integer, words of a template; and of what one yields:
+    values, and the characters of all its texts."""
 
     output: int = 1024 * 1024
     items: int = 100_000
     values: int = 1_000_000
+    characters: int = 64 * 1024 * 1024
     operations: int = 1_000_000
     bits: int = 10_000
+    words: int = 20_000
 
 
 LIMITS = Limits()
@@ -36,3 +40,20 @@ def check_text(value: Any) -> Any:
     if isinstance(value, str):
         check_items(len(value), text=True)
     return value
+
+
+def check_bits(bits: int) -> None:
+    """Raises LimitExceeded if an integer of so many bits is too large."""
+    if bits > LIMITS.bits:
+        raise LimitExceeded(f"it computes an integer of more than {LIMITS.bits} bits")
+
+
+def bounded_join(parts: Iterable[str]) -> str:
+    """Join text. Raises LimitExceeded as soon as it is too long."""
+    found: list[str] = []
+    size = 0
+    for part in parts:
+        size += len(part)
+        check_items(size, text=True)
+        found.append(part)
+    return "".join(found)

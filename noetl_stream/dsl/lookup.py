@@ -82,6 +82,13 @@ def follow(value: Any, keys: tuple[Any, ...]) -> Any:
     return value
 
 
+def scalar(key: Any) -> Any:
+    """A computed key. Raises TypeError for a collection: finding one would take as long as it is large."""
+    if isinstance(key, list | tuple | Mapping):
+        raise TypeError(f"a key is text or a number, not a {type(key).__name__}")
+    return key
+
+
 def plain(value: Any) -> Any:
     """The value without marks. Raises NeedsPayload for a reference, unless its parts hold the whole."""
     value = whole(value)
@@ -116,7 +123,7 @@ def parts_of(value: Value, paths: Iterable[Path], limit: int) -> dict[str, Value
     parts: dict[str, Value] = {}
     for path in sorted(paths):
         try:
-            found = preview(unmarked(value)) if path[:1] == (PREVIEW,) else _at(value, path)
+            found = preview(unmarked(value)) if path[:1] == (PREVIEW,) else value_at(value, path)
             if isinstance(found, ChainableUndefined):
                 parts[f"{part_key(path)}?"] = False
                 continue
@@ -133,7 +140,8 @@ def part_key(path: Iterable[str]) -> str:
     return ".".join(segment.replace("~", "~0").replace(".", "~1") for segment in path)
 
 
-def _at(value: Value, path: Path) -> Any:
+def value_at(value: Value, path: Path) -> Any:
+    """What a template would read of a result at a path. Raises NeedsPayload."""
     found: Any = marked(value)
     for segment in path:
         inner = follow(found, (segment,))
@@ -283,8 +291,7 @@ def _in_data(found: Any, key: Any) -> Any:
 
 def _store_of(ref: Ref) -> str:
     """Where a result lives, in the words of `result.store.kind`."""
-    scheme = ref.uri.partition("://")[0]
-    return {"s3": "s3", "gs": "gcs"}.get(scheme) or ("kv" if ref.bytes <= KV_BYTES else "disk")
+    return ref.store or ("kv" if ref.bytes <= KV_BYTES else "disk")
 
 
 _ABOUT: Mapping[str, Callable[[Ref], str]] = {"_ref": lambda ref: ref.uri, "_store": _store_of}

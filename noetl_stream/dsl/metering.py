@@ -12,7 +12,7 @@ from jinja2.tests import TESTS as JINJA_TESTS
 from jinja2.utils import pass_context
 
 from noetl_stream.dsl import filters, regex
-from noetl_stream.dsl.limits import LIMITS, check_items, check_text
+from noetl_stream.dsl.limits import LIMITS, check_bits, check_items, check_text
 
 Filter = Callable[..., Any]
 
@@ -23,19 +23,29 @@ WEIGHED: Final = "_weighed"
 """The filter put around one side of a comparison."""
 WITHIN: Final = "_within"
 """The test in place of `in`."""
+SPENT: Final = "_spent"
+"""The filter at the beginning of a macro's body."""
 
 _COMPARING = frozenset(
     "sort unique min max groupby dictsort select reject selectattr rejectattr map".split()  # noqa: SIM905
 )
 """Filters that compare what they are given to its depths."""
-_COMPARISONS = frozenset("== eq equalto != ne > gt greaterthan >= ge < lt lessthan <= le in".split())  # noqa: SIM905
+_COMPARISONS = frozenset(
+    "== eq equalto != ne > gt greaterthan >= ge < lt lessthan <= le in lower upper".split()  # noqa: SIM905
+)
+
+_PASSING = frozenset(
+    "length count first last list items keys values get default d batch slice sum reverse join".split()  # noqa: SIM905
+)
+"""Filters that hand on what they are given, or look at its elements alone. All others write it out."""
+_PER_NODE = 16
+"""Nodes of a body that cost one operation."""
 
 _LIGHT = (int, float, bool, type(None))
 _REFUSED = frozenset({"attr", "format", "pprint", "random"})
 """Jinja's filters that reach into objects, size their output by their input, or draw by chance."""
 
 _OURS: Mapping[str, Filter] = {
-    EACH: lambda value: value,
     "b64decode": filters.b64_decode,
     "b64encode": filters.b64_encode,
     "batch": filters.batch,
@@ -56,14 +66,15 @@ _OURS: Mapping[str, Filter] = {
     "slice": filters.slices,
     "sum": filters.total,
     "todatetime": filters.to_datetime,
+    "urlize": filters.urlize,
     "tojson": filters.json_text,
     "values": filters.values,
     "wordwrap": filters.wordwrap,
 }
 
 
-def metered(function: Filter, *, deep: bool) -> Filter:
-    """The filter with its meter."""
+def metered(function: Filter, *, deep: bool, writes: bool) -> Filter:
+    """The filter with its meter: `deep` if it compares its input, `writes` if it may write it out as text."""
     passes = getattr(getattr(function, "jinja_pass_arg", None), "name", None)
 
     @wraps(function)
@@ -71,9 +82,17 @@ def metered(function: Filter, *, deep: bool) -> Filter:
         context.charge(len(value) + 1 if hasattr(value, "__len__") else 1)
         if deep:
             context.weigh(value)
+        if writes:
+            _measure(context, (value, *args, *kwargs.values()))
         return _bounded(context, function(*_lead(passes, context), value, *args, **kwargs))
 
     return pass_context(run)
+
+
+def _measure(context: Any, given: tuple[Any, ...]) -> None:
+    for each in given:
+        if type(each) not in _LIGHT and not isinstance(each, str):
+            context.measure(each)
 
 
 def _lead(passes: str | None, context: Any) -> tuple[Any, ...]:
@@ -94,7 +113,28 @@ def _bounded(context: Any, made: Any) -> Any:
         context.charge(len(made))
     if isinstance(made, list):
         check_items(len(made))
+    if isinstance(made, int):
+        check_bits(made.bit_length())
     return check_text(made)
+
+
+@pass_context
+def each(context: Any, value: Any, nodes: int) -> Any:
+    """What a `for` goes over, charged for running its body so often."""
+    if hasattr(value, "__len__"):
+        context.charge(len(value) * _cost(nodes))
+    return value
+
+
+@pass_context
+def spent(context: Any, value: Any, nodes: int) -> Any:
+    """A macro's body, charged once more."""
+    context.charge(_cost(nodes))
+    return value
+
+
+def _cost(nodes: int) -> int:
+    return 1 + max(nodes, 0) // _PER_NODE
 
 
 @pass_context
@@ -109,9 +149,8 @@ def weighed(context: Any, value: Any) -> Any:
 def within(context: Any, needle: Any, haystack: Any) -> bool:
     """`in`: charged for every element that the needle is compared with."""
     size = len(haystack) if hasattr(haystack, "__len__") and not isinstance(haystack, dict) else 1
-    if type(needle) in _LIGHT or isinstance(haystack, str):
-        context.charge(size // (256 if isinstance(haystack, str) else 8))
-    else:
+    context.charge(size // (256 if isinstance(haystack, str) else 4))
+    if type(needle) not in _LIGHT and not isinstance(haystack, str):
         context.charge(context.weigh(needle) * size)
     return needle in haystack
 
@@ -127,9 +166,11 @@ def compared(test: Filter) -> Filter:
 
 
 FILTERS: Mapping[str, Filter] = {
+    EACH: each,
+    SPENT: spent,
     WEIGHED: weighed,
     **{
-        name: metered(function, deep=name in _COMPARING)
+        name: metered(function, deep=name in _COMPARING, writes=name not in _COMPARING | _PASSING)
         for name, function in {**JINJA, **_OURS}.items()
         if name not in _REFUSED
     },

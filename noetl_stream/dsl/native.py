@@ -1,13 +1,15 @@
-"""What a template yields, as JSON values: marks removed, dates as ISO text, tuples as lists, undefined as null."""
+"""What a template yields, as JSON: marks removed, dates as ISO text, bytes as base64, undefined as null."""
 
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from jinja2 import Undefined
 
@@ -21,24 +23,33 @@ def native(value: Any) -> Value:
 
     Raises TypeError for anything else, LimitExceeded for more values than one evaluation may make.
     """
-    return _native(value, Budget(left=LIMITS.values))
+    return _native(value, Budget())
 
 
 @dataclass(slots=True)
 class Budget:
-    """How many values a walk may still visit: a list may hold one list many times over."""
+    """How much a walk may still visit: a list may hold one list, or one text, many times over."""
 
-    left: int
+    values: int = LIMITS.values
+    characters: int = LIMITS.characters
 
     def spend(self, values: int) -> None:
-        self.left -= values
-        if self.left < 0:
+        self.values -= values
+        if self.values < 0:
             raise LimitExceeded(f"it makes more than {LIMITS.values} values")
+
+    def write(self, characters: int) -> None:
+        self.characters -= characters
+        if self.characters < 0:
+            raise LimitExceeded(f"it makes more than {LIMITS.characters} characters")
 
 
 def _native(value: Any, budget: Budget) -> Value:
     kind = type(value)
-    if value is None or kind in (str, int, bool, Ref):
+    if kind is str:
+        budget.write(len(value))
+        return value
+    if value is None or kind in (int, bool, Ref):
         return value
     if kind is float:
         return value if math.isfinite(value) else None
@@ -78,6 +89,10 @@ def _converted(value: Any) -> Value:
             return value.isoformat()
         case timedelta():
             return value.total_seconds()
+        case bytes():
+            return b64encode(value).decode()
+        case UUID():
+            return str(value)
         case range():
             return list(value)
         case _:

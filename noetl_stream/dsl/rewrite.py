@@ -6,7 +6,7 @@ from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
 from noetl_stream.core.names import EVENT_NAMES
-from noetl_stream.dsl.metering import EACH, WEIGHED, WITHIN
+from noetl_stream.dsl.metering import EACH, SPENT, WEIGHED, WITHIN
 
 METHODS = {
     "get": "get",
@@ -49,7 +49,19 @@ class Rewrite(NodeTransformer):
 
     def visit_For(self, node: nodes.For) -> nodes.Node:
         self.generic_visit(node)
-        node.iter = nodes.Filter(node.iter, EACH, [], [], None, None, lineno=node.lineno)
+        node.iter = _charged(node.iter, EACH, node)
+        return node
+
+    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:
+        return self._metered_body(node)
+
+    def visit_CallBlock(self, node: nodes.CallBlock) -> nodes.Node:
+        return self._metered_body(node)
+
+    def _metered_body(self, node: nodes.Macro | nodes.CallBlock) -> nodes.Node:
+        self.generic_visit(node)
+        spend = _charged(nodes.Const(None, lineno=node.lineno), SPENT, node)
+        node.body = [nodes.ExprStmt(spend, lineno=node.lineno), *node.body]
         return node
 
     def _rename(self, constant: nodes.Const) -> None:
@@ -57,6 +69,14 @@ class Rewrite(NodeTransformer):
         if current:
             self.notes.append(f"the event '{constant.value}' is now called '{current}'")
             constant.value = current
+
+
+def _charged(
+    value: nodes.Node, meter: str, around: nodes.For | nodes.Macro | nodes.CallBlock
+) -> nodes.Filter:
+    """The value under a meter that is told how large the body is."""
+    size = sum(1 for each in around.body for _ in each.find_all(nodes.Node))
+    return nodes.Filter(value, meter, [nodes.Const(size)], [], None, None, lineno=around.lineno)
 
 
 def _metered(node: nodes.Compare) -> nodes.Node:

@@ -5,7 +5,7 @@ A template is bounded by operations and sizes, never by time, so that it yields 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -20,9 +20,16 @@ from noetl_stream.core.names import DRAWN
 from noetl_stream.core.plan import Scope
 from noetl_stream.dsl import lookup
 from noetl_stream.dsl.generator import Generator
-from noetl_stream.dsl.limits import LIMITS, LimitExceeded, check_items, check_text
+from noetl_stream.dsl.limits import LIMITS, LimitExceeded, bounded_join, check_bits, check_items, check_text
+from noetl_stream.dsl.lookup import scalar
 from noetl_stream.dsl.metering import FILTERS, TESTS
 from noetl_stream.dsl.native import native, solid
+from noetl_stream.dsl.sizes import weight, written_values
+
+CALL = 10
+"""Operations of a call: a macro's costs more than a filter."""
+PATTERN = 500
+"""Operations of compiling a regular expression."""
 
 
 class Evaluation(Context):
@@ -39,6 +46,7 @@ class Evaluation(Context):
         self.blocks = {}
         self._scope = scope
         self._left = LIMITS.operations
+        self._patterns: set[str] = set()
 
     def resolve_or_missing(self, key: str) -> Any:
         try:
@@ -47,22 +55,20 @@ class Evaluation(Context):
             return self.environment.globals.get(key, missing)
 
     def weigh(self, value: Any) -> int:
-        """Charge for comparing a value to its depths; returns how many values it holds, in eighths."""
-        weight, pending = 1, [value]
-        while pending:
-            each = pending.pop()
-            if isinstance(each, dict):
-                pending.extend(each.values())
-                weight += len(each)
-            elif isinstance(each, list | tuple):
-                pending.extend(each)
-                weight += len(each)
-            elif isinstance(each, str):
-                weight += len(each) // 32
-            if weight // 8 > self._left:
-                break
-        self.charge(weight // 8)
-        return weight // 8
+        """Charge for comparing a value to its depths; returns the operations that are."""
+        operations = weight(value, self._left)
+        self.charge(operations)
+        return operations
+
+    def measure(self, value: Any) -> None:
+        """Charge for writing a value out. Raises LimitExceeded if that is too much text."""
+        self.charge(written_values(value) // 2)
+
+    def compiles(self, pattern: str) -> None:
+        """Charge for a pattern, once: whether another evaluation compiled it already must not matter."""
+        if pattern not in self._patterns:
+            self._patterns.add(pattern)
+            self.charge(PATTERN)
 
     def sized(self, value: Any) -> Any:
         """A slice, charged for what was copied."""
@@ -85,7 +91,11 @@ def written(context: Evaluation, value: Any) -> str:
     """How a value stands in text: undefined is empty, everything else as `str` writes it."""
     if isinstance(value, Undefined):
         return ""
-    text = value if type(value) is str else str(solid(native(value)))
+    if type(value) is str:
+        text = value
+    else:
+        context.measure(value)
+        text = str(solid(native(value)))
     context.charge(len(text) // 64)
     return text
 
@@ -95,6 +105,22 @@ def bounded_range(*bounds: int) -> range:
     numbers = range(*bounds)
     check_items(len(numbers))
     return numbers
+
+
+@pass_context
+def mapping(context: Evaluation, *pairs: Any, **more: Any) -> dict[Any, Any]:
+    """`dict`, charged for what it copies."""
+    if len(pairs) > 1:
+        raise TypeError("`dict` takes one mapping, or one list of pairs")
+    given = [pair for each in pairs for pair in (each.items() if isinstance(each, Mapping) else each)]
+    context.charge(len(given) + len(more))
+    return {**{scalar(key): value for key, value in given}, **more}
+
+
+@pass_context
+def namespace(context: Evaluation, *pairs: Any, **more: Any) -> Namespace:
+    """Jinja's, charged likewise."""
+    return Namespace(mapping(context, *pairs, **more))
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -111,7 +137,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             cache_size=0,
             keep_trailing_newline=True,
         )
-        self.globals = {"range": bounded_range, "dict": dict, "namespace": Namespace}
+        self.globals = {"range": bounded_range, "dict": mapping, "namespace": namespace}
         self.filters = dict(FILTERS)
         self.tests = dict(TESTS)
         self.eval_context = EvalContext(self)
@@ -120,12 +146,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
     keep = staticmethod(lambda value, keys: lookup.whole(lookup.follow(value, keys)))
     plain = staticmethod(lookup.plain)
     whole = staticmethod(lookup.whole)
+    scalar = staticmethod(lookup.scalar)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         return lookup.plain(lookup.follow(obj, (attribute,)))
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        return lookup.plain(lookup.follow(obj, (argument,)))
+        return lookup.plain(lookup.follow(obj, (scalar(argument),)))
 
     def concat(self, parts: Iterable[str]) -> str:
         """Join bounded text: what macros, captures and `~` build."""
@@ -134,9 +161,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a macro, a built-in or a drawn name; which ones may stand there was checked when compiled."""
         assert isinstance(context, Evaluation)
-        context.charge(1)
+        context.charge(CALL + (len(args) + len(kwargs)) // 8)
         if not self._may_call(context, obj):
             raise SecurityError("a value cannot be called; use a filter")
+        if _is_of_loop(obj):
+            context.weigh(args)
         result = context.call(obj, *args, **kwargs)
         return check_text(result) if isinstance(obj, Macro) else result
 
@@ -144,7 +173,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return (
             isinstance(obj, Macro)
             or any(obj is each for each in self.globals.values())
-            or isinstance(getattr(obj, "__self__", None), LoopContext)
+            or _is_of_loop(obj)
             or context.is_drawn(obj)
         )
 
@@ -152,7 +181,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         assert isinstance(context, Evaluation)
         match operator:
             case "+" if _is_sized(left) and _is_sized(right):
-                context.charge((len(left) + len(right)) // 64)
+                context.charge((len(left) + len(right)) // (64 if isinstance(left, str) else 8))
                 check_items(len(left) + len(right), text=isinstance(left, str))
             case "*":
                 _check_product(context, left, right)
@@ -163,15 +192,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
-def bounded_join(parts: Iterable[str]) -> str:
-    """Join text. Raises LimitExceeded as soon as it is too long."""
-    found: list[str] = []
-    size = 0
-    for part in parts:
-        size += len(part)
-        check_items(size, text=True)
-        found.append(part)
-    return "".join(found)
+def _is_of_loop(called: Any) -> bool:
+    return isinstance(getattr(called, "__self__", None), LoopContext)
 
 
 def _is_sized(value: Any) -> bool:
@@ -181,20 +203,17 @@ def _is_sized(value: Any) -> bool:
 def _check_product(context: Evaluation, left: Any, right: Any) -> None:
     for sequence, times in ((left, right), (right, left)):
         if _is_sized(sequence) and isinstance(times, int):
-            check_items(len(sequence) * max(times, 0), text=isinstance(sequence, str))
+            size = len(sequence) * max(times, 0)
+            check_items(size, text=isinstance(sequence, str))
             context.charge(context.weigh(sequence) * max(times, 0))
+            context.charge(size // (64 if isinstance(sequence, str) else 8))
     if isinstance(left, int) and isinstance(right, int):
-        _check_bits(left.bit_length() + right.bit_length())
+        check_bits(left.bit_length() + right.bit_length())
 
 
 def _check_power(left: Any, right: Any) -> None:
     if isinstance(left, int) and isinstance(right, int):
-        _check_bits(left.bit_length() * max(right, 0))
-
-
-def _check_bits(bits: int) -> None:
-    if bits > LIMITS.bits:
-        raise LimitExceeded(f"it computes an integer of more than {LIMITS.bits} bits")
+        check_bits(left.bit_length() * max(right, 0))
 
 
 @cache

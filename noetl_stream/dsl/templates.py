@@ -14,10 +14,11 @@ from noetl_stream.core.plan import Path, Scope
 from noetl_stream.core.values import Value
 from noetl_stream.dsl.analysis import Reads, passes_of, reads_of
 from noetl_stream.dsl.generator import VALUE
+from noetl_stream.dsl.limits import LIMITS, bounded_join
 from noetl_stream.dsl.native import native
 from noetl_stream.dsl.report import suggest
 from noetl_stream.dsl.rewrite import Rewrite
-from noetl_stream.dsl.sandbox import Evaluation, bounded_join, sandbox
+from noetl_stream.dsl.sandbox import Evaluation, sandbox
 
 _TOO_DEEP = (RecursionError, MemoryError, SyntaxError)
 """What Python's own compiler says to code that nests too deeply."""
@@ -56,6 +57,13 @@ def truth(value: Any) -> bool:
 @lru_cache(maxsize=8192)
 def template(text: str) -> Template:
     """Compile a text. Raises BadTemplate."""
+    try:
+        return _compiled(text)
+    except _TOO_DEEP:
+        raise BadTemplate("it nests too deeply", parses=True) from None
+
+
+def _compiled(text: str) -> Template:
     tree, notes = _parsed(text)
     reads = reads_of(tree)
     _refuse(reads, tree)
@@ -80,14 +88,20 @@ def template(text: str) -> Template:
 
 def _parsed(text: str) -> tuple[nodes.Template, tuple[str, ...]]:
     try:
+        if len(text) > LIMITS.words:
+            _check_words(text)
         tree = sandbox().parse(text)
     except TemplateSyntaxError as error:
         raise BadTemplate(error.message or "it is no template", parses=False) from None
-    except RecursionError:
-        raise BadTemplate("it nests too deeply", parses=True) from None
     rewrite = Rewrite()
     rewrite.visit(tree)
     return tree, tuple(dict.fromkeys(rewrite.notes))
+
+
+def _check_words(text: str) -> None:
+    """A tree takes far more room than its text."""
+    if sum(kind != "whitespace" for _, kind, _ in sandbox().lex(text)) > LIMITS.words:
+        raise BadTemplate(f"it has more than {LIMITS.words} words", parses=True)
 
 
 def _refuse(reads: Reads, tree: nodes.Template) -> None:
@@ -136,8 +150,6 @@ def _rooted(tree: nodes.Template) -> Root:
         return engine.template_class.from_code(engine, engine.compile(tree), {}).root_render_func
     except TemplateSyntaxError as error:
         raise BadTemplate(error.message or "it does not compile", parses=False) from None
-    except _TOO_DEEP:
-        raise BadTemplate("it nests too deeply", parses=True) from None
 
 
 def _text_of(root: Root) -> Callable[[Scope], Value]:

@@ -13,18 +13,14 @@ from noetl_stream.dsl.sandbox import sandbox
 from noetl_stream.dsl.source import Node, Place
 from noetl_stream.dsl.templates import BadTemplate, template
 from noetl_stream.errors import ExpressionError
+from tests.dsl.expressions import outcome as evaluated
 
 SCOPE: dict[str, Any] = {"x": "text", "d": {"a": 1}, "xs": [1, 2], "f": print, "now": lambda: "then"}
 SCOPE["longer"] = list(range(8000))
 
 
 def outcome(text: str) -> Any:
-    """What a template yields through the public door: its value, or why not."""
-    site = Site(report=Report(), subject="step 's'", known=frozenset(SCOPE))
-    expression = compile_value(Node(text, Place("f.yaml", 1, 1)), site.at("k"))
-    if site.report.errors:
-        return "refused: " + site.report.errors[0].message
-    return expression.evaluate(SCOPE)
+    return evaluated(text, SCOPE)
 
 
 ESCAPES = [
