@@ -117,7 +117,7 @@ def replace(value: Any, old: Any, new: Any, count: int | None = None) -> str:
 
 
 @pass_context
-def join(context: Any, value: Any, d: str = "", attribute: str | int | None = None) -> str:
+def join(context: Any, value: Any, d: Any = "", attribute: str | int | None = None) -> str:
     """Text of the elements, with `d` between them."""
     if not isinstance(d, str):
         context.measure(d)
