@@ -199,7 +199,7 @@ SLICES = Bulk(
   tool: {kind: duckdb, query: "SELECT range AS id, repeat('x', 100) AS text FROM range({{ workload.n }})"}
   next: each
 - step: each
-  loop: {frames: "{{ load }}", rows: "{{ 10000 }}", iterator: part, spec: {mode: parallel}}
+  loop: {frames: "{{ load }}", rows: 10000, iterator: part, spec: {mode: parallel}}
   tool:
     kind: duckdb
     input: {part: "{{ part }}"}

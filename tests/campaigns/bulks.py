@@ -107,16 +107,22 @@ def too_large(records: dict[str, int]) -> list[str]:
 
 
 async def run(names: list[str], bootstrap: str, folder: Path, *, few: bool) -> int:
-    settings = Settings(bootstrap=bootstrap, data=folder, prefix=f"bulk-{uuid4().hex[:8]}.", partitions=1)
+    """How many of them show something bad. Each has an installation of its own."""
     failed = 0
-    async with connected(settings) as client, roles(COMMAND, settings) as started:
-        for bulk in (BULKS[name] for name in names):
-            processes = {role: await started.start(role) for role in ("intake", "orchestrator", "worker")}
-            found = await measured(client, bulk, bulk.few if few else bulk.n, processes)
-            print(found.sentence(), flush=True)
-            failed += bool(found.violations)
-            await started.stop_all()
+    for bulk in (BULKS[name] for name in names):
+        found = await alone(bootstrap, folder / bulk.name, bulk, bulk.few if few else bulk.n)
+        print(found.sentence(), flush=True)
+        failed += bool(found.violations)
     return failed
+
+
+async def alone(bootstrap: str, folder: Path, bulk: Bulk, n: int) -> Measured:
+    """One playbook on an installation whose roles are processes."""
+    settings = Settings(bootstrap=bootstrap, data=folder, prefix=f"bulk-{uuid4().hex[:8]}.", partitions=1)
+    async with connected(settings) as client, roles(COMMAND, settings) as started:
+        names = ("intake", "orchestrator", "worker")
+        processes = await asyncio.gather(*map(started.start, names))
+        return await measured(client, bulk, n, dict(zip(names, processes, strict=True)))
 
 
 def main() -> int:

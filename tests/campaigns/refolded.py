@@ -1,0 +1,40 @@
+"""A replay beside what its owner had in memory: every checkpoint is what folding the log from its beginning comes to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from noetl_stream.core.partition import Partition, evolve
+from noetl_stream.core.snapshot import dump, state_hash
+from noetl_stream.ids import partition_of
+from noetl_stream.wire.codec import decode, decode_event
+from noetl_stream.wire.records import Checkpoint
+from tests.integration.client import Client
+
+
+async def refolded(client: Client, execution: int) -> tuple[str, list[str]]:
+    """The hash of an execution's last state, and a line for each of its checkpoints that differs from the fold."""
+    topic = client.platform.topics.events
+    partition = partition_of(execution, topic.partitions)
+    kept = await _checkpoints(client, partition, execution)
+    state, last, differ = Partition(), "", list[str]()
+    stop = await client.platform.reader.end(topic.name, partition)
+    async for record in client.platform.reader.read(topic.name, partition, 0, stop):
+        folded = evolve(state, int(record.key or 0), decode_event(record.value or b""), record.offset)
+        if folded.machine is not None and folded.machine.id == execution and folded.machine.over:
+            last = state_hash(folded.machine)
+        for body in kept.pop(record.offset, ()):
+            if body != dump(state.machines[execution]):
+                differ.append(f"the checkpoint at {record.offset} differs from the log")
+    return last, differ
+
+
+async def _checkpoints(client: Client, partition: int, execution: int) -> dict[int, list[bytes]]:
+    """The states that owners wrote down, by the offset up to which they had folded."""
+    reader, topic = client.platform.reader, client.platform.topics.checkpoints.name
+    found: defaultdict[int, list[bytes]] = defaultdict(list)
+    async for record in reader.read(topic, partition, 0, await reader.end(topic, partition)):
+        kept = decode(record.value) if record.value is not None else None
+        if isinstance(kept, Checkpoint) and kept.machine == execution:
+            found[kept.offset].append(kept.body)
+    return found
