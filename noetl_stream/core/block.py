@@ -131,6 +131,8 @@ def _after(block: Block, event: BlockFact | BlockOffered | ChildRequested, at: f
 def _offered(block: Block, at: float) -> Block:
     if block.status == "started":
         block = replace(block, answer={"status": "TIMED_OUT"}, answered=True)
+    if block.status == "parked":
+        block = replace(block, answer={"status": "WOKEN"}, answered=True)
     return replace(block, status="offered", due=at + OFFER_TIMEOUT)
 
 

@@ -74,7 +74,7 @@ def test_a_sleeping_block_holds_nothing_until_its_moment() -> None:
     log.later(1.0)
 
     assert offers(log) == [(0, 0), (0, 1)]
-    assert (log.offer("load").resume, log.offer("load").answered) == ("here", False)
+    assert (log.offer("load").resume, log.offer("load").answered) == ("here", True)
 
 
 def test_two_parks_of_one_attempt_are_two_segments() -> None:

