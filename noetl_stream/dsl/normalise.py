@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from noetl_stream.dsl.kinds import ALIASES
 from noetl_stream.dsl.report import Report
 from noetl_stream.dsl.source import Node
+from noetl_stream.dsl.spellings import ARC, BACKOFF, KEYCHAIN, RETRY, RULE, SPEC, STEP, STORE, TASK
 
 COMMON = frozenset(
     {
@@ -55,10 +56,10 @@ def renamed(node: Node, old: str, new: str, subject: str, report: Report) -> Nod
 
 
 def _keychain(node: Node, report: Report) -> Node:
-    return _word(node, "kind", {"secrets": "secret_manager"}, "the keychain", report)
+    return _word(node, "kind", KEYCHAIN, "the keychain", report)
 
 
-def _word(node: Node, key: str, words: dict[str, str], subject: str, report: Report) -> Node:
+def _word(node: Node, key: str, words: Mapping[str, str], subject: str, report: Report) -> Node:
     """A value with an older name, under its current one."""
     found = node.mapping.get(key)
     word = words.get(found.text or "") if found else None
@@ -71,7 +72,7 @@ def _word(node: Node, key: str, words: dict[str, str], subject: str, report: Rep
 def _step(node: Node, report: Report) -> Node:
     name = node.mapping.get("step")
     subject = f"step '{name.text}'" if name and name.text else "a step"
-    for old, new in (("args", "input"), ("output", "result")):
+    for old, new in STEP.items():
         node = renamed(node, old, new, subject, report)
     return _changed(
         node,
@@ -80,7 +81,15 @@ def _step(node: Node, report: Report) -> Node:
             "next": lambda route: _route(route, subject, report),
             "result": lambda store: _store(store, subject, report),
             "spec": lambda spec: _spec(spec, subject, report),
-            "loop": lambda loop: _changed(loop, {"spec": lambda spec: _spec(spec, subject, report)}),
+            "loop": lambda loop: _changed(
+                loop,
+                {
+                    "spec": lambda spec: _spec(spec, subject, report),
+                    "cursor": lambda cursor: renamed(
+                        cursor, "credential", "auth", f"the cursor of {subject}", report
+                    ),
+                },
+            ),
         },
     )
 
@@ -93,7 +102,7 @@ def _entry(node: Node, report: Report) -> Node:
 
 def _route(node: Node, subject: str, report: Report) -> Node:
     def arc(each: Node) -> Node:
-        for old, new in (("cond", "when"), ("input", "args"), ("with", "args")):
+        for old, new in ARC.items():
             each = renamed(each, old, new, f"an arc of {subject}", report)
         return each
 
@@ -105,8 +114,7 @@ def _route(node: Node, subject: str, report: Report) -> Node:
 
 
 def _store(node: Node, subject: str, report: Report) -> Node:
-    change = {"cache": "kv"}
-    return _changed(node, {"store": lambda store: _word(store, "kind", change, subject, report)})
+    return _changed(node, {"store": lambda store: _word(store, "kind", STORE, subject, report)})
 
 
 def tools(node: Node, subject: str, report: Report) -> Node:
@@ -146,12 +154,10 @@ def _task(node: Node, subject: str, report: Report) -> Node:
         return node
     subject = f"the tool of {subject}"
     kind = node.mapping["kind"].text if "kind" in node.mapping else None
-    for old in ("args", *(() if kind == "http" else ("payload",))):
-        if old in node.mapping and node.mapping[old].is_mapping:
-            node = renamed(node, old, "input", subject, report)
-    node = renamed(node, "credential", "auth", subject, report)
-    node = renamed(node, "timeout_seconds", "timeout", subject, report)
-    node = _word(node, "kind", dict(ALIASES), subject, report)
+    for old, new in TASK.items():
+        if new != "input" or (_is_mapping(node, old) and (old, kind) != ("payload", "http")):
+            node = renamed(node, old, new, subject, report)
+    node = _word(node, "kind", ALIASES, subject, report)
     return _changed(
         node,
         {
@@ -162,10 +168,14 @@ def _task(node: Node, subject: str, report: Report) -> Node:
     )
 
 
+def _is_mapping(node: Node, key: str) -> bool:
+    return key in node.mapping and node.mapping[key].is_mapping
+
+
 def _retry(node: Node, subject: str, report: Report) -> Node:
-    for old, new in (("backoff_seconds", "delay"), ("attempts", "max_attempts")):
+    for old, new in RETRY.items():
         node = renamed(node, old, new, f"`retry` of {subject}", report)
-    return _word(node, "backoff", {"none": "fixed"}, subject, report)
+    return _word(node, "backoff", BACKOFF, subject, report)
 
 
 def _default_rules(node: Node, report: Report) -> Node:
@@ -176,7 +186,8 @@ def _default_rules(node: Node, report: Report) -> Node:
 
 
 def _spec(node: Node, subject: str, report: Report) -> Node:
-    node = renamed(node, "timeout_seconds", "timeout", f"`spec` of {subject}", report)
+    for old, new in SPEC.items():
+        node = renamed(node, old, new, f"`spec` of {subject}", report)
 
     def policy(each: Node) -> Node:
         changes = {"rules": lambda rules: _each(rules, lambda rule: _rule(rule, subject, report))}
@@ -186,9 +197,10 @@ def _spec(node: Node, subject: str, report: Report) -> Node:
 
 
 def _rule(node: Node, subject: str, report: Report) -> Node:
-    node = renamed(node, "cond", "when", f"a rule of {subject}", report)
+    for old, new in RULE.items():
+        node = renamed(node, old, new, f"a rule of {subject}", report)
 
     def then(each: Node) -> Node:
-        return _word(each, "backoff", {"none": "fixed"}, subject, report)
+        return _word(each, "backoff", BACKOFF, subject, report)
 
     return _changed(node, {"then": then, "else": lambda each: _changed(then(each), {"then": then})})

@@ -80,15 +80,15 @@ class Desk:
         return {f"{space}.{name}": value for space, of in spaces.items() for name, value in of.items()}
 
     def scope(
-        self, site: str, *, result: Any = None, output: Any = None, own: bool = False
+        self, site: str, *, result: Any = None, output: Any = None, own: str | None = None
     ) -> Mapping[str, Any]:
-        """Names for one site. With `own`, `output` (an envelope, or a `Result`) and `result` are this task's."""
+        """Names for one site. With a task's `own` name, `output` (an envelope, or a `Result`) and `result` are its."""
         known = facts(self.plan, self.offer, site)
         ctx = {**known.ctx, **self.ctx}
         before = {name.removeprefix("step."): value for name, value in self.offer.variables.items()}
         fixed: dict[str, Any] = {"ctx": ctx, "iter": self._iter(), "step": {**before, **self.step}}
         last: dict[str, Any] = {"input": self.input, "loop_index": self._place["index"], **self._frame()}
-        if own:
+        if own is not None:
             failed = isinstance(output, Envelope) and output.fields["status"] == "error"
             event = EventName("step.failed" if failed else "step.done")
             fixed |= {"output": output, "event": {"name": event}}
@@ -97,14 +97,16 @@ class Desk:
         elif self.previous is not None:
             fixed["output"] = self.previous
         local = {**{n: Result(v) for n, v in self.tasks.items()}, **self.local}
-        if own and self._is_free(self.offer.block.step):
-            local[self.offer.block.step] = Result(result)
+        if own is not None:
+            local |= dict.fromkeys(self._own_names(own), Result(result))
         return names(replace(known, ctx=ctx), fixed=fixed, local=local, iterator=self._iterator(), last=last)
 
-    def _is_free(self, step: str) -> bool:
-        """Whether the step's own name means its result so far, not another task of the pipeline nor what one set."""
+    def _own_names(self, task: str) -> list[str]:
+        """The task's name and its step's, where they mean its result so far: no `set` and no other task has them."""
+        step = self.offer.block.step
         single = self.plan.steps[step].tool.single
-        return step not in self.local and (single or step not in self.tasks)
+        free = [name for name in (task, step) if name not in self.local]
+        return [name for name in free if name == task or single or name not in self.tasks]
 
     def _iterator(self) -> dict[str, Any]:
         pipeline = self.plan.steps[self.offer.block.step].tool
