@@ -31,6 +31,10 @@ class LocalCache:
     def __init__(self, root: Path) -> None:
         self._root, self._own = root, OwnFolder(root / "unfinished")
 
+    @property
+    def kind(self) -> str:
+        return "disk"
+
     async def check(self) -> None:
         """Find out whether the folder can be used. Raises InfrastructureError."""
         with disk_errors(self._root):

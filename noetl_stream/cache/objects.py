@@ -27,6 +27,7 @@ from noetl_stream.ports.frames import Frame, FrameKey
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_KINDS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "file": "disk", "memory": "disk"}
 _MARK, _MARKED = "noetl", b"cache 1\n"
 
 
@@ -40,6 +41,10 @@ class ObjectCache:
         self, store: ObjectStore, tier: Tier, *, place: str, compression: Compression = "lz4"
     ) -> None:
         self._store, self._tier, self._place, self._compression = store, tier, place, compression
+
+    @property
+    def kind(self) -> str:
+        return _KINDS.get(self._place.partition("://")[0], "object")
 
     async def check(self) -> None:
         """Write and read a mark, so that a wrong place is told before anything rests on it."""

@@ -33,6 +33,10 @@ class PatientCache:
     def __init__(self, cache: Cache, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._cache, self._pause = cache, pause
 
+    @property
+    def kind(self) -> str:
+        return self._cache.kind
+
     async def put_table(
         self, key: FrameKey, table: pa.Table, parts: Mapping[str, Value] | None = None
     ) -> Ref:

@@ -16,7 +16,8 @@ Value: TypeAlias = Any
 class Ref:
     """A result in the shared cache. `parts` holds what conditions read of it, by path, so that nobody need fetch it.
 
-    `bytes` is the stored size; `rows` and `schema` (a fingerprint) are set for tables; `sha256` is of the stored bytes.
+    `bytes` is the stored size; `rows` and `schema` (a fingerprint) are set for tables; `sha256` is of the stored bytes;
+    `store` is where it lives in the language's words, where its size alone does not tell.
     A loop too large for an event is `chunks`: `uri` names (execution, step, epoch), each chunk holds 1,000 results by index.
     """
 
@@ -26,6 +27,7 @@ class Ref:
     format: Literal["json", "arrow", "chunks"]
     rows: int | None = None
     schema: str | None = None
+    store: str | None = None
     parts: Mapping[str, Value] = field(default_factory=dict)
 
 

@@ -25,20 +25,22 @@ ENFORCED_BY: Final[Mapping[Keys, str]] = {
 }
 """What will enforce a key that is read into the plan already."""
 DOCUMENT: Final[tuple[Keys, ...]] = (("keychain",), *ENFORCED_BY)
+STORAGE: Final[tuple[Keys, ...]] = (
+    ("scope",),
+    *(("store", key) for key in ("ttl", "driver", "bucket", "prefix")),
+)
+"""Of a `result` or `output` block. A deployment has one cache, and sweeps it by its own rules."""
 STEP: Final[tuple[Keys, ...]] = (
-    ("result",),
-    ("expect",),
     ("spec", "effects"),
+    *(("result", *keys) for keys in STORAGE),
 )
 FRAME: Final[tuple[Keys, ...]] = tuple(
     (key,) for key in ("max_seconds", "max_bytes", "lease_seconds", "heartbeat_seconds", "max_attempts")
 )
 TASK: Final[tuple[Keys, ...]] = (
     ("auth",),
-    ("output",),
-    ("output_select",),
-    ("assert", "returns"),
     ("spec", "effects"),
+    *(("output", *keys) for keys in STORAGE),
 )
 
 
@@ -46,7 +48,7 @@ def warn_pending(node: Node, table: Iterable[Keys], site: Site) -> None:
     """One warning for each block of `table` that the document has."""
     for keys in table:
         found = node.get(*keys)
-        if found is not None:
+        if found is not None and found.value not in ([], {}):
             until = _until(keys)
             site.report.warn(
                 f"{site.subject}: `{'.'.join(keys)}` is kept, {until}",

@@ -9,6 +9,7 @@ from typing import cast
 from noetl_stream.core.plan import Expression, Path
 from noetl_stream.dsl.bindings import compile_bindings
 from noetl_stream.dsl.configs import CODE, canonical, check_config, compile_config, config_of
+from noetl_stream.dsl.contracts import compile_contract
 from noetl_stream.dsl.expressions import compile_number, compile_value
 from noetl_stream.dsl.kinds import EXTRAS, missing_reason
 from noetl_stream.dsl.loops import Repetition, compile_iterator
@@ -20,6 +21,7 @@ from noetl_stream.dsl.report import Site, suggest
 from noetl_stream.dsl.schema import TASK, TASK_SPEC
 from noetl_stream.dsl.shapes import Keys
 from noetl_stream.dsl.source import Node
+from noetl_stream.dsl.storage import compile_storage
 from noetl_stream.dsl.tasks import Effects, Fault, Pipeline, Rule, Task
 from noetl_stream.dsl.text import context_reads
 from noetl_stream.dsl.workbook import merged_nodes
@@ -63,8 +65,8 @@ def compile_pipeline(setting: Setting, world: World) -> Pipeline:
         iterator=setting.names[0] if setting.names else None,
         alias=setting.names[1] if len(setting.names) > 1 else None,
         effects=_effects(setting.layers),
-        storage=_plain(setting.node.get("result")),
-        expect=_plain(setting.node.get("expect")),
+        storage=compile_storage(setting.node.get("result"), None, site.at("result")),
+        expect=compile_contract(setting.node.get("expect"), site.at("expect")),
         labels={name: index for index, name in enumerate(names)},
     )
 
@@ -72,10 +74,6 @@ def compile_pipeline(setting: Setting, world: World) -> Pipeline:
 def _effects(layers: Node | None) -> Effects:
     found = layers.get("effects") if layers else None
     return cast(Effects, found.text) if found and found.text else "at_least_once"
-
-
-def _plain(node: Node | None) -> object:
-    return node.plain() if node else None
 
 
 def _name(node: Node, index: int, setting: Setting) -> str:
@@ -118,8 +116,7 @@ def _task(name: str, node: Node, labels: frozenset[str], setting: Setting, world
         timeout=compile_number(timeout, site.at("timeout")) if timeout else None,
         fault=fault,
         effects=_effects(layers),
-        storage=_plain(node.get("output")),
-        output_select=_plain(node.get("output_select")),
+        storage=compile_storage(node.get("output"), node.get("output_select"), site.at("output")),
         returns=_returns(node),
         repeat=repeat.loop,
     )
@@ -221,9 +218,12 @@ def _from_outside(expressions: Iterable[Expression | None], own: frozenset[str] 
 
 
 def _before(pipeline: Pipeline) -> Iterable[Expression | None]:
-    yield pipeline.input
+    yield from (pipeline.input, pipeline.storage.inline if pipeline.storage else None)
+    expect = pipeline.expect
+    yield from (expect.checks, expect.least, expect.most) if expect else ()
     for task in pipeline.tasks:
         yield from (task.config, task.input, task.auth, task.timeout)
+        yield task.storage.inline if task.storage else None
         yield task.repeat.items if task.repeat else None
 
 

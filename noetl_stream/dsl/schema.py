@@ -135,6 +135,7 @@ NEXT: Final = Either(
             "arcs": Many(Either(scalar=TEXT, mapping=ARC)),
         },
         required=("arcs",),
+        elsewhere=dict.fromkeys(("mode", "on_no_match"), "move it under `spec`"),
     ),
 )
 STORE: Final = Keys(
@@ -164,7 +165,7 @@ EXPECT: Final = Keys(
     keys={
         "schema": MAPPING,
         "not_null": WORDS,
-        "unique": WORDS,
+        "unique": Either(scalar=TEXT, list=Many(WORDS)),
         "checks": TEXTS,
         "rows": Keys(keys={"min": NUMBER, "max": NUMBER}),
         "on_violation": Choice(("fail", "quarantine", "warn")),

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from noetl_stream.core.plan import Expression, Loop
-from noetl_stream.core.values import Value
+from noetl_stream.dsl.contracts import Contract
+from noetl_stream.dsl.storage import Storage
 
 Action: TypeAlias = Literal["continue", "retry", "jump", "break", "fail"]
 Backoff: TypeAlias = Literal["fixed", "linear", "exponential"]
@@ -43,7 +44,7 @@ class Fault:
 class Task:
     """One tool of a pipeline. `config` yields its configuration without the common keys; `auth` an alias or mapping.
 
-    `timeout` yields seconds. `storage` is the `output` block as written; `returns` are keys its result must have.
+    `timeout` yields seconds. `storage` is for its result; `returns` are keys that this must have.
     `repeat` is a loop of its own, run inside the block.
     """
 
@@ -58,8 +59,7 @@ class Task:
     timeout: Expression | None = None
     fault: Fault | None = None
     effects: Effects = "at_least_once"
-    storage: Value = None
-    output_select: Value = None
+    storage: Storage | None = None
     returns: tuple[str, ...] = ()
     repeat: Loop | None = None
 
@@ -69,7 +69,7 @@ class Pipeline:
     """A step's tasks, run in order as one block. `input` is the step's own, laid under each task's.
 
     `single` tells a lone tool from a list of one: only the latter has `.results`. `iterator` is the loop's name
-    for its item, `alias` a second one. `storage` and `expect` are the step's blocks as written.
+    for its item, `alias` a second one. `storage` is for the step's result, `expect` what that must look like.
     """
 
     step: str
@@ -80,6 +80,6 @@ class Pipeline:
     iterator: str | None = None
     alias: str | None = None
     effects: Effects = "at_least_once"
-    storage: Value = None
-    expect: Value = None
+    storage: Storage | None = None
+    expect: Contract | None = None
     labels: Mapping[str, int] = field(default_factory=dict)

@@ -54,6 +54,11 @@ class Cache(Protocol):
     naming the reference if an object is gone.
     """
 
+    @property
+    def kind(self) -> str:
+        """Where it keeps what is large: `disk`, `s3`, `gcs`, or `object` for any other store."""
+        ...
+
     async def put_table(
         self, key: FrameKey, table: pa.Table, parts: Mapping[str, Value] | None = None
     ) -> Ref: ...

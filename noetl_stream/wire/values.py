@@ -14,7 +14,7 @@ _KEY = "__ref__"
 _MARK = b'"__ref__'
 _OWN_KEY = re.compile(r"__ref__~*")
 _STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-_FIELDS = ("uri", "bytes", "sha256", "format", "rows", "schema")
+_FIELDS = ("uri", "bytes", "sha256", "format", "rows", "schema", "store")
 
 
 def encode_value(value: Value) -> bytes:

@@ -12,20 +12,22 @@ from typing import Any, assert_never
 
 from noetl_stream.core.events import BlockCompleted, BlockFailed, BlockParked, Outcome, Retry, Wait
 from noetl_stream.core.messages import Offer
-from noetl_stream.core.plan import Plan
+from noetl_stream.core.plan import Expression, Plan
 from noetl_stream.core.run import is_iteration
 from noetl_stream.core.scope import evaluate
 from noetl_stream.core.values import Envelope, Error, Piped, Result, Value
+from noetl_stream.dsl.storage import Storage
 from noetl_stream.dsl.tasks import Pipeline, Task
-from noetl_stream.errors import ExpressionError
-from noetl_stream.ports.frames import Cache, FrameKey
+from noetl_stream.errors import ExpressionError, ToolError
+from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
-from noetl_stream.worker.keep import keep
+from noetl_stream.worker.contracts import Held, hold_to
 from noetl_stream.worker.notes import Notes, restore, written
 from noetl_stream.worker.policy import IN_SLOT, Again, Break, Continue, Fail, Jump, Ruled, rule
 from noetl_stream.worker.repeating import repeated
 from noetl_stream.worker.sites import Desk, task_envelope
-from noetl_stream.worker.trying import Ended, Trial, invalid
+from noetl_stream.worker.storing import Shelf, with_selected
+from noetl_stream.worker.trying import Ended, Trial, invalid, refused
 
 MOVES = 1_000_000
 """Moves that one pipeline may make before it is taken for an endless one."""
@@ -45,6 +47,7 @@ class PipelineRun:
         if offer.resume is not None:
             self._notes = Notes.of(offer.resume)
             restore(self._desk, offer.resume)
+        self._shelf = Shelf(cache, offer)
         self._trial = Trial(self._desk, self._notes, tools, cache)
         self._began = time.perf_counter()
 
@@ -59,17 +62,18 @@ class PipelineRun:
     def _step_input(self) -> Mapping[str, Value]:
         """What the arc brought, under what the step's own `input` binds."""
         own = self._pipeline.input
+        self._desk.input = self._offer.args or {}
         bound = evaluate(own, self._desk.scope("input")) if own is not None else {}
         return {**(self._offer.args or {}), **bound}
 
     async def _tasks(self) -> Outcome:
-        last, resumed = Ended(), self._offer.answered
+        last, ran, resumed = Ended(), None, self._offer.answered
         for move in range(MOVES):
             if move:
                 await asyncio.sleep(0)  # tools that never wait must not keep the worker from its heartbeats
             if self._notes.task == END or self._notes.task >= len(self._pipeline.tasks):
-                return await self._completed(last)
-            task = self._pipeline.tasks[self._notes.task]
+                return await self._completed(last, ran)
+            ran = task = self._pipeline.tasks[self._notes.task]
             last, resumed = await self._tried(task, resumed), False
             outcome = await self._parked(last.wait) if last.wait is not None else await self._obey(task, last)
             if outcome is not None:
@@ -123,8 +127,8 @@ class PipelineRun:
         return await self._failed(told, Retry(after=after, resume=resume))
 
     def _rule(self, task: Task, last: Ended) -> Ruled:
-        output = self._envelope(last)
-        scope = self._desk.scope(f"{task.name}/rules", result=last.result, output=output, own=True)
+        output = self._envelope(task, last)
+        scope = self._desk.scope(f"{task.name}/rules", result=last.result, output=output, own=task.name)
         return rule(
             task.rules,
             scope,
@@ -136,30 +140,70 @@ class PipelineRun:
 
     def _settle(self, task: Task, last: Ended, ruled: Ruled) -> None:
         """A task is over: its rule's `set`, its own `set`, its result under its name."""
-        output = self._envelope(last)
+        output = self._envelope(task, last)
         own = Result(last.result) if last.error is None else output
         self._desk.write(ruled.writes)
         if task.writes is not None:
-            scope = self._desk.scope(f"{task.name}/set", result=last.result, output=own, own=True)
+            scope = self._desk.scope(f"{task.name}/set", result=last.result, output=own, own=task.name)
             self._desk.write(evaluate(task.writes, scope))
         self._desk.tasks[task.name] = last.result if last.error is None else output.fields
         self._desk.previous = output
 
-    def _envelope(self, last: Ended) -> Envelope:
-        return task_envelope(last.result, last.error, last.http, max(1, self._notes.total), last.duration_ms)
+    def _envelope(self, task: Task, last: Ended) -> Envelope:
+        attempt = max(1, self._notes.tries.get(task.name, 0))
+        return task_envelope(last.result, last.error, last.http, attempt, last.duration_ms)
 
-    async def _completed(self, last: Ended) -> Outcome:
-        result = last.result if last.error is None else dict(self._envelope(last).fields)
-        if not self._pipeline.single and self._step.loop is None:
-            result = Piped(result, dict(self._desk.tasks))
-        kept = await self._kept("result", result) if self._works else await self._claimed(result)
-        return BlockCompleted(
-            **self._common(),
-            result=kept,
-            writes=await self._writes(),
-            http=last.http,
-            duration_ms=self._ms(),
+    async def _completed(self, last: Ended, ran: Task | None) -> Outcome:
+        """The pipeline ended well: its result is held to the step's contract, and kept where its storage says."""
+        result = last.result
+        if last.error is not None and self._desk.previous is not None:
+            result = dict(self._desk.previous.fields)
+        if not self._works:
+            return self._outcome(last, await self._claimed(result))
+        try:
+            held, storage = await self._held(result), self._storage(ran)
+            inline = None if storage is None else self._number(storage.inline)
+        except (ToolError, ExpressionError) as error:
+            return await self._failed(Ended(error=refused(error)))
+        if held is not None and held.error is not None:
+            return replace(await self._failed(Ended(error=held.error)), findings=held.findings)
+        stands = self._with_tasks(result, result if held is None else held.result, storage)
+        kept = await self._shelf.put("result", stands, self._step.parts, storage, inline)
+        return replace(
+            self._outcome(last, kept), writes=await self._writes(), findings=held and held.findings
         )
+
+    def _outcome(self, last: Ended, result: Value) -> BlockCompleted:
+        return BlockCompleted(**self._common(), result=result, http=last.http, duration_ms=self._ms())
+
+    async def _held(self, result: Any) -> Held | None:
+        """The result held to the contract. Raises ToolError or ExpressionError for a contract that cannot be asked."""
+        contract = self._pipeline.expect
+        if contract is None:
+            return None
+        held = await hold_to(contract, result, self._desk.scope("expect"), self._step.name)
+        if held.aside is None:
+            return held
+        stands = await self._trial.framed("good", held.result)
+        # Small rows stay where conditions read them, however they are kept.
+        aside = await self._shelf.put_apart("quarantined", held.aside, [()])
+        return replace(held, result=stands, findings={**held.findings, "quarantined": aside})
+
+    def _storage(self, ran: Task | None) -> Storage | None:
+        """The step's own storage, over that of the task whose result it has."""
+        own, inner = self._pipeline.storage, None if ran is None else ran.storage
+        return inner if own is None else own.over(inner)
+
+    def _number(self, bytes: Expression | None) -> float | None:
+        return None if bytes is None else float(evaluate(bytes, self._desk.scope("inline_max_bytes")))
+
+    def _with_tasks(self, result: Any, stands: Any, storage: Storage | None) -> Any:
+        """The step's result, its selections among its keys, and beside it those of its tasks."""
+        chosen = with_selected(stands, () if storage is None else storage.select)
+        if self._pipeline.single or self._step.loop is not None:
+            return chosen
+        tasks = {name: chosen if each is result else each for name, each in self._desk.tasks.items()}
+        return Piped(chosen, tasks)
 
     @property
     def _works(self) -> bool:
@@ -169,20 +213,23 @@ class PipelineRun:
         """What a cursor's claim brings its loop: its rows as items, or the frame of them as one."""
         rows = result["rows"]
         items = [rows] if self._step.loop is not None and self._step.loop.whole_frames and rows else rows
-        return {"items": await self._kept("items", items), "total": len(items)}
+        return {"items": await self._shelf.put("items", items), "total": len(items)}
 
     async def _writes(self) -> dict[str, Value]:
         """What was `set`, for everybody: a large value by reference, like a result."""
-        return {name: await self._kept(f"set-{name}", value) for name, value in self._desk.written().items()}
+        written = self._desk.written().items()
+        return {
+            name: await self._shelf.put(f"set-{name}", value, self._step.parts) for name, value in written
+        }
 
-    async def _failed(self, last: Ended, retry: Retry | None = None) -> Outcome:
+    async def _failed(self, last: Ended, retry: Retry | None = None) -> BlockFailed:
         """Failed for good, with what was written before; or to be tried again, with notes that carry it on."""
         assert last.error is not None
         return BlockFailed(
             **self._common(),
             error=last.error,
             retry=retry,
-            result=await self._kept("error", last.result),
+            result=await self._shelf.put("error", last.result, self._step.parts),
             writes={} if retry is not None else await self._writes(),
             http=last.http,
             duration_ms=self._ms(),
@@ -191,11 +238,6 @@ class PipelineRun:
     async def _parked(self, wait: Wait) -> Outcome:
         resume = await written(self._cache, self._notes, self._desk)
         return BlockParked(**self._common(), wait=wait, resume=resume)
-
-    async def _kept(self, name: str, value: Any) -> Value:
-        offer = self._offer
-        key = FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name=name)
-        return await keep(self._cache, key, value, inline_limit=offer.inline_limit, paths=self._step.parts)
 
     def _common(self) -> dict[str, Any]:
         offer = self._offer

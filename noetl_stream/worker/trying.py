@@ -15,6 +15,7 @@ from noetl_stream.core.events import Child, Wait
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.scope import evaluate
 from noetl_stream.core.values import Error, Value, unmarked
+from noetl_stream.dsl.lookup import Nothing, value_at
 from noetl_stream.dsl.tasks import Task
 from noetl_stream.errors import DamagedResult, ExpressionError, InfrastructureError, ToolError
 from noetl_stream.ids import child_request, effect_key
@@ -23,6 +24,7 @@ from noetl_stream.ports.tools import Call, Done, Park, Tool
 from noetl_stream.worker.keep import frames_of
 from noetl_stream.worker.notes import Notes
 from noetl_stream.worker.sites import Desk
+from noetl_stream.worker.storing import with_selected
 
 TRACE_BYTES = 8 * 1024
 MESSAGE_LENGTH = 4 * 1024
@@ -81,7 +83,7 @@ class Trial:
             trace=None if error.trace is None else error.trace[-TRACE_BYTES:],
         )
         head = None if error.status is None else {"status": error.status}
-        result = await self._framed(task, error.value)
+        result = await self.framed(task.name, error.value)
         return Ended(result=result, error=recorded, http=head, retry_after=error.retry_after)
 
     async def _call(self, task: Task, resumed: bool) -> Ended:
@@ -92,7 +94,11 @@ class Trial:
             case Park(wait=wait):
                 return Ended(wait=self._identified(task, wait))
             case Done(value=value, http=http):
-                return Ended(result=await self._framed(task, value), http=http)
+                result = await self.framed(task.name, value)
+                _check_returns(task, result)
+                return Ended(
+                    result=with_selected(result, task.storage.select if task.storage else ()), http=http
+                )
             case _:
                 assert_never(done)
 
@@ -137,12 +143,23 @@ class Trial:
         turn = self._notes.turns[task.name]
         return replace(wait, identity=child_request(self._block, self._offer.attempt, task.name, turn).hex())
 
-    async def _framed(self, task: Task, value: Any) -> Any:
-        """What a tool yielded, its tables in the cache and open."""
+    async def framed(self, name: str, value: Any) -> Any:
+        """What a tool yielded, its tables in the cache and open. Raises ToolError for what cannot be written down."""
         offer = self._offer
-        key = FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name=task.name)
+        key = FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name=name)
         limit, paths = offer.inline_limit, self._step.parts
         return await frames_of(self._cache, key, value, inline_limit=limit, paths=paths)
+
+
+def _check_returns(task: Task, result: Any) -> None:
+    """A workbook entry says which keys its result has."""
+    lacking = [key for key in task.returns if isinstance(value_at(result, (key,)), Nothing)]
+    if lacking:
+        raise ToolError(
+            f"task '{task.name}' returned no {', '.join(lacking)}, which its `assert.returns` names; return it",
+            kind="validation",
+            value=result,
+        )
 
 
 async def _within(task: Task, call: Call, tool: Tool) -> Done | Park:
@@ -185,6 +202,15 @@ def _being_cancelled() -> bool:
     """Whether somebody wants this block to stop; else a tool raised what looks like it."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def refused(error: ToolError | ExpressionError) -> Error:
+    """A contract that could not be asked, as the block's error."""
+    return (
+        invalid(error)
+        if isinstance(error, ExpressionError)
+        else Error(kind=error.kind, message=error.message)
+    )
 
 
 def invalid(error: ExpressionError) -> Error:

@@ -160,17 +160,13 @@ class TestTools:
         assert auth is not None
         assert auth.evaluate({"ctx": {"s": "x"}}) == {"pg": {"source": "x"}}
 
-    def test_storage_expectations_and_selections_are_kept(self) -> None:
+    def test_credentials_and_a_free_spec_are_kept(self) -> None:
         body = (
             "keychain: [{name: k, kind: static}]\nspec: {k: v}\n"
-            "workflow: [{step: a, result: {store: {kind: disk}}, expect: {not_null: id}, "
-            "tool: {kind: noop, output: {inline_max_bytes: 9}, output_select: [x]}}]\n"
+            "workflow: [{step: a, tool: {kind: noop}}]\n"
         )
         found = compiled(body)
 
-        assert pipeline(body).storage == {"store": {"kind": "disk"}}
-        assert pipeline(body).expect == {"not_null": "id"}
-        assert (task(body).storage, task(body).output_select) == ({"inline_max_bytes": 9}, ["x"])
         assert found.kept == {"keychain": [{"name": "k", "kind": "static"}], "spec": {"k": "v"}}
         assert found.plan.metadata["spec"] == {"k": "v"}
 

@@ -371,8 +371,8 @@ class TestReferences:
 
         assert value("{{ load._ref }} {{ load._store }}", load=Result(small)) == "cache://x kv"
         assert value("{{ load._store }}", load=Result(large)) == "disk"
-        assert value("{{ load._store }}", load=Result(replace(large, uri="s3://b/k"))) == "s3"
-        assert value("{{ load._store }}", load=Result(replace(large, uri="gs://b/k"))) == "gcs"
+        assert value("{{ load._store }}", load=Result(replace(large, store="s3"))) == "s3"
+        assert value("{{ load._store }}", load=Result(replace(large, store="gcs"))) == "gcs"
         assert value("{{ load._ref is defined }}", load=Result({"a": 1})) is False
         assert value("{{ load._ref }}", load=Result(Rows([]))) == "cache://rows"
 
