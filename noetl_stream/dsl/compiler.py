@@ -69,9 +69,7 @@ def compile_playbook(
     steps = _with_parts(_steps(world), world)
     entry = _entry(world, steps)
     final = _named_step(("executor", "spec", "final_step"), world, steps)
-    rescue = (
-        ON_FAILURE if ON_FAILURE in steps else _named_step(("policy", "on_failure", "step"), world, steps)
-    )
+    rescue = _rescue(world, steps)
     _warn_unreached({entry, rescue or entry}, steps, world)
     _warn_unused(document, report)
     check_required(document, world.kinds, report)
@@ -107,6 +105,10 @@ def _check_document(document: Node, report: Report) -> None:
         report.raise_errors()
     site = Site(report=report, subject="the playbook")
     PLAYBOOK.check(document, site)
+    for key in ("name", "path"):
+        found = document.get("metadata", key)
+        if found is not None and not str(found.value).strip():
+            report.error(f"key 'metadata.{key}' of the playbook is empty", found.place, "name the playbook")
     warn_pending(document, DOCUMENT, site)
 
 
@@ -152,6 +154,18 @@ def _named_step(path: tuple[str, ...], world: World, steps: Mapping[str, Step]) 
         hint = suggest(str(named.value), steps)
         world.report.error(f"`{path[-1]}` is '{named.value}', which is no step", named.place, hint)
     return str(named.value)
+
+
+def _rescue(world: World, steps: Mapping[str, Step]) -> str | None:
+    """The step that a failing execution runs: its own, or the one that stands for a playbook."""
+    step, playbook = (world.document.get("policy", "on_failure", key) for key in ("step", "playbook"))
+    if step is not None and playbook is not None:
+        world.report.error(
+            "`on_failure` names a step or a playbook, not both", playbook.place, "keep one of them"
+        )
+    if step is None and playbook is not None:
+        return ON_FAILURE
+    return _named_step(("policy", "on_failure", "step"), world, steps)
 
 
 def _with_rescue(document: Node) -> Node:
@@ -205,7 +219,7 @@ def _warn_unreached(entries: set[str], steps: Mapping[str, Step], world: World) 
 
 def _path(document: Node) -> str:
     metadata = document.mapping["metadata"]
-    return str((metadata.get("path") or metadata.mapping["name"]).value)
+    return str((metadata.get("path") or metadata.mapping["name"]).value).strip()
 
 
 def _metadata(document: Node) -> Mapping[str, Value]:

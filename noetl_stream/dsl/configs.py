@@ -35,10 +35,15 @@ def config_of(task: Node) -> Node:
 
 
 def canonical(config: Node, kind: Kind, site: Site) -> Node:
-    """The configuration with the kind's older spellings replaced."""
+    """The configuration with the kind's older spellings replaced, and without a pool where there are no connections."""
     for old, new in kind.aliases.items():
         config = renamed(config, old, new, site.subject, site.report)
-    return config
+    if kind.config is None or "pool" in _known(kind.config) or "pool" not in config.mapping:
+        return config
+    site.report.warn(
+        f"{site.subject}: kind '{kind.name}' pools no connections", config.mapping["pool"].place, "remove it"
+    )
+    return config.without("pool")
 
 
 def check_config(config: Node, kind: Kind, site: Site) -> None:
@@ -48,15 +53,27 @@ def check_config(config: Node, kind: Kind, site: Site) -> None:
         return
     known = _fields(model)
     if model.model_config.get("extra") != "allow":
-        for name in config.mapping:
-            if name not in known:
-                unknown_key(name, config, site, known)
+        for name in config.mapping.keys() - known:
+            _report_unknown(name, config, site, known)
     given = {key: each for key, each in config.plain().items() if key in known}
     try:
         model.model_validate(given)
     except ValidationError as error:
         for each in error.errors(include_url=False, include_input=False):
             _report(each, config, site)
+
+
+def _known(model: type[BaseModel]) -> set[str]:
+    """The keys a model reads; a pool too if it reads any key."""
+    return _fields(model) | ({"pool"} if model.model_config.get("extra") == "allow" else set())
+
+
+def _report_unknown(name: str, config: Node, site: Site, known: set[str]) -> None:
+    if name in TASK_SPEC:
+        place = config.key_place(name)
+        site.report.error(f"key '{name}' does not belong to {site.what}", place, "move it under its `spec`")
+    else:
+        unknown_key(name, config, site, known)
 
 
 def _fields(model: type[BaseModel]) -> set[str]:

@@ -16,7 +16,14 @@ FEATURES: Final = frozenset(
         "parallel", "pipeline", "policy", "retry", "routing", "sub_playbooks", "templates", "while", "workbook",
     }
 )  # fmt: skip
-"""Constructs of the language that a document may ask for by name; hyphens and capitals do not matter."""
+"""Constructs of the language that a document may ask for by name; hyphens, capitals and a plural do not matter."""
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_").removesuffix("s")
+
+
+_FEATURES: Final = frozenset(map(_plain, FEATURES))
 
 
 def check_required(document: Node, kinds: Mapping[str, Kind], report: Report) -> None:
@@ -25,7 +32,7 @@ def check_required(document: Node, kinds: Mapping[str, Kind], report: Report) ->
     for each in _listed(requires, "tools"):
         _check_tool(each, kinds, report)
     for each in _listed(requires, "features"):
-        if str(each.value).lower().replace("-", "_") not in FEATURES:
+        if _plain(str(each.value)) not in _FEATURES:
             hint = suggest(str(each.value), FEATURES)
             report.warn(f"the required feature '{each.value}' is not known here", each.place, hint)
 

@@ -27,6 +27,8 @@ from noetl_stream.dsl.world import World
 from noetl_stream.dsl.writes import compile_writes, written_names
 
 POOL = "default"
+SPECS = ("policy", "effects", "priority", "join", "max_in_flight")
+"""Keys of a step's `spec`, where an author may put them on the step."""
 
 
 def compile_step(name: str, index: int, node: Node, world: World) -> Step:
@@ -43,7 +45,7 @@ def compile_step(name: str, index: int, node: Node, world: World) -> Step:
         _warn_races(tool, site)
     pipeline = _pipeline(name, node, tool, merged_nodes(layers, repeat.spec), repeat, world)
     loop = _with_cursor(name, repeat, layers, world)
-    if pipeline is None and not node.get("next") and "tool" not in node.mapping:
+    if not (written and (written.items or written.is_mapping)) and not node.get("next"):
         site.report.warn(
             f"{site.subject} has neither `tool` nor `next`", node.place, "write `tool: {kind: noop}`"
         )
@@ -73,9 +75,11 @@ def compile_step(name: str, index: int, node: Node, world: World) -> Step:
 def _check_shape(name: str, node: Node, world: World) -> None:
     fields = {key for kind in world.kinds.values() if kind.config for key in kind.config.model_fields}
     hint = f"move it under `tool` of step '{name}'"
-    elsewhere = dict.fromkeys(
-        (COMMON | fields | {"code", "url", "query", "command", "method"}) - STEP.keys(), hint
-    )
+    tools = (COMMON | fields | {"code", "url", "query", "command", "method"}) - STEP.keys()
+    elsewhere = {
+        **dict.fromkeys(tools, hint),
+        **dict.fromkeys(SPECS, f"move it under `spec` of step '{name}'"),
+    }
     Keys(keys=STEP, required=("step",), elsewhere=elsewhere).check(node, world.site(name))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.dsl.kinds import error, warnings
+from tests.dsl.kinds import compiled, error, warnings
 from tests.dsl.reading import output, step, task
 
 LAYERS = ("executor", "step", "loop", "task")
@@ -156,3 +156,52 @@ def test_older_spellings_of_the_outer_layers_are_read_too() -> None:
         "'attempts' in `retry` of the playbook is an older spelling; write 'max_attempts'",
         "'none' in the playbook is an older spelling; write 'fixed'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (
+            "workflow:\n- {step: a, policy: {}, tool: {kind: noop}}\n",
+            "5:13: error: key 'policy' does not belong to step 'a'; move it under `spec` of step 'a'",
+        ),
+        (
+            "workflow:\n- {step: a, tool: {kind: noop, policy: {}}}\n",
+            "5:32: error: key 'policy' does not belong to the tool of step 'a'; move it under its `spec`",
+        ),
+        (
+            "workflow:\n- {step: a, tool: {kind: noop}, next: {mode: inclusive, arcs: []}}\n",
+            "5:40: error: key 'mode' does not belong to key 'next' of step 'a'; move it under `spec`",
+        ),
+    ],
+)
+def test_a_key_of_spec_that_stands_beside_it_is_sent_there(body: str, problem: str) -> None:
+    assert error(body) == f"sales.yaml:{problem}"
+
+
+def test_a_pool_of_connections_is_dropped_where_there_are_none() -> None:
+    body = "workflow: [{step: a, tool: {kind: noop, pool: {}}}]\n"
+
+    assert task(body).config.evaluate({}) == {}
+    assert warnings(body)[0].endswith("the tool of step 'a': kind 'noop' pools no connections; remove it")
+
+
+@pytest.mark.parametrize("tool", ["tool: null", "tool: []", "desc: x"])
+def test_a_step_that_does_nothing_and_leads_nowhere_is_a_warning(tool: str) -> None:
+    (found,) = warnings(f"workflow: [{{step: a, {tool}}}]\n")
+
+    assert found.endswith("step 'a' has neither `tool` nor `next`; write `tool: {kind: noop}`")
+
+
+def test_a_step_called_like_the_one_for_failures_is_a_step() -> None:
+    plan = compiled("workflow: [{step: on_failure, tool: {kind: noop}}]\n").plan
+
+    assert (plan.entry, plan.on_failure) == ("on_failure", None)
+
+
+def test_a_playbook_without_a_name_is_told() -> None:
+    head = "apiVersion: noetl.io/v2\nkind: Playbook\nmetadata: {name: ' ', version: 1.0}\n"
+
+    assert error("workflow: [{step: a, tool: {kind: noop}}]\n", head=head) == (
+        "sales.yaml:3:18: error: key 'metadata.name' of the playbook is empty; name the playbook"
+    )

@@ -141,6 +141,10 @@ def test_a_deadline_and_the_payloads_bound_may_be_templates() -> None:
             "4:28: error: key 'policy.network.allow' of the playbook: a host is named literally",
         ),
         (
+            "{on_failure: {step: a, playbook: b}}",
+            "4:42: error: `on_failure` names a step or a playbook, not both; keep one of them",
+        ),
+        (
             "{rate: {per: s}}",
             "4:16: error: key 'policy.rate' of the playbook needs a key 'max'",
         ),
