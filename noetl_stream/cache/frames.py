@@ -32,12 +32,13 @@ class MappedFrame:
     def __getitem__(self, index: int) -> Mapping[str, Value]:
         if not -len(self) <= index < len(self):
             raise IndexError(f"row {index} of {len(self)}")
-        row: Mapping[str, Value] = self._table.slice(index % len(self), 1).to_pylist()[0]
+        found = self._table.slice(index % len(self), 1).to_pylist(maps_as_pydicts="lossy")
+        row: Mapping[str, Value] = found[0]
         return row
 
     def __iter__(self) -> Iterator[Mapping[str, Value]]:
         for batch in self._table.to_batches(max_chunksize=_ROWS_AT_ONCE):
-            yield from batch.to_pylist()
+            yield from batch.to_pylist(maps_as_pydicts="lossy")
 
     def arrow(self) -> pa.Table:
         return self._table

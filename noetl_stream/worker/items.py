@@ -51,7 +51,7 @@ async def slice_at(cache: Cache, key: FrameKey, items: Ref, number: int, rows: i
     frame = await cache.frame(items)
     table = frame.arrow().slice(begin, rows)
     if COLUMN in table.column_names:
-        return [_item(row) for row in table.to_pylist()]
+        return [_item(row) for row in table.to_pylist(maps_as_pydicts="lossy")]
     return await cache.put_table(key, table)
 
 

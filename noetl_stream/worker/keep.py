@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from noetl_stream.core.plan import Path
@@ -29,7 +30,24 @@ async def keep(
     stored = await without_tables(cache, key, value, inline_limit=inline_limit, paths=paths)
     if isinstance(stored, Ref) or len(encode_value(stored)) <= inline_limit:
         return stored
+    if isinstance(stored, Piped):
+        return await _keep_apart(cache, key, stored, inline_limit, tuple(paths))
     return await cache.put_json(key, stored, parts_of(stored, paths, PART_BYTES))
+
+
+async def _keep_apart(
+    cache: Cache, key: FrameKey, piped: Piped, limit: int, paths: tuple[Path, ...]
+) -> Value:
+    """A pipeline's result and those of its tasks, each by itself, so that whoever reads one fetches no other."""
+    value = await keep(cache, key, piped.value, inline_limit=limit // 2, paths=paths)
+    tasks = {}
+    for name, each in piped.tasks.items():
+        below, own = _below(paths, ("results", name)), replace(key, name=f"{key.name}.{name}")
+        small = min(limit, PART_BYTES)
+        tasks[name] = (
+            value if each is piped.value else await keep(cache, own, each, inline_limit=small, paths=below)
+        )
+    return Piped(value, tasks)
 
 
 async def frames_of(
@@ -114,7 +132,7 @@ def plain_rows(table: pa.Table) -> list[Value]:
     """A table's rows as JSON: dates as ISO text, exact decimals as numbers."""
     from noetl_stream.dsl.native import native
 
-    return [native(row) for row in table.to_pylist()]
+    return [native(row) for row in table.to_pylist(maps_as_pydicts="lossy")]
 
 
 def as_table(value: Any) -> pa.Table | None:

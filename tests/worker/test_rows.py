@@ -6,6 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from noetl_stream.cache.local import LocalCache
@@ -72,3 +73,17 @@ async def test_a_tool_takes_the_table_with_its_own_types(cache: LocalCache) -> N
     )
 
     assert act.calls[1].input["load"].arrow()["amount"].to_pylist() == [Decimal("1.50")] * SMALL
+
+
+async def test_bytes_and_maps_are_json_too(cache: LocalCache) -> None:
+    pairs = pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64()))
+    stage = await played(
+        """
+        - {step: load, tool: {kind: act}, set: {ctx.row: "{{ load[0] }}"}, next: read}
+        - {step: read, tool: {kind: noop, result: "{{ load[0] }}"}}
+        """,
+        cache,
+        Act(does=lambda _: pa.table({"raw": [b"ab"], "pairs": pairs})),
+    )
+
+    assert stage.ctx["row"] == stage.results["read"] == {"raw": "YWI=", "pairs": {"k": 1}}
