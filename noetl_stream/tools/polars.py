@@ -39,7 +39,7 @@ class Polars:
     async def run(self, call: Call) -> Done:
         config: PolarsConfig = call.config
         more = {"code": config.code, "sql": config.sql}
-        work = Work(operation="polars", input=call.input, context={}, more=more)
+        work = Work(operation="polars", input=call.input, context={}, more=more, frames="mapped")
         return Done(value=await self._pool.run(work, call.timeout))
 
     async def close(self) -> None:

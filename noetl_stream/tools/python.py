@@ -54,7 +54,7 @@ class Python:
         work = Work(
             operation="python",
             input=call.input,
-            context={"execution_id": str(call.execution), **call.context},
+            context={**call.context, "execution_id": str(call.execution)},
             more={"code": code, "libs": _libraries(config)},
             frames=config.frames,
         )

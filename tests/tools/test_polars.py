@@ -37,6 +37,7 @@ SHAPES = {
     [
         {"code": "result = flights.group_by('carrier').agg(pl.col('delay').sum()).sort('carrier')"},
         {"code": "late = flights.group_by('carrier')\nlate.agg(pl.sum('delay')).sort('carrier')"},
+        {"code": "return flights.group_by('carrier').agg(pl.sum('delay')).sort('carrier')"},
         {
             "sql": "SELECT carrier, COALESCE(SUM(delay), 0) AS delay FROM flights GROUP BY carrier ORDER BY carrier"
         },

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,13 @@ def run(pool: WarmPool) -> Run:
         ("async def main(x):\n    import asyncio\n    await asyncio.sleep(0)\n    return x", 1),
         ("if x > 1:\n    return 0\ndef main(x):\n    return x + 1", 2),
         ("y = 1", None),
+        ("async def main(x):\n    return x\nreturn main(x)", 1),
+        ("if x > 1:\n    return 0\nglobal y\ny = 1\ndef main():\n    return y", 1),
+        ("from __future__ import annotations\nif x:\n    return 'future'", "future"),
+        ("global x\nx = 5\nreturn x", 5),
+        ("def set_it():\n    global result\n    result = 'set'\nset_it()\nif x > 1:\n    return 0", "set"),
+        ("from datetime import timedelta\nresult = [b'ab', timedelta(seconds=90)]", ["YWI=", 90.0]),
+        ("from decimal import Decimal\nresult = Decimal('6.00')", 6),
         ("result = __name__", "noetl_task"),
         ("result = [json.dumps(x), datetime.date(2024, 1, 2)]", ["1", "2024-01-02"]),
         ("result = input_data == args == {'x': x, 'rows': rows}", True),
@@ -85,6 +94,63 @@ async def test_an_input_with_a_reserved_name_wins(run: Run) -> None:
 async def test_an_input_named_result_is_not_the_result(run: Run) -> None:
     assert await run({"code": "def main():\n    return 'computed'"}, input={"result": "given"}) == "computed"
     assert await run({"code": "result = result * 2"}, input={"result": 21}) == 42
+    assert await run({"code": "result = 5"}, input={"result": 5}) == 5
+    assert await run({"code": "if result > 5:\n    return 0\nresult = 5"}, input={"result": 5}) == 5
+    assert await run({"code": "result.append(1)"}, input={"result": []}) is None
+
+
+async def test_the_context_may_be_returned(run: Run) -> None:
+    assert await run({"code": "result = context"}, context={"tenant": "acme"}) == {
+        "execution_id": "7",
+        "tenant": "acme",
+    }
+
+
+async def test_the_execution_is_what_it_is(run: Run) -> None:
+    assert await run({"code": "result = context['execution_id']"}, context={"execution_id": "mine"}) == "7"
+
+
+async def test_a_small_table_is_a_list_of_plain_rows(run: Run) -> None:
+    """What JSON would say of it, as templates do: code may print it, join it, take it for a list."""
+    table = pa.table(
+        {
+            "at": [datetime(2024, 1, 2, 3, 4, tzinfo=UTC)],
+            "day": [date(2024, 1, 2)],
+            "price": [Decimal("19.99")],
+            "count": [Decimal(6)],
+            "raw": [b"ab"],
+            "tags": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())),
+            "nested": [{"days": [date(2024, 1, 2), None]}],
+        }
+    )
+    plain = {
+        "at": "2024-01-02T03:04:00+00:00",
+        "day": "2024-01-02",
+        "price": 19.99,
+        "count": 6,
+        "raw": "YWI=",
+        "tags": {"k": 1},
+        "nested": {"days": ["2024-01-02", None]},
+    }
+    code = "t.append({'more': 1})\nresult = [isinstance(t, list), json.loads(json.dumps(t)), len(t + [1])]"
+
+    assert await run({"code": code}, input={"t": table}) == [True, [plain, {"more": 1}], 3]
+    assert await run({"code": "result = t"}, input={"t": table}) == [plain]
+
+
+async def test_a_large_table_is_read_as_it_is_asked_for(run: Run) -> None:
+    table = pa.table({"n": range(20_000), "day": [date(2024, 1, 2)] * 20_000})
+    code = "result = [type(t).__name__, len(t), t[-1], sum(r['n'] for r in t), t['n'].sum()]"
+
+    assert await run({"code": code}, input={"t": table}) == [
+        "Rows",
+        20_000,
+        {"n": 19_999, "day": "2024-01-02"},
+        199_990_000,
+        199_990_000,
+    ]
+    passed_on = await run({"code": "result = t"}, input={"t": table})
+    assert passed_on.equals(table)
 
 
 async def test_nothing_of_one_call_is_seen_by_the_next(run: Run) -> None:
@@ -192,7 +258,8 @@ async def test_a_frame_is_rows_polars_or_arrow_as_code_asks(run: Run, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("frames", "kind"), [("polars", "DataFrame"), ("arrow", "Table"), ("list", "list"), ("rows", "Rows")]
+    ("frames", "kind"),
+    [("polars", "DataFrame"), ("arrow", "Table"), ("list", "list"), ("rows", "ListedRows")],
 )
 async def test_a_task_states_what_its_frames_are(run: Run, frames: str, kind: str) -> None:
     config = {"code": "result = type(t).__name__", "frames": frames}
@@ -216,7 +283,7 @@ async def test_a_returned_frame_is_an_arrow_table(run: Run, code: str) -> None:
 
 
 async def test_frames_may_stand_anywhere_in_a_result(run: Run) -> None:
-    code = "import polars as pl\nresult = {'all': t, 'n': 3, 'more': [pl.DataFrame({'a': [1]}), t['delay']]}"
+    code = "import polars as pl\nresult = {'all': t.arrow(), 'n': 3, 'more': [pl.DataFrame({'a': [1]}), t['delay']]}"
 
     value = await run({"code": code}, input={"t": flights()})
 

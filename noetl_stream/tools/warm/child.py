@@ -22,7 +22,9 @@ import orjson
 
 from noetl_stream.tools.warm import code, lazy
 from noetl_stream.tools.warm.framing import PREFIX_BYTES, dumps, prefixed, restore
-from noetl_stream.tools.warm.rows import OPENERS, Spill, plain
+from noetl_stream.tools.warm.rows import OPENERS
+from noetl_stream.tools.warm.spill import Spill
+from noetl_stream.tools.warm.values import plain
 
 TRACE_BYTES = 8 << 10
 PRINTED_BYTES = 64 << 10

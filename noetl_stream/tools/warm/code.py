@@ -9,7 +9,7 @@ import inspect
 import keyword
 import linecache
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType, MappingProxyType, ModuleType
 from typing import Any
@@ -20,10 +20,17 @@ _FELL_THROUGH = "__noetl_fell_through__"
 
 
 @dataclass(frozen=True, slots=True)
-class _FellThrough:
-    """A function body reached its end without a `return`: its local names may still hold a result."""
+class FellThrough:
+    """Code reached its end without a `return`: its names may still hold a result. `assigns`: the code says so."""
 
     names: Mapping[str, Any]
+    assigns: bool
+
+    def has_result(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether `result` was assigned: an input of that name is no result by standing there."""
+        if "result" not in self.names:
+            return False
+        return self.assigns or "result" not in inputs or self.names["result"] is not inputs["result"]
 
 
 def run(request: Mapping[str, Any]) -> Any:
@@ -39,10 +46,10 @@ def run(request: Mapping[str, Any]) -> Any:
     module.__dict__.update({"__name__": MODULE, "__builtins__": builtins})
     sys.modules[MODULE] = module
     try:
-        returned = _execute(request["code"], module.__dict__, inputs)
-        if not isinstance(returned, _FellThrough):
-            return returned
-        return _unreturned(returned.names, inputs, reserved)
+        returned = execute(parse(request["code"]), module.__dict__, inputs)
+        if isinstance(returned, FellThrough):
+            returned = _unreturned(returned, inputs, reserved)
+        return _waited_for(returned) if inspect.isawaitable(returned) else returned
     finally:
         sys.modules.pop(MODULE, None)
 
@@ -70,15 +77,34 @@ def _library(spec: str | Mapping[str, str]) -> Any:
         return importlib.import_module(f"{spec['from']}.{spec['import']}")
 
 
-def _execute(code: str, names: dict[str, Any], inputs: Mapping[str, Any]) -> Any:
-    tree = parse(code)
+def execute(tree: ast.Module, names: dict[str, Any], inputs: Mapping[str, Any]) -> Any:
+    """What the code returned, or FellThrough: a function body if it has a `return` at top level, else a module's."""
+    assigns = _assigns_result(tree)
     if not any(isinstance(node, ast.Return) for node in _top_level(tree)):
         exec(compile(tree, FILE, "exec"), names)
-        return _FellThrough(names)
-    parameters = [name for name in inputs if name.isidentifier() and not keyword.iskeyword(name)]
-    names[_FELL_THROUGH] = _FellThrough
+        return FellThrough(names, assigns)
+    declared = _declared_global(_top_level(tree))
+    parameters = [
+        name
+        for name in inputs
+        if name.isidentifier() and not keyword.iskeyword(name) and name not in declared
+    ]
+    names[_FELL_THROUGH] = lambda found: FellThrough({**names, **found}, assigns)
     exec(_as_function(tree, parameters), names)
     return names.pop(MODULE)(**{name: inputs[name] for name in parameters})
+
+
+def _assigns_result(tree: ast.Module) -> bool:
+    """Whether the code itself binds `result`, at top level or as a function's global."""
+    stored = any(
+        isinstance(node, ast.Name) and node.id == "result" and isinstance(node.ctx, ast.Store)
+        for node in _top_level(tree)
+    )
+    return stored or "result" in _declared_global(ast.walk(tree))
+
+
+def _declared_global(nodes: Iterable[ast.AST]) -> set[str]:
+    return {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
 
 
 def _top_level(node: ast.AST) -> Iterator[ast.AST]:
@@ -96,25 +122,26 @@ def _as_function(tree: ast.Module, parameters: list[str]) -> CodeType:
     function, ending = head.body[0], tail.body[0]
     assert isinstance(function, ast.FunctionDef)
     assert isinstance(ending, ast.FunctionDef)
-    function.body = [*tree.body, *ending.body]
+    future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    function.body = [*(node for node in tree.body if node not in future), *ending.body]
+    head.body = [*future, function]
     return compile(head, FILE, "exec")
 
 
-def _unreturned(names: Mapping[str, Any], inputs: Mapping[str, Any], reserved: Mapping[str, Any]) -> Any:
-    if "result" in names and not ("result" in inputs and names["result"] is inputs["result"]):
-        return names["result"]
-    main = names.get("main")
-    if not callable(main) or "main" in inputs:
-        return None
-    answer = _call(main, inputs, reserved)
-    if not inspect.isawaitable(answer):
-        return answer
+def _unreturned(ended: FellThrough, inputs: Mapping[str, Any], reserved: Mapping[str, Any]) -> Any:
+    if ended.has_result(inputs):
+        return ended.names["result"]
+    main = ended.names.get("main")
+    return _call(main, inputs, reserved) if callable(main) and "main" not in inputs else None
+
+
+def _waited_for(answer: Awaitable[Any]) -> Any:
     import asyncio
 
     return asyncio.run(_awaited(answer))
 
 
-async def _awaited(answer: Any) -> Any:
+async def _awaited(answer: Awaitable[Any]) -> Any:
     return await answer
 
 

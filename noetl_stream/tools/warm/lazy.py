@@ -7,14 +7,14 @@ import builtins
 from collections.abc import Mapping
 from typing import Any
 
-from noetl_stream.tools.warm.code import FILE, MODULE, parse
-from noetl_stream.tools.warm.rows import Rows
+from noetl_stream.tools.warm.code import MODULE, FellThrough, execute, parse
+from noetl_stream.tools.warm.rows import Mapped
 
 _LAST = "__noetl_last__"
 
 
 def run(request: Mapping[str, Any]) -> Any:
-    """The value of `result` or of the last expression, or the answer to `sql`. Lazy frames are left to the writer."""
+    """What the code returned, or `result`, or its last expression; or the answer to `sql`. Lazy frames are left to the writer."""
     import polars as pl
 
     inputs = {name: lazy(value) for name, value in request["input"].items()}
@@ -22,10 +22,10 @@ def run(request: Mapping[str, Any]) -> Any:
         frames = {name: frame for name, frame in inputs.items() if isinstance(frame, pl.LazyFrame)}
         return pl.SQLContext(frames).execute(request["sql"], eager=False)
     names = {"pl": pl, **inputs, "__name__": MODULE, "__builtins__": builtins}
-    exec(compile(_with_last_value(parse(request["code"])), FILE, "exec"), names)
-    if "result" in names and names["result"] is not inputs.get("result", _LAST):
-        return names["result"]
-    return names.get(_LAST)
+    ended = execute(_with_last_value(parse(request["code"])), names, inputs)
+    if not isinstance(ended, FellThrough):
+        return ended
+    return ended.names["result"] if ended.has_result(inputs) else ended.names.get(_LAST)
 
 
 def lazy(value: Any) -> Any:
@@ -33,7 +33,7 @@ def lazy(value: Any) -> Any:
     import polars as pl
 
     match value:
-        case Rows():
+        case Mapped():
             return value.lazy()
         case {"rows": rows, "columns": _, "row_count": _}:
             return lazy(rows)

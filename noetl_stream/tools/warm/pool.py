@@ -34,7 +34,7 @@ class Work:
     input: Mapping[str, Value]
     context: Mapping[str, Value]
     more: Mapping[str, Value]
-    frames: Frames = "rows"
+    frames: Frames | Literal["mapped"] = "rows"
 
 
 class WarmPool:
