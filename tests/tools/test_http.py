@@ -77,6 +77,14 @@ async def test_the_head_of_the_answer_goes_to_the_envelope(tool: Http, site: Sit
             "application/x-www-form-urlencoded; charset=utf-8",
         ),
         (
+            {
+                "body": [["a", 1], ["a", "&"], ["b", None]],
+                "headers": {"Content-Type": "application/x-www-form-urlencoded"},
+            },
+            b"a=1&a=%26",
+            "application/x-www-form-urlencoded",
+        ),
+        (
             {"body": {"a": 1}, "headers": {"Content-Type": "application/vnd.x+json"}},
             b'{"a":1}',
             "application/vnd.x+json",
@@ -103,6 +111,23 @@ async def test_a_frame_is_sent_as_its_rows(run: Run, site: Site, tmp_path: Path)
     await run({"url": site.url, "method": "POST", "json": {"rows": frame}})
 
     assert site.seen[0]["body"] == b'{"rows":[{"carrier":"UA","delay":null}]}'
+
+
+async def test_a_body_that_is_no_form_is_told(run: Run, site: Site) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    with pytest.raises(
+        ToolError, match=r"the body is no form; send a mapping, or a list of pairs"
+    ) as refused:
+        await run({"url": site.url, "method": "POST", "headers": form, "data": [1, 2]})
+    assert (refused.value.kind, site.seen) == ("validation", [])
+
+
+async def test_null_is_as_if_left_out(run: Run, site: Site) -> None:
+    nothing = dict.fromkeys(("method", "headers", "params", "json", "form", "verify_ssl"))
+
+    assert (await run({"url": site.url, **nothing}))["status_code"] == 200
+    assert (site.seen[0]["method"], site.seen[0]["body"]) == ("GET", b"")
 
 
 async def test_a_body_that_is_not_json_is_told(run: Run, site: Site) -> None:

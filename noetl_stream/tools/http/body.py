@@ -11,6 +11,7 @@ import orjson
 
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
+from noetl_stream.tools.http.client import Answer
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -47,9 +48,21 @@ def content(
         return None, given
     if isinstance(body, str):
         return body.encode(), given
-    if isinstance(body, Mapping) and given is not None and given.lower().startswith(FORM):
-        return urlencode(pairs(body)).encode(), given
+    if given is not None and given.lower().startswith(FORM):
+        return urlencode(_form_pairs(body)).encode(), given
     return _json(body), given or JSON
+
+
+def _form_pairs(body: Value) -> list[tuple[str, str]]:
+    match body:
+        case dict():
+            return pairs(body)
+        case list() if all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in body):
+            return [pair for name, value in body for pair in pairs({str(name): value})]
+        case _:
+            raise ToolError(
+                "the body is no form; send a mapping, or a list of pairs `[name, value]`", kind="validation"
+            )
 
 
 def _json(body: Value) -> bytes:
@@ -70,6 +83,11 @@ def _rows(item: Any) -> Any:
     if hasattr(item, "as_tuple"):
         return str(item)
     raise TypeError(f"it holds a {type(item).__name__}")
+
+
+def parsed_answer(answer: Answer) -> Value:
+    """An answer's body as a value."""
+    return parsed(answer.body, answer.headers.get("content-type", ""), answer.encoding)
 
 
 def parsed(body: bytes, content_type: str, encoding: str) -> Value:

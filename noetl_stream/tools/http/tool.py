@@ -14,8 +14,9 @@ from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.config import Config
-from noetl_stream.tools.http.body import content, pairs, parsed, texts
+from noetl_stream.tools.http.body import content, pairs, parsed_answer, texts
 from noetl_stream.tools.http.client import Answer, GuardedClient, Request
+from noetl_stream.tools.http.pages import Pagination, collected
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _RETRYABLE = frozenset({408, 425, 429})
@@ -39,6 +40,9 @@ class HttpConfig(Config):
         "a mapping is a form if the content type says so",
     )
     form: dict[str, Any] | None = Field(None, description="a form-urlencoded body")
+    pagination: Pagination | None = Field(
+        None, description="all pages: `{items, next, param, step, max_pages}`"
+    )
     verify_ssl: bool = Field(True, description="check certificates")
     follow_redirects: bool = Field(True, description="follow redirects; each is checked like the first url")
 
@@ -72,20 +76,27 @@ class Http:
         request = request_of(call.config, call.effect_key, call.hosts)
         try:
             async with asyncio.timeout(timeout):
-                answer = await self._client.send(request)
+                answer, items = await self._answer(request, call.config.pagination)
         except TimeoutError:
             raise ToolError(
                 f"{request} took longer than {timeout:g} s; raise its `timeout` or ask for less",
                 kind="timeout",
                 retryable=True,
             ) from None
-        value = shape(answer)
+        value = shape(answer, parsed_answer(answer) if items is None else items)
         if answer.status >= 400:
             raise _refused(request, answer, value)
         return Done(value=value, http={"status": answer.status, "headers": value["headers"]})
 
     async def close(self) -> None:
         """The client belongs to whoever made it."""
+
+    async def _answer(
+        self, request: Request, pagination: Pagination | None
+    ) -> tuple[Answer, list[Value] | None]:
+        if pagination is not None:
+            return await collected(self._client.send, request, pagination)
+        return await self._client.send(request), None
 
 
 def request_of(config: HttpConfig, effect_key: str, hosts: tuple[str, ...] | None = None) -> Request:
@@ -109,9 +120,8 @@ def request_of(config: HttpConfig, effect_key: str, hosts: tuple[str, ...] | Non
     )
 
 
-def shape(answer: Answer) -> dict[str, Value]:
+def shape(answer: Answer, body: Value) -> dict[str, Value]:
     """`{status_code, headers, url, elapsed, data, body}`; header names are in lower case."""
-    body = parsed(answer.body, answer.headers.get("content-type", ""), answer.encoding)
     return {
         "status_code": answer.status,
         "headers": dict(answer.headers),
