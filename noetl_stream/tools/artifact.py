@@ -1,10 +1,10 @@
-"""The artifact tool: from a reference to the result itself."""
+"""The artifact and result_fetch tools: from a reference to the result itself."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
 from noetl_stream.core.values import Ref, Value
 from noetl_stream.errors import ToolError
@@ -12,27 +12,37 @@ from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.config import Config
 
-
-class ArtifactConfig(Config):
-    action: Literal["get"] = Field("get", description="`get` returns the result; its input is `result_ref`")
+_NAMES = ("result_ref", "ref", "_ref", "uri")
 
 
-class Artifact:
-    """`kind: artifact`. What a step still knows of an externalised result is its `_ref`: this turns it back."""
+class FetchConfig(Config):
+    result_ref: Any = Field(
+        None,
+        validation_alias=AliasChoices("result_ref", "ref", "uri"),
+        description="the `_ref` of a result, here or as an input of this name (also `ref`, `uri`)",
+    )
 
-    kind: ClassVar[str] = "artifact"
+
+class ArtifactConfig(FetchConfig):
+    action: Literal["get"] = Field("get", description="`get` returns the result")
+
+
+class ResultFetch:
+    """`kind: result_fetch`. What a step still knows of an externalised result is its `_ref`: this turns it back."""
+
+    kind: ClassVar[str] = "result_fetch"
     nature: ClassVar[Nature] = "read"
-    config: ClassVar[type[BaseModel]] = ArtifactConfig
+    config: ClassVar[type[BaseModel]] = FetchConfig
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
 
     async def run(self, call: Call) -> Done:
-        if "result_ref" not in call.input:
+        given = _given(call)
+        if given is None:
             raise ToolError(
-                "artifact needs an input `result_ref`; pass the `_ref` of a result", kind="validation"
+                f"{self.kind} needs an input `result_ref`; pass the `_ref` of a result", kind="validation"
             )
-        given = call.input["result_ref"]
         reference = _reference(given)
         return Done(value=await self._read(reference) if reference else _hydrated(given))
 
@@ -43,6 +53,20 @@ class Artifact:
         if reference.format == "json":
             return await self._cache.json(reference)
         return (await self._cache.frame(reference)).arrow()
+
+
+class Artifact(ResultFetch):
+    """`kind: artifact`."""
+
+    kind: ClassVar[str] = "artifact"
+    config: ClassVar[type[BaseModel]] = ArtifactConfig
+
+
+def _given(call: Call) -> Any:
+    config: FetchConfig = call.config
+    if config.result_ref is not None:
+        return config.result_ref
+    return next((call.input[name] for name in _NAMES if call.input.get(name) is not None), None)
 
 
 def _reference(given: Value) -> Ref | None:

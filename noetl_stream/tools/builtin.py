@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Kind, Tool
-from noetl_stream.tools.artifact import Artifact
+from noetl_stream.tools.artifact import Artifact, ResultFetch
 from noetl_stream.tools.duckdb import Duckdb
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.http.tool import Http
@@ -20,9 +20,13 @@ from noetl_stream.tools.noop import Noop
 from noetl_stream.tools.playbook import Playbook
 from noetl_stream.tools.polars import Polars
 from noetl_stream.tools.python import Python
+from noetl_stream.tools.shell import ScriptTool, Shell
+from noetl_stream.tools.sqlite import Sqlite
+from noetl_stream.tools.wait import Wait
 from noetl_stream.tools.warm.pool import WarmPool
 
 GROUP = "noetl_stream.tools"
+SQL = frozenset({"query", "command", "commands", "script"})
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +68,7 @@ polars = Plugin(tool=Polars, make=lambda means: Polars(means.pool), templated_te
 duckdb = Plugin(
     tool=Duckdb,
     make=lambda means: Duckdb(means.client.text, settings=means.duckdb_settings),
-    templated_text=frozenset({"query", "command", "commands", "script"}),
+    templated_text=SQL,
 )
 http = Plugin(
     tool=Http,
@@ -73,9 +77,27 @@ http = Plugin(
 )
 playbook = Plugin(tool=Playbook, make=lambda _: Playbook(), aliases={"result_step": "return_step"})
 noop = Plugin(tool=Noop, make=lambda _: Noop())
-artifact = Plugin(tool=Artifact, make=lambda means: Artifact(means.cache))
+artifact = Plugin(
+    tool=Artifact,
+    make=lambda means: Artifact(means.cache),
+    aliases={"ref": "result_ref", "uri": "result_ref"},
+)
+result_fetch = Plugin(
+    tool=ResultFetch,
+    make=lambda means: ResultFetch(means.cache),
+    aliases={"ref": "result_ref", "uri": "result_ref"},
+)
+sqlite = Plugin(tool=Sqlite, make=lambda means: Sqlite(means.client.text), templated_text=SQL)
+shell = Plugin(tool=Shell, make=lambda _: Shell(), aliases={"cmd": "command", "argv": "command"})
+script = Plugin(tool=ScriptTool, make=lambda means: ScriptTool(means.client.text))
+wait = Plugin(tool=Wait, make=lambda _: Wait(), aliases={"duration": "seconds"})
 
-BUILTIN = {plugin.tool.kind: plugin for plugin in (python, polars, duckdb, http, playbook, noop, artifact)}
+BUILTIN = {
+    plugin.tool.kind: plugin
+    for plugin in (
+        python, polars, duckdb, sqlite, http, playbook, noop, artifact, result_fetch, shell, script, wait,
+    )
+}  # fmt: skip
 
 
 def plugins() -> Mapping[str, Plugin]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,17 +12,16 @@ import duckdb
 
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
+from noetl_stream.tools.duckdb_types import arrow_table
 from noetl_stream.tools.sql import Parameters, Statement, sql_result
 from noetl_stream.tools.tables import table_of
 
 if TYPE_CHECKING:
     from noetl_stream.tools.duckdb import DuckdbConfig
 
-_INTERRUPT_AGAIN = 0.01
 
-
-class Session:
-    """One task's connection, used by one thread; the event loop only interrupts it."""
+class DuckdbSession:
+    """One task's connection."""
 
     def __init__(
         self, config: DuckdbConfig, inputs: Mapping[str, Value], settings: Mapping[str, str]
@@ -39,16 +37,11 @@ class Session:
         except duckdb.Error as error:
             raise _failed(error, self._place) from error
 
-    async def stopped(self, answer: asyncio.Future[dict[str, Any]]) -> None:
-        """Return once the thread has left. An interrupt between two statements is lost, hence again and again."""
+    def stop(self) -> None:
         self._stop.set()
-        while not answer.done():
-            if self._connection is not None:
-                with suppress(duckdb.ConnectionException):  # the thread has just closed it
-                    self._connection.interrupt()
-            await asyncio.wait([answer], timeout=_INTERRUPT_AGAIN)
-        if not answer.cancelled():
-            answer.exception()
+        if self._connection is not None:
+            with suppress(duckdb.ConnectionException):  # the thread has just closed it
+                self._connection.interrupt()
 
     def _run(self, text: str) -> dict[str, Any]:
         statements = duckdb.extract_statements(text)
@@ -60,7 +53,12 @@ class Session:
         with duckdb.connect(self._config.database, config=dict(self._settings)) as connection:
             self._connection = connection
             self._prepare(connection)
-            return sql_result([self._execute(connection, *each) for each in zip(count(), statements, values)])
+            if self._config.transaction:
+                connection.begin()
+            done = [self._execute(connection, *each) for each in zip(count(), statements, values)]
+            if self._config.transaction:
+                connection.commit()
+            return sql_result(done)
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         # Reads of URLs would pass by the guard of the http tool.
@@ -79,12 +77,14 @@ class Session:
         kinds = statement.expected_result_type
         if relation is None or kinds == [duckdb.ExpectedResultType.NOTHING]:
             return Statement(affected=0)
-        table = relation.to_arrow_table()
+        table = arrow_table(relation)
         if duckdb.ExpectedResultType.CHANGED_ROWS in kinds and table.column_names == ["Count"]:
             return Statement(affected=table["Count"][0].as_py() if len(table) else 0)
         return Statement(table=table)
 
 
 def _failed(error: duckdb.Error, place: str) -> ToolError:
-    transient = isinstance(error, duckdb.TransactionException)
+    # A file that another process holds is free again in a moment.
+    locked = isinstance(error, duckdb.IOException) and "lock" in str(error)
+    transient = locked or isinstance(error, duckdb.TransactionException)
     return ToolError(f"{place}{error}".strip(), kind="sql", code=type(error).__name__, retryable=transient)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.config import Config
 
 FetchText: TypeAlias = Callable[[str, Mapping[str, str]], Awaitable[str]]
 """Read a URL as text, with these request headers. Raises ToolError."""
+_SCHEMES: Final[Mapping[str, str]] = {"http": "http", "https": "http", "s3": "s3", "gs": "gcs", "gcs": "gcs"}
 
 
 class Source(Config):
@@ -22,18 +24,44 @@ class Source(Config):
     type: Literal["file", "http", "s3", "gcs", "inline"] = "file"
     endpoint: str | None = Field(None, description="for http: what a relative `uri` is joined to")
     headers: dict[str, str] = Field(default_factory=dict, description="for http")
+    method: Literal["GET", "get"] = Field("GET", description="for http: a script is only ever read")
+    timeout: float | None = Field(None, description="bounds the reading, in seconds")
+    bucket: str | None = Field(None, description="for s3 and gcs: what `uri` is a key of")
+    region: str | None = Field(None, description="for s3")
+    auth: Any = Field(None, description="the credential that the store asks for")
+    encoding: str = Field("utf-8", description="of the text")
     code: str | None = Field(None, description="for inline: the text itself")
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str) -> str:
+        try:
+            return codecs.lookup(encoding).name
+        except LookupError:
+            raise ValueError(f"'{encoding}' is no encoding; write utf-8 or latin-1, for two") from None
 
 
 class Script(Config):
-    """`{uri, source: {type, …}}`."""
+    """`{uri, source: {type, …}}`. What `uri` says of its own, `s3://` for one, need not be said again."""
 
     uri: str = ""
     source: Source = Source()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _typed(cls, script: Any) -> Any:
+        if not isinstance(script, dict):
+            return script
+        source = script.get("source")
+        if not isinstance(source, dict | None) or "type" in (source or {}):
+            return script
+        scheme = str(script.get("uri", "")).partition("://")[0]
+        kind = "inline" if "code" in (source or {}) else _SCHEMES.get(scheme, "file")
+        return {**script, "source": {**(source or {}), "type": kind}}
+
     @model_validator(mode="after")
     def _somewhere(self) -> Script:
-        if not self.uri and self.source.code is None:
+        if not self.uri and self.source.code is None and self.source.endpoint is None:
             raise ValueError("a script needs a `uri`, or `source: {type: inline, code: …}`")
         return self
 
@@ -44,39 +72,64 @@ async def script_text(script: Script, fetch: FetchText) -> str:
     Raises:
         ToolError: it cannot be read.
     """
-    match script.source.type:
+    limit = asyncio.timeout(script.source.timeout)
+    try:
+        async with limit:
+            return await _read(script.uri, script.source, fetch)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise ToolError(
+            f"the script '{script.uri}' was not read within {script.source.timeout:g} s; raise its `timeout`",
+            kind="timeout",
+            retryable=True,
+        ) from None
+
+
+async def _read(uri: str, source: Source, fetch: FetchText) -> str:
+    match source.type:
         case "inline":
-            return script.source.code or script.uri
+            return source.code or uri
         case "file":
-            return await asyncio.to_thread(_file_text, script.uri)
+            return await asyncio.to_thread(_file_text, uri, source.encoding)
         case "http":
-            return await fetch(_joined(script.source.endpoint, script.uri), script.source.headers)
+            return await fetch(_joined(source.endpoint, uri), source.headers)
         case "s3" | "gcs":
-            return await _object_text(script.uri)
+            return await _object_text(_object_uri(uri, source), source)
+
+
+def _object_uri(uri: str, source: Source) -> str:
+    if "://" in uri or source.bucket is None:
+        return uri
+    scheme = "gs" if source.type == "gcs" else "s3"
+    return f"{scheme}://{source.bucket}/{uri.lstrip('/')}"
 
 
 def _joined(endpoint: str | None, uri: str) -> str:
-    return uri if endpoint is None else f"{endpoint.rstrip('/')}/{uri.lstrip('/')}".rstrip("/")
+    if endpoint is None or "://" in uri:
+        return uri
+    return f"{endpoint.rstrip('/')}/{uri.lstrip('/')}".rstrip("/")
 
 
-def _file_text(uri: str) -> str:
+def _file_text(uri: str, encoding: str) -> str:
     try:
-        return Path(uri.removeprefix("file://")).read_text()
+        return Path(uri.removeprefix("file://")).read_text(encoding)
     except (OSError, UnicodeDecodeError) as error:
         raise ToolError(
             f"the script '{uri}' cannot be read ({error}); check its path", kind="client_error"
         ) from error
 
 
-async def _object_text(uri: str) -> str:
+async def _object_text(uri: str, source: Source) -> str:
     import obstore
     from obstore.exceptions import BaseError
     from obstore.store import from_url
 
     folder, _, name = uri.rpartition("/")
+    config: Any = {"region": source.region} if source.region else None
     try:
-        answer = await obstore.get_async(from_url(folder), name)
-        return bytes(await answer.bytes_async()).decode()
+        answer = await obstore.get_async(from_url(folder, config=config), name)
+        return bytes(await answer.bytes_async()).decode(source.encoding)
     except (FileNotFoundError, ValueError) as error:
         raise ToolError(
             f"the script '{uri}' cannot be read ({_first_line(error)}); check its uri", kind="client_error"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ class Parameters:
         self._params = params
         self._taken = 0
 
-    def of(self, places: set[str]) -> Any:
+    def of(self, places: Collection[str]) -> Any:
         """The values for a statement whose places are called `places` ("1", "2", … for `?`)."""
         if not places:
             return None

@@ -9,7 +9,7 @@ import pytest
 
 from noetl_stream.cache.local import LocalCache
 from noetl_stream.errors import ToolError
-from noetl_stream.tools.artifact import Artifact
+from noetl_stream.tools.artifact import Artifact, ResultFetch
 from tests.contract.cache import KEY, flights
 from tests.tools.conftest import Run, runner
 
@@ -52,3 +52,20 @@ async def test_a_missing_reference_is_told(run: Run) -> None:
     with pytest.raises(ToolError, match="artifact needs an input `result_ref`") as missing:
         await run({})
     assert missing.value.kind == "validation"
+
+
+async def test_result_fetch_takes_the_reference_as_a_key_too(cache: LocalCache) -> None:
+    ref = await cache.put_json(KEY, [1, 2])
+    fetch = runner(ResultFetch(cache))
+
+    for config in ({"result_ref": ref.uri}, {"ref": ref.uri}, {"uri": ref.uri}):
+        assert await fetch(config) == [1, 2]
+    assert await fetch({}, input={"ref": ref.uri}) == [1, 2]
+
+
+async def test_result_fetch_needs_a_reference(cache: LocalCache) -> None:
+    with pytest.raises(
+        ToolError, match=r"^result_fetch needs an input `result_ref`; pass the `_ref`"
+    ) as refused:
+        await runner(ResultFetch(cache))({})
+    assert refused.value.kind == "validation"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 from noetl_stream.cache.local import LocalCache
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.duckdb import Duckdb
+from noetl_stream.worker.keep import plain_rows
 from tests.contract.cache import KEY, flights
 from tests.tools.conftest import Run, call, runner, unreachable
 
@@ -72,6 +76,85 @@ async def test_quotes_and_comments_do_not_split(run: Run) -> None:
 
     assert rows(result) == [{"x": "a;b", "y": "c;'d"}]
     assert "command_1" not in result
+
+
+async def test_statements_commit_one_by_one_unless_they_are_a_transaction(run: Run, tmp_path: Path) -> None:
+    database = {"database": str(tmp_path / "kept.db")}
+    await run({"query": "CREATE TABLE t (n INT UNIQUE)", **database})
+    twice = {"commands": ["INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1)"], **database}
+
+    with pytest.raises(ToolError, match=r"^command_1: Constraint Error"):
+        await run({**twice, "transaction": True})
+    assert rows(await run({"query": "SELECT n FROM t", **database})) == []
+
+    with pytest.raises(ToolError, match=r"^command_1: Constraint Error"):
+        await run(twice)
+    assert rows(await run({"query": "SELECT n FROM t", **database})) == [{"n": 1}]
+
+
+async def test_a_file_that_another_process_holds_may_be_tried_again(run: Run, tmp_path: Path) -> None:
+    database = str(tmp_path / "kept.db")
+    held = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
+    other = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", held, database),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert other.stdout is not None
+    await other.stdout.readline()
+
+    with pytest.raises(ToolError, match="lock") as busy:
+        await run({"query": "SELECT 1", "database": database})
+    await other.communicate(b"")
+
+    assert (busy.value.kind, busy.value.code, busy.value.retryable) == ("sql", "IOException", True)
+
+
+UUID_TEXT = "64c08349-d6e0-456b-913e-3c4ba7e11e0a"
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("DATE '2024-01-02'", date(2024, 1, 2)),
+        ("TIME '10:11:12'", time(10, 11, 12)),
+        ("'10:11:12+02'::TIMETZ", "10:11:12+02"),
+        ("TIMESTAMP '2024-01-02 03:04:05'", datetime(2024, 1, 2, 3, 4, 5)),
+        ("TIMESTAMPTZ '2024-01-02 03:04:05+02'", datetime(2024, 1, 2, 1, 4, 5, tzinfo=UTC)),
+        ("INTERVAL '14 months 3 days'", "1 year 2 months 3 days"),
+        ("1.50::DECIMAL(10, 2)", Decimal("1.50")),
+        ("sum(2)", 2),
+        ("170141183460469231731::HUGEINT", Decimal(170141183460469231731)),
+        ("340282366920938463463374607431768211455::UHUGEINT", "340282366920938463463374607431768211455"),
+        (f"'{UUID_TEXT}'::UUID", UUID_TEXT),
+        ("'{\"a\": 1}'::JSON", '{"a": 1}'),
+        ("'ab'::BLOB", b"ab"),
+        ("'101'::BIT", "101"),
+        ("'x'::ENUM('x', 'y')", "x"),
+        ("[1, NULL]", [1, None]),
+        ("[1, 2]::INT[2]", [1, 2]),
+        ("MAP {'k': INTERVAL 1 DAY}", {"k": "1 day"}),
+        ("{'a b': [INTERVAL 1 DAY], 'n': 1}", {"a b": ["1 day"], "n": 1}),
+        ("[INTERVAL 1 DAY]::INTERVAL[1]", ["1 day"]),
+        ("union_value(n := 1)", "1"),
+        ("NULL", None),
+    ],
+)
+async def test_every_type_arrives_in_a_form_that_every_reader_takes(
+    run: Run, expression: str, value: Any, tmp_path: Path
+) -> None:
+    result = await run({"query": f'SELECT {expression} AS "a ""v"'})
+
+    (row,) = result["rows"].to_pylist(maps_as_pydicts="strict")
+    assert row == {'a "v': value}
+    cache = LocalCache(tmp_path)
+    frame = await cache.frame(await cache.put_table(KEY, result["rows"]))
+    assert frame.polars().collect().height == 1
+    assert len(plain_rows(frame.arrow())) == 1
+
+
+async def test_a_key_for_a_credential_of_a_cloud_is_taken(run: Run) -> None:
+    assert rows(await run({"query": "SELECT 1 AS n", "gcs_credential": "gcs_hmac"})) == [{"n": 1}]
 
 
 async def test_two_columns_of_one_name_stay_two(run: Run) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.http.client import GuardedClient
@@ -84,3 +85,37 @@ async def test_a_store_that_nobody_knows_is_told() -> None:
 
     with pytest.raises(ToolError, match=r"script 'nope://bucket/task.py' .*; check its uri"):
         await script_text(script, unreachable)
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        ({"uri": "gs://bucket/task.py"}, "gcs"),
+        ({"uri": "s3://bucket/task.py", "source": {"region": "eu-west-1"}}, "s3"),
+        ({"uri": "https://h/task.py"}, "http"),
+        ({"uri": "/scripts/task.py"}, "file"),
+        ({"uri": "task.py", "source": {"code": "result = 1"}}, "inline"),
+        ({"uri": "task.py", "source": {"type": "gcs", "bucket": "b", "auth": "alias"}}, "gcs"),
+    ],
+)
+def test_a_uri_says_where_it_points(script: dict[str, object], kind: str) -> None:
+    assert Script.model_validate(script).source.type == kind
+
+
+async def test_a_text_is_read_in_its_encoding(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_bytes("x = 'é'".encode("latin-1"))
+    script = {"uri": str(tmp_path / "task.py"), "source": {"encoding": "latin-1"}}
+
+    assert await script_text(Script.model_validate(script), unreachable) == "x = 'é'"
+    with pytest.raises(ValidationError, match=r"'klingon' is no encoding"):
+        Script.model_validate({"uri": "x", "source": {"encoding": "klingon"}})
+
+
+async def test_a_script_that_is_not_read_in_time_is_told() -> None:
+    client = GuardedClient(allow_private=True)
+    with serving() as site:
+        script = {"uri": f"{site.url}/slow", "source": {"timeout": 0.1}}
+        with pytest.raises(ToolError, match=r"was not read within 0.1 s; raise its `timeout`") as late:
+            await script_text(Script.model_validate(script), client.text)
+    await client.close()
+    assert (late.value.kind, late.value.retryable) == ("timeout", True)

@@ -1,0 +1,69 @@
+"""SQL text into statements, without knowing any dialect whole: quotes, comments and dollar quotes hide a semicolon."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_TOKEN = re.compile(
+    r"(?P<hidden>[eE]'(?:[^'\\]|\\.|'')*'"
+    r"|'(?:[^']|'')*'"
+    r'|"(?:[^"]|"")*"'
+    r"|`[^`]*`"
+    r"|\$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$"
+    r"|['\"`].*)"
+    r"|(?P<comment>--[^\n]*|/\*)"
+    r"|(?P<end>;)"
+    r"|(?P<code>::|\w+)"
+    r"|\?\d*|[:@$](?P<name>[A-Za-z_]\w*)"
+    r"|(?P<other>\S)",
+    re.DOTALL,
+)
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlText:
+    """One statement, and the places it has for parameters: names, or "1", "2", … for question marks."""
+
+    text: str
+    places: tuple[str, ...] = ()
+
+
+def statements(text: str) -> Iterator[SqlText]:
+    """The statements of a text. Comments alone are none; what is left open reaches to the end."""
+    start = at = 0
+    places: list[str] = []
+    empty = True
+    while (token := _TOKEN.search(text, at)) is not None:
+        at = token.end()
+        if token["end"]:
+            if not empty:
+                yield SqlText(text=text[start : token.start()], places=tuple(places))
+            start, places, empty = at, [], True
+        elif token["comment"]:
+            at = _after_comment(text, token)
+        else:
+            empty = False
+            places += _place(token, len(places))
+    if not empty:
+        yield SqlText(text=text[start:], places=tuple(places))
+
+
+def _place(token: re.Match[str], before: int) -> list[str]:
+    if token["name"]:
+        return [token["name"]]
+    return [token[0][1:] or str(before + 1)] if token[0].startswith("?") else []
+
+
+def _after_comment(text: str, token: re.Match[str]) -> int:
+    """Where a comment ends; block comments may be nested."""
+    if token[0] != "/*":
+        return token.end()
+    depth = 1
+    for edge in _COMMENT_EDGE.finditer(text, token.end()):
+        depth += 1 if edge[0] == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    return len(text)

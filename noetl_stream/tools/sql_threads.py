@@ -1,0 +1,64 @@
+"""Embedded databases run in threads: at most so many at once, each stopped when its time is over or nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from noetl_stream.errors import ToolError
+
+_INTERRUPT_AGAIN = 0.01
+
+
+class Session(Protocol):
+    """One task's connection, used by one thread; the event loop only interrupts it."""
+
+    def run(self, text: str) -> dict[str, Any]:
+        """Run every statement. Raises ToolError."""
+
+    def stop(self) -> None:
+        """Begin no further statement, and interrupt the one that runs. May be called again and again."""
+
+
+class SqlThreads:
+    """The threads of one kind."""
+
+    def __init__(self, kind: str, threads: int) -> None:
+        self._kind = kind
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=kind)
+
+    async def run(self, session: Session, text: str, timeout: float | None) -> dict[str, Any]:
+        """The session's result, within `timeout` seconds (waiting for a thread included).
+
+        Raises:
+            ToolError: it failed, or its time is over. The thread has left by then.
+        """
+        running = self._threads.submit(session.run, text)
+        answer = asyncio.wrap_future(running)
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.shield(answer)
+        except TimeoutError:
+            raise ToolError(
+                f"the {self._kind} task ran longer than {timeout:g} s and was stopped; "
+                "raise its `timeout` or let it do less",
+                kind="timeout",
+                retryable=True,
+            ) from None
+        finally:
+            running.cancel()
+            await _stopped(session, answer)
+
+    def close(self) -> None:
+        """Wait for every thread."""
+        self._threads.shutdown(wait=True)
+
+
+async def _stopped(session: Session, answer: asyncio.Future[dict[str, Any]]) -> None:
+    """Return once the thread has left. An interrupt between two statements is lost, hence again and again."""
+    while not answer.done():
+        session.stop()
+        await asyncio.wait([answer], timeout=_INTERRUPT_AGAIN)
+    if not answer.cancelled():
+        answer.exception()

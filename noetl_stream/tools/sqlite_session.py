@@ -1,0 +1,155 @@
+"""One sqlite task: its connection, its statements in order, its rows as columns."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from datetime import date
+from datetime import time as time_of_day
+from decimal import Decimal
+from functools import partial
+from typing import Any, TypeVar
+
+import orjson
+import pyarrow as pa
+
+from noetl_stream.core.values import Value
+from noetl_stream.errors import ToolError
+from noetl_stream.tools.sql import Parameters, Statement, sql_result
+from noetl_stream.tools.sql_config import SqlConfig
+from noetl_stream.tools.sql_text import SqlText, statements
+
+_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_LOOK_AGAIN = 0.02
+_Done = TypeVar("_Done")
+
+
+class SqliteSession:
+    """One task's connection. `patience` is how long, in seconds, it waits for another's lock."""
+
+    def __init__(self, config: SqlConfig, patience: float) -> None:
+        self._config, self._patience = config, patience
+        self._stop = threading.Event()
+        self._connection: sqlite3.Connection | None = None
+        self._place = ""
+
+    def run(self, text: str) -> dict[str, Any]:
+        try:
+            return self._run(text)
+        except sqlite3.Error as error:
+            raise _failed(error, self._place) from error
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._connection is not None:
+            self._connection.interrupt()
+
+    def _run(self, text: str) -> dict[str, Any]:
+        found = list(_whole(statements(text)))
+        if not found:
+            raise ToolError("no sql command provided", kind="validation")
+        parameters = Parameters(self._config.params)
+        values = [parameters.of(each.places) for each in found]
+        parameters.check_spent()
+        # Waiting for a lock inside sqlite could not be interrupted; `_patiently` waits instead.
+        connection = sqlite3.connect(
+            self._config.database, isolation_level=None, timeout=0, check_same_thread=False
+        )
+        with closing(connection):
+            self._connection = connection
+            try:
+                return sql_result(self._execute_all(connection, found, values))
+            finally:
+                self._connection = None
+
+    def _execute_all(
+        self, connection: sqlite3.Connection, found: list[SqlText], values: list[Any]
+    ) -> list[Statement]:
+        if self._config.transaction:
+            self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+        done = []
+        for number, (each, given) in enumerate(zip(found, values, strict=True)):
+            self._place = f"command_{number}: "
+            done.append(self._patiently(partial(_execute, connection, each, given)))
+        if self._config.transaction:
+            self._patiently(lambda: connection.execute("COMMIT"))
+        return done
+
+    def _patiently(self, act: Callable[[], _Done]) -> _Done:
+        until = time.monotonic() + self._patience
+        while True:
+            if self._stop.is_set():
+                raise sqlite3.OperationalError("interrupted")
+            try:
+                return act()
+            except sqlite3.OperationalError as error:
+                if not _is_locked(error) or time.monotonic() >= until:
+                    raise
+            self._stop.wait(_LOOK_AGAIN)
+
+
+def _whole(parts: Iterator[SqlText]) -> Iterator[SqlText]:
+    """Statements as sqlite sees them: the body of a trigger has semicolons of its own."""
+    whole = SqlText(text="")
+    for part in parts:
+        whole = SqlText(text=f"{whole.text}{part.text};", places=(*whole.places, *part.places))
+        if sqlite3.complete_statement(whole.text):
+            yield whole
+            whole = SqlText(text="")
+    if whole.text:
+        yield whole
+
+
+def _execute(connection: sqlite3.Connection, statement: SqlText, values: Any) -> Statement:
+    match values:
+        case None:
+            bound: Any = ()
+        case dict():
+            bound = {name: _bindable(value) for name, value in values.items()}
+        case _:
+            bound = [_bindable(value) for value in values]
+    cursor = connection.execute(statement.text, bound)
+    if cursor.description is None:
+        return Statement(affected=max(0, cursor.rowcount))
+    names = [column[0] for column in cursor.description]
+    rows = cursor.fetchall()
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    return Statement(table=pa.Table.from_arrays([_column(each) for each in columns], names=names))
+
+
+def _bindable(value: Value) -> Any:
+    """What sqlite can hold of a value: a mapping or a list as JSON, an exact decimal or a date as text."""
+    match value:
+        case dict() | list() | tuple():
+            return orjson.dumps(value, default=str).decode()
+        case date() | time_of_day():
+            return value.isoformat()
+        case Decimal():
+            return str(value)
+        case _:
+            return value
+
+
+def _column(values: tuple[Any, ...]) -> pa.Array:
+    """One type for a column; where its values have several, as sqlite lets them, all are text."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1 or kinds == {int, float}:
+        with suppress(pa.ArrowInvalid):  # an integer that no float equals
+            return pa.array(values)
+    return pa.array([None if value is None else _text(value) for value in values], pa.string())
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _is_locked(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED
+
+
+def _failed(error: sqlite3.Error, place: str) -> ToolError:
+    code = getattr(error, "sqlite_errorname", type(error).__name__)
+    return ToolError(f"{place}{error}", kind="sql", code=code, retryable=_is_locked(error))
