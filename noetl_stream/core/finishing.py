@@ -9,11 +9,14 @@ from typing import Any, TypeAlias
 from noetl_stream.core.events import ROUTE, BlockId, BlockOffered, Move, StepFinished, Target
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.plan import Arc, Plan, Step
-from noetl_stream.core.run import Run
+from noetl_stream.core.run import Run, json_size
 from noetl_stream.core.scope import Facts, evaluate
 from noetl_stream.core.sites import Ending, facts, leaving, led_here
 from noetl_stream.core.values import Error, NeedsPayload, Value
 from noetl_stream.errors import ExpressionError
+
+ENDING_BYTES = 32 * 1024
+"""What the writes and inputs of one ending take at most in the log. One decision may hold several, and the entries they lead to."""
 
 View: TypeAlias = Callable[[Mapping[str, Value]], Mapping[str, Any]]
 """The scope of a step's ending, after some writes."""
@@ -28,11 +31,19 @@ def finish(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
         return (_routed(end, run.routed),)
     known, ended = ending(plan, draft, name, run, now)
     try:
-        return (concluded(plan.steps[name], end, known, ended),)
+        end = concluded(plan.steps[name], end, known, ended)
+        if run.unroutable or not _is_heavy(end):
+            return (end,)
     except NeedsPayload:
         if run.unroutable:
             return (end,)
-        return (BlockOffered(block=BlockId(name, run.epoch, ROUTE), attempt=0, segment=0),)
+    return (BlockOffered(block=BlockId(name, run.epoch, ROUTE), attempt=0, segment=0),)
+
+
+def _is_heavy(end: StepFinished) -> bool:
+    """Whether an ending writes and hands on more than belongs into a record: a worker puts it into the cache."""
+    values = (*end.writes.values(), *(target.args for target in end.targets))
+    return sum(map(json_size, values)) > ENDING_BYTES
 
 
 def ending(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tuple[Facts, Ending]:

@@ -255,7 +255,10 @@ def _beside(result: Result, key: Any) -> Any:
         return _MISSING
     if key == PREVIEW:
         return preview(result.value)
-    return _ABOUT[key](result.ref) if key in _ABOUT else _MISSING
+    if key in _ABOUT:
+        return _ABOUT[key](result.ref)
+    # What was selected stands beside the reference under a name of its own.
+    return result.ref.parts.get(part_key((key,)), _MISSING) if isinstance(key, str) and key else _MISSING
 
 
 def preview(value: Value) -> Value:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from noetl_stream.core.events import ITEMS, PROBES, ROUTE, BlockCompleted, BlockFailed, Outcome
+from noetl_stream.core.finishing import ENDING_BYTES
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Plan, Step
 from noetl_stream.core.run import is_iteration
@@ -16,9 +17,9 @@ from noetl_stream.ports.frames import Cache, FrameKey
 from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.hydrate import hydrate_offer
 from noetl_stream.worker.items import item_at, materialised, slice_at
-from noetl_stream.worker.keep import keep
 from noetl_stream.worker.pipeline import PipelineRun
 from noetl_stream.worker.sites import beginning_of, condition_of, route_of
+from noetl_stream.worker.storing import Shelf
 
 
 async def run_block(
@@ -77,13 +78,9 @@ async def _found_out(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Valu
 
 async def _route(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Value:
     """Where the step's tokens go, and what is written on the way: large values by reference, like results."""
-    found = route_of(plan, step, offer)
-
-    async def kept(name: str, value: Value) -> Value:
-        return await keep(cache, _key(offer, name), value, inline_limit=offer.inline_limit)
-
-    writes = {name: await kept(f"set-{name}", value) for name, value in found["writes"].items()}
-    targets = [{**to, "args": await kept(f"to-{to['step']}", to["args"])} for to in found["targets"]]
+    found, shelf = route_of(plan, step, offer), Shelf(cache, offer, ENDING_BYTES)
+    writes = {name: await shelf.put(f"set-{name}", value) for name, value in found["writes"].items()}
+    targets = [{**to, "args": await shelf.put(f"to-{to['step']}", to["args"])} for to in found["targets"]]
     return {**found, "writes": writes, "targets": targets}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from noetl_stream.core.events import ROUTE
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.run import CHUNK
 from noetl_stream.core.values import Brought, Piped, Ref, Value
@@ -25,16 +26,28 @@ async def hydrate_offer(cache: Cache, offer: Offer) -> Offer:
         steps=await hydrate(cache, offer.steps),
         item=await hydrate(cache, offer.item),
         args=await hydrate(cache, offer.args),
-        resume=await hydrate(cache, offer.resume),
+        resume=await _noted(cache, offer),
         variables=await hydrate(cache, offer.variables),
         answer=await hydrate(cache, offer.answer),
     )
 
 
+async def _noted(cache: Cache, offer: Offer) -> Value:
+    """What a block is told of before. To a routing block that is its step's result, externalised or not."""
+    notes = await hydrate(cache, offer.resume)
+    if offer.block.iteration != ROUTE:
+        return notes
+    return {**notes, "result": await _brought(cache, offer.resume["result"])}
+
+
 async def _brought(cache: Cache, result: Value) -> Value:
     """A step's result; one that was externalised still tells its reference."""
     found = await hydrate(cache, result)
-    return Brought(found, result) if isinstance(result, Ref) else found
+    match result:
+        case (Ref() as ref) | Piped(value=Ref() as ref):
+            return Brought(found, ref)
+        case _:
+            return found
 
 
 def _mentions_ref(offer: Offer) -> bool:

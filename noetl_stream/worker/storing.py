@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -32,8 +32,8 @@ SELECTED_BYTES = 16 * 1024
 class Shelf:
     """Puts a block's values where they belong. What it has put into the record leaves less room for what follows."""
 
-    def __init__(self, cache: Cache, offer: Offer) -> None:
-        self._cache, self._offer, self._left = cache, offer, RECORD_BYTES
+    def __init__(self, cache: Cache, offer: Offer, room: int = RECORD_BYTES) -> None:
+        self._cache, self._offer, self._left = cache, offer, room
 
     async def put(
         self,
@@ -51,8 +51,11 @@ class Shelf:
         if beside and not isinstance(_inner(value), dict):
             limit = -1  # only a reference has room for names beside a list, a text or a number
         kept = await keep(self._cache, key, value, inline_limit=limit, paths=paths)
-        if isinstance(kept, Ref):
-            kept = replace(kept, parts={**kept.parts, **beside}, store=self._store(storage, kept.bytes))
+        match kept:
+            case Ref():
+                kept = self._told(kept, storage, beside)
+            case Piped(value=Ref() as ref):
+                kept = replace(kept, value=self._told(ref, storage, beside))
         self._left -= len(encode_value(kept))
         return kept
 
@@ -61,6 +64,11 @@ class Shelf:
         offer = self._offer
         key = FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name=name)
         return await keep(self._cache, key, value, inline_limit=-1, paths=paths)
+
+    def _told(self, ref: Ref, storage: Storage | None, beside: Mapping[str, Value]) -> Ref:
+        """A reference that tells its store, and beside it what was selected."""
+        parts = {key: part for key, part in ref.parts.items() if key.removesuffix("?") not in beside}
+        return replace(ref, parts={**parts, **beside}, store=self._store(storage, ref.bytes))
 
     def _limit(self, storage: Storage | None, inline: float | None) -> int:
         usual = self._offer.inline_limit
