@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field, field_validator
 
 from noetl_stream.core.events import Child
 from noetl_stream.core.values import Error, Value
@@ -16,7 +16,7 @@ from noetl_stream.tools.config import Config
 
 class PlaybookConfig(Config):
     path: str = Field(description="the playbook's path in the catalog")
-    version: int | None = Field(None, description="its version; the newest by default")
+    version: int | None = Field(None, description="its version; the newest by default, or `latest`")
     wait: bool = Field(True, description="false: go on once it is started, with `{execution_id, status}`")
     return_step: str | None = Field(
         None,
@@ -24,6 +24,12 @@ class PlaybookConfig(Config):
         description="whose result to return (also `result_step`); the last step's by default",
     )
     timeout: float | None = Field(None, description="bounds the wait, in seconds")
+
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _newest(cls, version: Any) -> Any:
+        return None if version in ("latest", "") else version
 
 
 class Playbook:

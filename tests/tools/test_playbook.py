@@ -45,6 +45,11 @@ async def test_it_asks_for_a_child_and_gives_its_slot_back() -> None:
     )
 
 
+@pytest.mark.parametrize("version", ["latest", None, ""])
+async def test_the_newest_version_may_be_asked_for_by_name(version: str | None) -> None:
+    assert (await park({"version": version})).version is None
+
+
 async def test_frames_go_to_the_child_as_references(tmp_path: Path) -> None:
     cache = LocalCache(tmp_path)
     ref = await cache.put_table(KEY, flights())
