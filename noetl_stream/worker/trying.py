@@ -123,7 +123,7 @@ class Trial:
         return Call(
             config=config,
             input={**desk.input, **own},
-            context={**offer.workload, **offer.ctx, **desk.ctx, **_plain(offer.results)},
+            context=self._context(),
             effect_key=effect_key(self._block, task.name, self._notes.visit(task.name)),
             timeout=None if timeout is None else float(timeout),
             execution=offer.execution,
@@ -131,6 +131,11 @@ class Trial:
             answer=offer.answer if resumed else None,
             answered=resumed,
         )
+
+    def _context(self) -> dict[str, Value]:
+        desk, offer = self._desk, self._offer
+        written = {**offer.ctx, **desk.ctx}
+        return {**offer.workload, **written, **_plain(offer.results), "ctx": written}
 
     @property
     def _block(self) -> str:

@@ -363,7 +363,7 @@ async def test_a_python_context_holds_what_the_block_was_sent(cache: Cache) -> N
         act,
     )
 
-    assert dict(act.calls[0].context) == {"city": "Oslo", "day": 1, "start": 5}
+    assert dict(act.calls[0].context) == {"city": "Oslo", "day": 1, "start": 5, "ctx": {"day": 1}}
 
 
 async def test_an_unknown_block_of_a_pipeline_reports_no_secret(cache: Cache) -> None:
