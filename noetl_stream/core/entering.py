@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
+from noetl_stream.core.counts import count_of
 from noetl_stream.core.events import ITEMS, BlockId, BlockOffered, Move, StepEntered, StepFinished
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.finishing import failing
@@ -72,9 +73,11 @@ def beginning(step: Step, scope: Mapping[str, Any]) -> Beginning:
         return Beginning(total=0 if step.tool is None else 1)
     bound = _bound(step.loop, step.name, scope)
     if step.loop.items is None:
-        return Beginning(total=None, limit=bound * step.loop.row_concurrency, frames=bound)
+        rows = count_of(step.loop.row_concurrency, scope.get("workload", {}))
+        return Beginning(total=None, limit=bound * rows, frames=bound)
     items = collection(evaluate(step.loop.items, scope), step.name)
-    total = items if isinstance(items, int) else -(-len(items) // (step.loop.rows or 1))
+    rows = count_of(step.loop.rows or 1, scope.get("workload", {}))
+    total = items if isinstance(items, int) else -(-len(items) // rows)
     return Beginning(total=total, items=items, limit=bound)
 
 

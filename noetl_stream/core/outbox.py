@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, assert_never
 
 from noetl_stream.core.block import Block
+from noetl_stream.core.counts import count_of
 from noetl_stream.core.events import (
     ITEMS,
     PROBES,
@@ -36,7 +37,7 @@ from noetl_stream.core.messages import (
     StopBlocks,
 )
 from noetl_stream.core.partition import Folded
-from noetl_stream.core.plan import Loop, Path, Plan, Step
+from noetl_stream.core.plan import Path, Plan, Step
 from noetl_stream.core.run import Run, is_iteration
 from noetl_stream.core.sites import Steps, led_here
 from noetl_stream.core.values import Ref, Value
@@ -104,7 +105,7 @@ def offer(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run, 
         priority=step.priority or request.priority,
         deadline=request.deadline,
         trace=request.trace,
-        **_item(step, run, key.iteration),
+        **_item(step, run, key.iteration, machine.workload),
         via=run.via,
         args=run.args,
         error=led_here(machine, run.via),
@@ -112,7 +113,7 @@ def offer(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run, 
         variables={} if run.parallel else _of_step(run),
         answer=block.answer,
         answered=block.answered,
-        **_read(_reads(step, key.iteration), known, run.via),
+        **_read(reads_of(step, key.iteration), known, run.via),
     )
 
 
@@ -127,7 +128,7 @@ def _inline_limit(machine: Execution, run: Run) -> int:
     return RESULT_BYTES
 
 
-def _item(step: Step, run: Run, index: int) -> dict[str, Any]:
+def _item(step: Step, run: Run, index: int, workload: Mapping[str, Value]) -> dict[str, Any]:
     """This iteration's item, or where the worker finds it: in `items`, at `row`."""
     batch = run.batch(index)
     items, row = (run.items, index) if batch is None else (batch.items, index - batch.start)
@@ -135,13 +136,10 @@ def _item(step: Step, run: Run, index: int) -> dict[str, Any]:
         return {}
     if isinstance(items, Ref):
         return {"items": items, "row": row}
-    return {"item": row if isinstance(items, int) else item_of(items, row, step.loop)}
-
-
-def item_of(items: Sequence[Value], row: int, loop: Loop | None) -> Value:
-    """One item of a collection that is at hand, or a slice of it."""
-    rows = None if loop is None else loop.rows
-    return items[row] if rows is None else items[row * rows : (row + 1) * rows]
+    if isinstance(items, int):
+        return {"item": row}
+    rows = None if step.loop is None or step.loop.rows is None else count_of(step.loop.rows, workload)
+    return {"item": items[row] if rows is None else items[row * rows : (row + 1) * rows]}
 
 
 def _notes(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run, at: float) -> Value:
@@ -163,7 +161,8 @@ def _notes(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run,
     }
 
 
-def _reads(step: Step, index: int) -> frozenset[Path]:
+def reads_of(step: Step, index: int) -> frozenset[Path]:
+    """What the templates of a block read: of a step's work, its beginning, its growing or its ending."""
     if is_iteration(index):
         return step.reads
     return {ITEMS: step.reads_to_enter, ROUTE: step.reads_to_leave}.get(index, step.reads_to_grow)()

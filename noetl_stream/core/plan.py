@@ -31,6 +31,10 @@ class Expression:
     text: str = ""
 
 
+Count: TypeAlias = int | Expression
+"""A whole number from 1; an expression over the inputs is settled by `counts.count_of`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arc:
     """One way out of a step. `on` restricts it to failures; `writes` yields {"ctx.name": value}; `args` join the input."""
@@ -57,14 +61,20 @@ class Loop:
     while_: Expression | None = None
     cursor: Any = None
     claims: frozenset[Path] = frozenset()
-    rows: int | None = None
-    frame_rows: int = 1
+    rows: Count | None = None
+    frame_rows: Count = 1
     whole_frames: bool = False
-    row_concurrency: int = 1
+    row_concurrency: Count = 1
     limit: int = 16
     bound: Expression | None = None
     parallel: bool = False
     on_error: Literal["fail", "continue"] = "fail"
+
+    @property
+    def sizes(self) -> tuple[Expression, ...]:
+        """Those of its counts that the inputs settle."""
+        counts = (self.rows, self.frame_rows, self.row_concurrency)
+        return tuple(count for count in counts if isinstance(count, Expression))
 
     @property
     def grows(self) -> bool:
@@ -91,7 +101,7 @@ class Step:
     inclusive: bool = False
     on_no_match: Literal["complete", "quiet", "fail"] = "complete"
     strict: Expression | None = None
-    join: Literal["all", "any"] | int | Expression = "all"
+    join: Literal["all", "any"] | Count = "all"
     pool: str = "default"
     priority: str | None = None
     reads: frozenset[Path] = frozenset()
@@ -109,7 +119,7 @@ class Step:
     def reads_to_enter(self) -> frozenset[Path]:
         """What its admission, and its loop's bound and collection read."""
         loop = self.loop
-        return _reads(self.admit, *((loop.bound, loop.items) if loop is not None else ()))
+        return _reads(self.admit, *((loop.bound, loop.items, *loop.sizes) if loop is not None else ()))
 
     def reads_to_grow(self) -> frozenset[Path]:
         """What its loop reads to find out whether there is more."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Mapping
 from math import inf
 
+from noetl_stream.core.counts import count_of
 from noetl_stream.core.execution import Execution
-from noetl_stream.core.plan import Expression, Plan, Step
+from noetl_stream.core.plan import Plan, Step
 from noetl_stream.core.values import Value
 
 
@@ -25,7 +25,7 @@ def may_enter(plan: Plan, execution: Execution, step: str) -> bool:
     came = _came(plan, execution, step)
     if not came:
         return False
-    if len(came) >= quorum(plan.steps[step], execution.workload):
+    if len(came) >= _quorum(plan.steps[step], execution.workload):
         return True
     return not _more_to_come(plan, execution, step)
 
@@ -35,17 +35,15 @@ def waiting(plan: Plan, execution: Execution) -> set[str]:
     return {step for step in execution.tokens if _came(plan, execution, step)}
 
 
-def quorum(step: Step, workload: Mapping[str, Value]) -> float:
-    """How many arrivals open a join without waiting for the others. Raises ExpressionError if that is no number."""
+def _quorum(step: Step, workload: Mapping[str, Value]) -> float:
+    """How many arrivals open a join without waiting for the others."""
     match step.join:
         case "all":
             return inf
         case "any":
             return 1
-        case Expression(evaluate=evaluate):
-            return float(evaluate(ChainMap({"workload": workload}, dict(workload))))
-        case int() as number:
-            return number
+        case count:
+            return count_of(count, workload)
 
 
 def _came(plan: Plan, execution: Execution, step: str) -> set[str | None]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
+from noetl_stream.core.counts import check_counts
 from noetl_stream.core.events import ExecutionEnded, ExecutionStarted, Move
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.plan import Expression, Plan, Scope
-from noetl_stream.core.routing import quorum
 from noetl_stream.core.run import json_size
 from noetl_stream.core.scope import moment, token
 from noetl_stream.core.values import Error, Value
@@ -24,7 +24,7 @@ def start(plan: Plan, draft: Execution, now: float) -> Move:
         workload = plan.workload.evaluate(given)
         scope = _settled(given, workload)
         _check_payload(plan, draft, scope)
-        _check_joins(plan, workload)
+        check_counts(plan, workload)
         return ExecutionStarted(workload=workload, entry=plan.entry, deadline=_deadline(plan, draft, scope))
     except ExpressionError as error:
         return ExecutionEnded(
@@ -73,9 +73,3 @@ def _check_payload(plan: Plan, draft: Execution, scope: Scope) -> None:
             text="max_payload_bytes",
             place="executor.spec.policy.limits",
         )
-
-
-def _check_joins(plan: Plan, workload: Mapping[str, Value]) -> None:
-    """A quorum that is a template yields a number now, so that no join will wait for one that does not."""
-    for step in plan.steps.values():
-        quorum(step, workload)

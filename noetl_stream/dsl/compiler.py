@@ -13,11 +13,12 @@ from noetl_stream.core.values import Value
 from noetl_stream.dsl.document import PLAYBOOK, SUBSCRIPTION
 from noetl_stream.dsl.durations import compile_duration
 from noetl_stream.dsl.expressions import as_number, compile_number
+from noetl_stream.dsl.inputs import inputs_site
 from noetl_stream.dsl.normalise import normalise
 from noetl_stream.dsl.parts import parts_of_steps
 from noetl_stream.dsl.pending import DOCUMENT, warn_pending
 from noetl_stream.dsl.report import Report, Site, suggest
-from noetl_stream.dsl.request_policy import compile_policy, inputs_site
+from noetl_stream.dsl.request_policy import compile_policy
 from noetl_stream.dsl.requirements import check_required
 from noetl_stream.dsl.source import Node, load, walk
 from noetl_stream.dsl.steps import compile_step

@@ -10,6 +10,7 @@ from typing import Any
 from noetl_stream.core.plan import Expression, Loop, Scope
 from noetl_stream.core.values import Ref, Value
 from noetl_stream.dsl.expressions import as_number, compile_condition, compile_number, compile_value
+from noetl_stream.dsl.inputs import compile_count, inputs_site
 from noetl_stream.dsl.lookup import is_frame
 from noetl_stream.dsl.pending import FRAME as PENDING_FRAME
 from noetl_stream.dsl.pending import warn_pending
@@ -74,9 +75,9 @@ def _goes_by(
         case "while":
             return {"while_": world.decide(step, compile_condition(given, site.at("while")))}
         case "cursor":
-            return _frame(layers, site.at("spec.frame"))
+            return _frame(layers, _inputs(world, site).at("spec.frame"))
         case "frames":
-            rows = _whole(node.get("rows"), site.at("rows"), FRAME_SIZE)
+            rows = compile_count(node.get("rows"), _inputs(world, site).at("rows"), FRAME_SIZE)
             items = world.decide(step, compile_items(given, site.at("frames")), before=True)
             return {"items": items, "rows": rows}
         case _:
@@ -90,21 +91,15 @@ def _frame(layers: Node | None, site: Site) -> dict[str, Any]:
         return {}
     warn_pending(frame, PENDING_FRAME, site)
     return {
-        "frame_rows": _whole(frame.get("max_rows"), site.at("max_rows"), FRAME_ROWS),
+        "frame_rows": compile_count(frame.get("max_rows"), site.at("max_rows"), FRAME_ROWS),
         "whole_frames": _word(frame, "process") == "frame",
-        "row_concurrency": _whole(frame.get("row_concurrency"), site.at("row_concurrency"), 1),
+        "row_concurrency": compile_count(frame.get("row_concurrency"), site.at("row_concurrency"), 1),
     }
 
 
-def _whole(node: Node | None, site: Site, default: int) -> int:
-    """A whole number from 1 that stands in the document."""
-    if node is None:
-        return default
-    number = as_number(node.value)
-    if number is None or number < 1:
-        site.report.error(f"{site.subject} is a whole number from 1, not {node.value!r:.40}", node.place)
-        return default
-    return int(number)
+def _inputs(world: World, site: Site) -> Site:
+    """A loop's place, where inputs alone are known."""
+    return inputs_site(world.document, world.report, site.subject).at(site.key)
 
 
 def claim_of(cursor: Node) -> Node:

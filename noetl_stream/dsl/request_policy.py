@@ -6,17 +6,16 @@ import re
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
-from noetl_stream.core.names import LAST, UNSHADOWABLE
 from noetl_stream.core.plan import Expression
 from noetl_stream.core.policy import Access, Audit, Concurrency, Contract, Policy, Rate, Replay, Schedule
 from noetl_stream.dsl.document import RATE
 from noetl_stream.dsl.durations import UNITS, duration
 from noetl_stream.dsl.expressions import as_number, compile_number, compile_value, constant
+from noetl_stream.dsl.inputs import inputs_site
 from noetl_stream.dsl.report import Report, Site, suggest
 from noetl_stream.dsl.shapes import Keys
 from noetl_stream.dsl.source import Node
 from noetl_stream.dsl.templates import has_template, truth
-from noetl_stream.dsl.world import SECRET
 
 ALL = "all"
 """What a bare `retention` retains."""
@@ -25,13 +24,6 @@ _WORDS: Final = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "
 _FIELD: Final = re.compile(r"[\w*/,\-?#]+")
 _NAMED: Final = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 _HOST: Final = re.compile(r"(\*|(\*\.)?[\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?")
-
-
-def inputs_site(document: Node, report: Report, subject: str) -> Site:
-    """Where what concerns a whole request is evaluated: its inputs are known, and nothing that happens later."""
-    workload = document.get("workload")
-    names = {*UNSHADOWABLE, *LAST, *(workload.mapping if workload else ())}
-    return Site(report=report, subject=subject, known=frozenset(names), hidden=SECRET)
 
 
 def compile_policy(document: Node, report: Report) -> Policy:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from noetl_stream.core.names import LAST, UNSHADOWABLE
-from noetl_stream.core.plan import Expression, Loop, Scope, Step
+from noetl_stream.core.plan import Count, Expression, Loop, Path, Scope, Step
 from noetl_stream.core.values import Value
-from noetl_stream.dsl.expressions import as_number, compile_condition, compile_number, constant
+from noetl_stream.dsl.expressions import compile_condition, constant
+from noetl_stream.dsl.inputs import compile_count, inputs_site
 from noetl_stream.dsl.loops import Repetition, claim_of, compile_iterator, compile_loop
 from noetl_stream.dsl.normalise import COMMON
 from noetl_stream.dsl.pending import STEP as PENDING
 from noetl_stream.dsl.pending import warn_pending
 from noetl_stream.dsl.pipelines import Setting, block_reads, compile_pipeline
 from noetl_stream.dsl.report import Site, suggest
-from noetl_stream.dsl.request_policy import inputs_site
 from noetl_stream.dsl.routes import compile_routes
 from noetl_stream.dsl.schema import STEP
 from noetl_stream.dsl.shapes import Keys
@@ -65,10 +64,10 @@ def compile_step(name: str, index: int, node: Node, world: World) -> Step:
         arcs=routes.arcs,
         inclusive=routes.inclusive,
         on_no_match=routes.on_no_match,
-        join=_join(layers, site, world),
+        join=_join(name, layers, world),
         pool=_pool(tool, merged_nodes(layers, repeat.spec), site, world.pools),
         priority=_priority(tool, merged_nodes(layers, repeat.spec)),
-        reads=block_reads(pipeline, tool, world) if pipeline and tool else frozenset(),
+        reads=block_reads(pipeline, tool, world) | _sizes(loop) if pipeline and tool else frozenset(),
     )
 
 
@@ -122,7 +121,13 @@ def _with_cursor(name: str, repeat: Repetition, layers: Node | None, world: Worl
     claim = claim_of(repeat.cursor)
     nothing = Node({}, repeat.cursor.place)
     pipeline = compile_pipeline(Setting(step=name, node=nothing, tool=claim, layers=layers), world)
-    return replace(repeat.loop, cursor=pipeline, claims=block_reads(pipeline, claim, world))
+    claims = block_reads(pipeline, claim, world) | _sizes(repeat.loop)
+    return replace(repeat.loop, cursor=pipeline, claims=claims)
+
+
+def _sizes(loop: Loop | None) -> frozenset[Path]:
+    """The inputs that a loop's counts read."""
+    return frozenset[Path]().union(*(size.reads for size in (loop.sizes if loop else ())))
 
 
 def compile_admission(node: Node, site: Site) -> Expression:
@@ -154,33 +159,14 @@ def _admission(rule: Node, site: Site) -> tuple[Expression, Expression]:
     )
 
 
-def _join(layers: Node | None, site: Site, world: World) -> Literal["all", "any"] | int | Expression:
+def _join(name: str, layers: Node | None, world: World) -> Literal["all", "any"] | Count:
     join = layers.get("join") if layers else None
     if join is None:
         return "all"
-    quorum = join.get("quorum")
-    if quorum is None:
+    if (quorum := join.get("quorum")) is None:
         return "any" if join.text == "any" else "all"
-    number = as_number(quorum.value)
-    if number is None:
-        inputs = inputs_site(world.document, world.report, site.subject).at("spec.join.quorum")
-        return compile_quorum(quorum, inputs)
-    if number < 1:
-        site.report.error(f"{site.subject}: a quorum is a whole number from 1", quorum.place)
-    return int(number)
-
-
-def compile_quorum(node: Node, site: Site) -> Expression:
-    """A quorum that is a template: it may read the inputs alone, as it must be known before anyone arrives."""
-    compiled = compile_number(node, site)
-    unknown = {path[0] for path in compiled.reads} - (site.known - {*UNSHADOWABLE, *LAST} | {"workload"})
-    if unknown:
-        site.report.error(
-            f"{site.what} reads '{min(unknown)}', but a quorum may read inputs alone",
-            node.place,
-            "take it from `workload`",
-        )
-    return compiled
+    site = inputs_site(world.document, world.report, f"step '{name}'")
+    return compile_count(quorum, site.at("spec.join.quorum"), 1)
 
 
 def _priority(tool: Node | None, layers: Node | None) -> str | None:

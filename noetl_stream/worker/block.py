@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from noetl_stream.core.counts import count_of
 from noetl_stream.core.events import ITEMS, PROBES, ROUTE, BlockCompleted, BlockFailed, Outcome
 from noetl_stream.core.finishing import ENDING_BYTES
 from noetl_stream.core.messages import Offer
@@ -52,8 +53,8 @@ async def _with_item(cache: Cache, offer: Offer, step: Step) -> Offer:
         return offer
     if step.loop is None or step.loop.rows is None:
         return replace(offer, item=await item_at(cache, offer.items, offer.row))
-    key = _key(offer, "item")
-    return replace(offer, item=await slice_at(cache, key, offer.items, offer.row, step.loop.rows))
+    key, rows = _key(offer, "item"), count_of(step.loop.rows, offer.workload)
+    return replace(offer, item=await slice_at(cache, key, offer.items, offer.row, rows))
 
 
 async def _found_out(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Value:

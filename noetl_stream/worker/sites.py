@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from noetl_stream.core.counts import count_of
 from noetl_stream.core.entering import Beginning, beginning
 from noetl_stream.core.events import StepFinished
 from noetl_stream.core.finishing import concluded, routed
@@ -126,7 +127,9 @@ class Desk:
     def _frame(self) -> dict[str, int]:
         """What a cursor's claim is told."""
         loop = self.plan.steps[self.offer.block.step].loop
-        return {"__frame_max_rows": loop.frame_rows} if loop is not None and loop.cursor is not None else {}
+        if loop is None or loop.cursor is None:
+            return {}
+        return {"__frame_max_rows": count_of(loop.frame_rows, self.offer.workload)}
 
 
 def task_envelope(

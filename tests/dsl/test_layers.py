@@ -111,14 +111,31 @@ class TestFlagsAndNumbersFromTemplates:
             False,
         ]
 
-    def test_a_quorum_is_a_number_of_the_inputs(self) -> None:
-        body = "workload: {n: 2}\nworkflow: [{step: a, spec: {join: {quorum: '{{ n + 1 }}'}}, tool: {kind: noop}}]\n"
+    @pytest.mark.parametrize(
+        ("key", "body"),
+        [
+            ("spec.join.quorum", "{step: a, spec: {join: {quorum: N}}, tool: {kind: noop}}"),
+            ("loop.rows", "{step: a, loop: {frames: '{{ ctx.t }}', rows: N}, tool: {kind: noop}}"),
+            (
+                "loop.spec.frame.max_rows",
+                "{step: a, loop: {cursor: {kind: duckdb, claim: x}, spec: {frame: {max_rows: N}}}, tool: {kind: noop}}",
+            ),
+            (
+                "loop.spec.frame.row_concurrency",
+                "{step: a, loop: {cursor: {kind: duckdb, claim: x}, spec: {frame: {row_concurrency: N}}}, tool: {kind: noop}}",
+            ),
+        ],
+    )
+    def test_counts_may_be_numbers_of_the_inputs(self, key: str, body: str) -> None:
+        flow = f"workload: {{n: 2}}\nworkflow: [{body}]\n"
 
-        assert error(body.replace("n + 1", "ctx.n")).endswith(
-            "key 'spec.join.quorum' of step 'a' reads 'ctx', but a quorum may read inputs alone; take it from `workload`"
+        assert compiled(flow.replace("N", "'{{ n + 1 }}'"))
+        assert compiled(flow.replace("N", "'3'"))
+        assert error(flow.replace("N", "'{{ ctx.n }}'")).endswith(
+            f"key '{key}' of step 'a' reads 'ctx', but it may read inputs alone; take it from `workload`"
         )
-        assert error(body.replace("'{{ n + 1 }}'", "0")).endswith(
-            "step 'a': a quorum is a whole number from 1"
+        assert error(flow.replace("N", "0")).endswith(
+            f"key '{key}' of step 'a' is a whole number from 1, not 0"
         )
 
     def test_retries_may_name_kinds_and_statuses_by_templates(self) -> None:

@@ -36,6 +36,7 @@ HEAD = "apiVersion: noetl.io/v2\nkind: Playbook\nmetadata: {name: sales}\n"
 class ActConfig(Config):
     say: Any = None
     times: int = 1
+    query: Any = None
 
 
 @dataclass(slots=True)

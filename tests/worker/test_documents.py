@@ -153,6 +153,42 @@ async def test_a_quorum_that_is_no_number_ends_the_execution_before_it_began(cac
     assert "it yields no number" in stage.log.error.message
 
 
+async def test_a_cursors_claim_is_told_as_many_rows_as_the_inputs_say(cache: Cache) -> None:
+    rows = [[{"id": n} for n in (1, 2)], [{"id": 3}], []]
+    act = Act(lambda call: {"rows": rows.pop(0)} if call.config.query else call.config.say)
+
+    stage = await played(
+        "workload: {batch: 1, wide: 1}\n"
+        "workflow:\n"
+        "- step: load\n"
+        "  loop:\n"
+        "    cursor: {kind: act, claim: 'claim {{ __frame_max_rows }}'}\n"
+        "    iterator: row\n"
+        "    spec: {frame: {max_rows: '{{ batch }}', row_concurrency: '{{ workload.wide }}'}, max_in_flight: 1}\n"
+        "  tool: {kind: act, say: '{{ row.id }}'}\n",
+        cache,
+        act,
+        {"batch": 2, "wide": "3"},
+    )
+
+    assert stage.log.status == "COMPLETED"
+    assert [call.config.query for call in act.calls if call.config.query] == ["claim 2"] * 3
+    assert stage.results["load"]["results"] == [1, 2, 3]
+
+
+async def test_slices_have_as_many_rows_as_the_inputs_say(cache: Cache) -> None:
+    stage = await played(
+        "workflow:\n"
+        "- step: load\n"
+        "  loop: {frames: [1, 2, 3, 4, 5], rows: '{{ workload.rows }}', iterator: part}\n"
+        "  tool: {kind: act, say: '{{ part }}'}\n",
+        cache,
+        payload={"rows": 2},
+    )
+
+    assert stage.results["load"]["results"] == [[1, 2], [3, 4], [5]]
+
+
 async def test_a_deadline_may_be_the_requests_own_choice(cache: Cache) -> None:
     document = (
         "workload: {minutes: 1}\npolicy: {deadline: '{{ minutes }}m'}\n"

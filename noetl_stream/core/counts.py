@@ -1,0 +1,32 @@
+"""Counts that an author may leave to the inputs: rows of a slice or a claim, arrivals that open a join."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Mapping
+
+from noetl_stream.core.plan import Count, Expression, Plan
+from noetl_stream.core.values import Value
+from noetl_stream.errors import ExpressionError
+
+
+def count_of(count: Count, workload: Mapping[str, Value]) -> int:
+    """The whole number from 1. Raises ExpressionError if the inputs yield none."""
+    if isinstance(count, int):
+        return count
+    found = count.evaluate(ChainMap({"workload": workload}, dict(workload)))
+    if not isinstance(found, int) or found < 1:
+        raise ExpressionError(
+            f"a whole number from 1 is wanted, not {found!r:.40}", text=count.text, place="inputs"
+        )
+    return found
+
+
+def check_counts(plan: Plan, workload: Mapping[str, Value]) -> None:
+    """Evaluate every count of a plan, so that none fails once the execution runs. Raises ExpressionError."""
+    for step in plan.steps.values():
+        loop = step.loop
+        found = () if loop is None else (loop.rows, loop.frame_rows, loop.row_concurrency)
+        for each in (step.join, *found):
+            if isinstance(each, Expression):
+                count_of(each, workload)
