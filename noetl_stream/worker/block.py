@@ -17,18 +17,24 @@ from noetl_stream.errors import ExpressionError
 from noetl_stream.ports.frames import Cache, FrameKey
 from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.hydrate import hydrate_offer
-from noetl_stream.worker.items import item_at, materialised, slice_at
+from noetl_stream.worker.items import Collections, materialised, slice_at
 from noetl_stream.worker.pipeline import PipelineRun
 from noetl_stream.worker.sites import beginning_of, condition_of, route_of
 from noetl_stream.worker.storing import Shelf
 
 
 async def run_block(
-    *, plan: Plan, offer: Offer, tools: Mapping[str, Tool], cache: Cache, run_id: str
+    *,
+    plan: Plan,
+    offer: Offer,
+    tools: Mapping[str, Tool],
+    cache: Cache,
+    run_id: str,
+    collections: Collections | None = None,
 ) -> Outcome:
     """Run one block to its outcome. Raises InfrastructureError if the cache cannot be reached."""
     step = plan.steps[offer.block.step]
-    offer = await hydrate_offer(cache, await _with_item(cache, offer, step))
+    offer = await hydrate_offer(cache, await _with_item(cache, collections or Collections(cache), offer, step))
     cursor = offer.block.iteration <= PROBES and step.loop is not None and step.loop.cursor
     if is_iteration(offer.block.iteration) or cursor:
         run = PipelineRun(plan=plan, offer=offer, tools=tools, cache=cache, run_id=run_id)
@@ -47,12 +53,12 @@ async def run_block(
     )
 
 
-async def _with_item(cache: Cache, offer: Offer, step: Step) -> Offer:
+async def _with_item(cache: Cache, collections: Collections, offer: Offer, step: Step) -> Offer:
     """This iteration's item, where it was not sent inline: cut from the collection that was materialised once."""
     if offer.items is None:
         return offer
     if step.loop is None or step.loop.rows is None:
-        return replace(offer, item=await item_at(cache, offer.items, offer.row))
+        return replace(offer, item=await collections.item(offer.items, offer.row))
     key, rows = _key(offer, "item"), count_of(step.loop.rows, offer.workload)
     return replace(offer, item=await slice_at(cache, key, offer.items, offer.row, rows))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 from noetl_stream.core.run import INLINE_BYTES
@@ -36,11 +37,28 @@ async def _kept(cache: Cache, key: FrameKey, items: list[Value]) -> Value:
     return await cache.put_table(key, pa.table({COLUMN: texts}))
 
 
-async def item_at(cache: Cache, items: Ref, row: int) -> Value:
-    """One item. References in it are not resolved."""
-    if items.format != "arrow":
-        return (await cache.json(items))[row]
-    return _item((await cache.frame(items))[row])
+class Collections:
+    """The tables of items that were read last stay open: opening one costs more than most iterations do."""
+
+    def __init__(self, cache: Cache, most: int = 8) -> None:
+        self._cache, self._most = cache, most
+        self._open: OrderedDict[str, Frame] = OrderedDict()
+
+    async def item(self, items: Ref, row: int) -> Value:
+        """One item. References in it are not resolved."""
+        if items.format != "arrow":
+            return (await self._cache.json(items))[row]
+        return _item((await self._frame(items))[row])
+
+    async def _frame(self, items: Ref) -> Frame:
+        if items.uri not in self._open:
+            frame = await self._cache.frame(items)
+            self._open.setdefault(items.uri, frame)
+        self._open.move_to_end(items.uri)
+        found = self._open[items.uri]
+        if len(self._open) > self._most:
+            self._open.popitem(last=False)
+        return found
 
 
 async def slice_at(cache: Cache, key: FrameKey, items: Ref, number: int, rows: int) -> Value:

@@ -24,6 +24,7 @@ from noetl_stream.ports.facts import FactLog
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.block import run_block
+from noetl_stream.worker.items import Collections
 from noetl_stream.worker.lease import USUAL, Pace, hold
 from noetl_stream.worker.trying import TRACE_BYTES
 
@@ -88,7 +89,7 @@ class Worker:
         self._runs: dict[Key, Run] = {}
         self._finished: OrderedDict[Key, None] = OrderedDict()
         self._stopped: OrderedDict[int, None] = OrderedDict()
-        self._count, self._closed = 0, False
+        self._count, self._closed, self._collections = 0, False, Collections(cache)
 
     async def accept(self, offer: Offer, done: Callable[[], None]) -> None:
         """Take an offer; returns when it has a slot, so that a full worker stops reading. `done` is called once the
@@ -171,7 +172,12 @@ class Worker:
         try:
             plan = await self._plans.plan(offer)
             return await run_block(
-                plan=plan, offer=offer, tools=self._tools, cache=self._cache, run_id=run_id
+                plan=plan,
+                offer=offer,
+                tools=self._tools,
+                cache=self._cache,
+                run_id=run_id,
+                collections=self._collections,
             )
         except ToolError as error:
             return _broken(offer, run_id, Error(kind=error.kind, message=error.message, code=error.code))
