@@ -74,7 +74,7 @@ CURSOR = Bulk(
   next: each
 - step: each
   loop:
-    iterator: job
+    iterator: row
     cursor:
       kind: duckdb
       options: {database: "{{ workload.place }}/rows.duckdb"}
@@ -82,7 +82,7 @@ CURSOR = Bulk(
         UPDATE jobs SET taken = true
         WHERE id IN (SELECT id FROM jobs WHERE NOT taken LIMIT {{ __frame_max_rows }}) RETURNING id
     spec: {max_in_flight: 1, frame: {max_rows: 500, row_concurrency: 64}}
-  tool: {kind: noop, result: "{{ job.id }}"}
+  tool: {kind: noop, result: "{{ row.id }}"}
   next: seen
 - step: seen
   tool:
@@ -199,7 +199,7 @@ SLICES = Bulk(
   tool: {kind: duckdb, query: "SELECT range AS id, repeat('x', 100) AS text FROM range({{ workload.n }})"}
   next: each
 - step: each
-  loop: {frames: "{{ load }}", rows: 10000, iterator: part, spec: {mode: parallel}}
+  loop: {frames: "{{ load.rows }}", rows: 10000, iterator: part, spec: {mode: parallel}}
   tool:
     kind: duckdb
     input: {part: "{{ part }}"}

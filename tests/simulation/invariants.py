@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count, takewhile
 
+from noetl_stream.core.counts import count_of
 from noetl_stream.core.decide import decide
 from noetl_stream.core.events import (
     BlockCompleted,
@@ -20,7 +20,8 @@ from noetl_stream.core.events import (
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.partition import Folded, Partition, evolve
 from noetl_stream.core.snapshot import state_hash
-from noetl_stream.core.values import Ref, Value
+from noetl_stream.core.values import Ref, Value, unmarked
+from tests.simulation.finding import chunks, opened
 from tests.simulation.orchestrator import Orchestrator
 from tests.simulation.reference import Interpreter
 from tests.simulation.refolding import from_checkpoint, with_duplicates
@@ -42,7 +43,7 @@ class Verified:
 def check(world: World, people: Sequence[Orchestrator]) -> list[str]:
     """All findings of a run that has come to rest; empty is good."""
     found = fold(world, {p.owner.position for p in people if p.owner is not None})
-    laws = (ended, answered, notified, effects, stored, as_expected)
+    laws = (ended, answered, notified, effects, stored, salvaged, as_expected)
     bad = [*world.broken, *found.bad, *(line for law in laws for line in law(world, found))]
     bad += [f"completed twice: {key}" for key, times in found.completed.items() if times > 1]
     bad += [f"{p.name} differs from the log" for p in people if not _agrees(p, found)]
@@ -127,8 +128,12 @@ def _over_limit(machine: Execution, world: World) -> Iterator[str]:
     plan, open_ = world.plan_of(machine.request), Counter((b.step, b.epoch) for b in machine.blocks)
     for name, run in machine.runs.items():
         loop = plan.steps[name].loop
-        if run.open > (loop.limit if loop is not None else 1):
+        if run.open - run.probing > (
+            loop.limit * count_of(loop.row_concurrency, {}) if loop is not None else 1
+        ):
             yield f"over max_in_flight: {machine.id} {name}"
+        if loop is not None and run.probing + len(run.batches) > max(loop.limit, 1):
+            yield f"over its frames: {machine.id} {name}"
         if run.open != open_[name, run.epoch]:
             yield f"miscounted blocks: {machine.id} {name}"
 
@@ -169,18 +174,26 @@ def effects(world: World, found: Verified) -> Iterator[str]:
 
 
 def stored(world: World, found: Verified) -> Iterator[str]:
+    """I6: the store has what results refer to."""
     for number, (_, machine) in found.ends.items():
         for step, result in machine.results.items():
-            if isinstance(result, Ref) and len(_chunks(world, result)) != result.rows:
+            chunked = isinstance(result, Ref) and result.format == "chunks"
+            if chunked and len(chunks(world.outside, result)) != result.rows:
                 yield f"a reference without all of its chunks: {number} {step}"
+            try:
+                opened(world.outside, result)
+            except KeyError as missing:
+                yield f"a reference without its object: {number} {step} {missing}"
 
 
-def _chunks(world: World, ref: Ref) -> list[Value]:
-    """A loop's results as the store has them."""
-    parts = takewhile(
-        lambda part: part is not None, (world.outside.store.get(f"{ref.uri}/{n}") for n in count())
-    )
-    return [result for part in parts if part is not None for result in part]
+def salvaged(world: World, found: Verified) -> Iterator[str]:
+    """A playbook that has a step for failures ran it before it failed, unless it ran out of time."""
+    for number, (_, machine) in found.ends.items():
+        plan, end = world.plan_of(machine.request), machine.ended
+        if plan.on_failure is None or end is None or end.status != "FAILED" or end.error is None:
+            continue
+        if end.error.kind != "timeout" and plan.on_failure not in machine.finished:
+            yield f"failed without its step for failures: {number} {end.error}"
 
 
 def as_expected(world: World, found: Verified) -> Iterator[str]:
@@ -196,23 +209,45 @@ def as_expected(world: World, found: Verified) -> Iterator[str]:
             yield f"results differ: {number} {_difference(world, machine, wanted.results)}"
         elif wanted.certain and machine.ctx != wanted.ctx:
             yield f"ctx differs: {number} {machine.ctx} from {wanted.ctx}"
+        elif machine.ended is not None and not _ends_with(world, machine):
+            yield f"its result is not its final step's: {number} {machine.ended.result}"
+
+
+def _ends_with(world: World, machine: Execution) -> bool:
+    final, end = world.plan_of(machine.request).final, machine.ended
+    if (
+        end is None
+        or end.status != "COMPLETED"
+        or machine.request.return_step
+        or final not in machine.results
+    ):
+        return True
+    return bool(end.result == unmarked(machine.results[final]))
 
 
 def _same_results(world: World, machine: Execution, wanted: dict[str, Value]) -> bool:
-    return {name: _seen(world, result) for name, result in machine.results.items()} == {
-        name: _gathered(machine, name, result) for name, result in wanted.items()
-    }
+    return not _differing(world, machine, wanted)
 
 
 def _difference(world: World, machine: Execution, wanted: dict[str, Value]) -> str:
-    names = {*machine.results, *wanted}
-    seen = {n: (_seen(world, machine.results.get(n)), wanted.get(n)) for n in sorted(names)}
-    return str({n: pair for n, pair in seen.items() if pair[0] != _gathered(machine, n, pair[1])})[:300]
+    return str(_differing(world, machine, wanted))[:300]
 
 
-def _seen(world: World, result: Value) -> Value:
-    return _chunks(world, result) if isinstance(result, Ref) else result
+def _differing(world: World, machine: Execution, wanted: dict[str, Value]) -> dict[str, tuple[Value, Value]]:
+    """The steps whose results are not as wanted: what came, what should have."""
+    plan, found = world.plan_of(machine.request), dict[str, tuple[Value, Value]]()
+    for name in sorted({*machine.results, *wanted}):
+        came, should = unmarked(opened(world.outside, machine.results.get(name))), wanted.get(name)
+        loop = plan.steps[name].loop
+        if loop is not None and loop.cursor is not None:
+            came, should = _in_any_order(came), _in_any_order(should)
+        if came != should:
+            found[name] = came, should
+    return found
 
 
-def _gathered(machine: Execution, name: str, wanted: Value) -> Value:
-    return wanted["results"] if isinstance(machine.results.get(name), Ref) else wanted
+def _in_any_order(result: Value) -> Value:
+    """A cursor's rows come in the order of its claims; which of them an iteration that fails had is chance, too."""
+    if result is None or result["stats"]["failed"]:
+        return result and result["stats"]
+    return sorted(({**row, "by": None} for row in result["results"]), key=lambda row: str(row["item"]))

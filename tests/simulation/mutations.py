@@ -7,19 +7,21 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from noetl_stream.core import block, done, machine, partition
-from noetl_stream.core.events import Decision, Event
+from noetl_stream.core import block, decide, done, facts, machine, outbox, partition, routing, run
+from noetl_stream.core.events import Decision, Event, LoopClosed, Move
+from noetl_stream.core.execution import Execution
 from noetl_stream.core.messages import Offer
-from noetl_stream.core.outbox import outbox
 from noetl_stream.core.partition import Folded, evolve
+from noetl_stream.core.plan import Plan
 from noetl_stream.core.snapshot import dump, load
+from noetl_stream.core.values import Error, Ref, Value
 from noetl_stream.ids import effect_key
-from noetl_stream.orchestrator import restore
+from noetl_stream.orchestrator import checkpointing, restore
 from noetl_stream.orchestrator.owner import Append, Owner
 from tests.simulation.checkpoints import Shelf
 from tests.simulation.explore import Cast
 from tests.simulation.orchestrator import Orchestrator
-from tests.simulation.worker import Ack, Key, Worker
+from tests.simulation.worker import Ack, Key, Run, Worker
 
 
 @contextmanager
@@ -38,10 +40,11 @@ AS_IT_IS = Cast()
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """What is broken: in whom, or by which swap."""
+    """What is broken: in whom, or by which swap. From the seed `first` on it is found soon; elsewhere it may take longer."""
 
     name: str
     cast: Cast = AS_IT_IS
+    first: int = 0
     swap: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
@@ -60,7 +63,7 @@ class _Foreseeing(Owner):
         state = load(dump(self.state))
         folded = evolve(state, append.machine, append.event, self.position)
         assert isinstance(append.event, Decision)
-        self._hold(self.position, outbox(self._plan_of(folded), folded, append.event.at))
+        self._hold(self.position, outbox.outbox(self._plan_of(folded), folded, append.event.at))
 
     def fold(
         self, offset: int, machine: int, event: Event, at: float, *, unsent: bool = True
@@ -154,6 +157,52 @@ class RekeyingWorker(Worker):
         return effect_key(f"{offer.execution}/{offer.block}", "tool", offer.attempt)
 
 
+class ReleasingWorker(Worker):
+    """Leases a cursor's rows under a key of every run's own."""
+
+    def lease(self, run: Run) -> str:
+        return run.name
+
+
+def _counted_twice(of: run.Run, items: list[Value] | Ref, total: int) -> None:
+    """Each probe's rows are taken in as if two probes had brought them."""
+    _AS_PROBED(of, items, total)
+    if total:
+        of.grown(items, total)
+
+
+def _forgotten_early(of: run.Run, index: int) -> None:
+    """A batch is gone as soon as one of its iterations has ended."""
+    of.batches = tuple(b for b in of.batches if not b.start <= index < b.start + b.count)
+
+
+def _never_dry(of: run.Run, items: list[Value] | Ref, total: int) -> None:
+    """A probe that found nothing says nothing."""
+    _AS_PROBED(of, items, total)
+    of.dry, of.total = False, None
+
+
+def _judged_anew(plan: Plan, draft: Execution, name: str, of: run.Run, now: float) -> tuple[Move, ...]:
+    """A loop that has ended is asked again whether it goes on, once a worker has concluded its ending."""
+    if of.grows and of.routed is not None:
+        return (LoopClosed(step=name, epoch=of.epoch),)
+    return _AS_FINISHED(plan, draft, name, of, now)
+
+
+def _no_cycle(plan: Plan, execution: Execution, join: str) -> bool:
+    """Who has been at the join before is not expected again."""
+    live = routing.waiting(plan, execution).union(execution.runs)
+    return any(plan.upstream[join] & (plan.ahead[s] | {s}) - {*execution.finished} for s in live if s != join)
+
+
+def _met_again(plan: Plan, draft: Execution, failure: Error) -> Move:
+    """The step for failures runs again when it fails itself."""
+    return _AS_FAILED(plan, replace(draft, met=None), failure)
+
+
+_AS_PROBED, _AS_FINISHED, _AS_FAILED = facts._grow, decide.finish, decide._fail
+
+
 def _owned_by(kind: type[Owner]) -> Callable[[], AbstractContextManager[None]]:
     return lambda: swapped(restore, "Owner", kind)
 
@@ -165,11 +214,17 @@ def _segments_ignored() -> AbstractContextManager[None]:
 MUTATIONS = (
     Mutation("no dedupe of decisions", swap=lambda: swapped(partition, "repeated", lambda *_: False)),
     Mutation("no dedupe of requests", swap=lambda: swapped(done.DoneSet, "find", lambda *_: None)),
-    Mutation("no fence", swap=lambda: swapped(partition, "fenced", lambda *_: False)),
+    Mutation("no fence", first=131, swap=lambda: swapped(partition, "fenced", lambda *_: False)),
     Mutation(
-        "late facts count for nothing", swap=lambda: swapped(machine.Machine, "overtaken", lambda *_: False)
+        "late facts count for nothing",
+        first=190,
+        swap=lambda: swapped(machine.Machine, "overtaken", lambda *_: False),
     ),
-    Mutation("an early cancel is dropped", swap=lambda: swapped(partition, "_precancel", lambda *_: "stale")),
+    Mutation(
+        "an early cancel is dropped",
+        first=27,
+        swap=lambda: swapped(partition, "_precancel", lambda *_: "stale"),
+    ),
     Mutation("the segment is forgotten", swap=_segments_ignored),
     Mutation("acknowledge before send", swap=_owned_by(HastyOwner)),
     Mutation("offer before decision", swap=_owned_by(EagerOwner)),
@@ -179,7 +234,39 @@ MUTATIONS = (
     Mutation("two decisions in flight", swap=_owned_by(ImpatientOwner)),
     Mutation("a newer fence is ignored", Cast(orchestrator=StubbornOrchestrator)),
     Mutation("checkpoints without a fence", Cast(shelf=SharedShelf)),
-    Mutation("acknowledge out of order", Cast(worker=CarelessWorker)),
+    Mutation("acknowledge out of order", Cast(worker=CarelessWorker), first=35),
     Mutation("an offer seen again is dropped", Cast(worker=DismissiveWorker)),
     Mutation("an effect key per attempt", Cast(worker=RekeyingWorker)),
+    Mutation(
+        "a renewed lease is taken away", first=192, swap=lambda: swapped(block, "_leased", lambda *_: False)
+    ),
+    Mutation(
+        "a checkpoint skips decided machines",
+        swap=lambda: swapped(checkpointing, "stamp", lambda machine: machine.latest),
+    ),
+    Mutation(
+        "time of spared records is lost",
+        first=138,
+        swap=lambda: swapped(restore, "pass_over", lambda *_: None),
+    ),
+    Mutation(
+        "a join waits for no cycle",
+        swap=lambda: swapped(routing, "_more_to_come", _no_cycle),
+    ),
+    Mutation(
+        "late tokens open a join again", first=45, swap=lambda: swapped(routing, "_late", lambda *_: False)
+    ),
+    Mutation("a probe is counted twice", swap=lambda: swapped(facts, "_grow", _counted_twice)),
+    Mutation(
+        "a batch is forgotten early",
+        first=27,
+        swap=lambda: swapped(run.Run, "_leave_batch", _forgotten_early),
+    ),
+    Mutation("a dry probe says nothing", swap=lambda: swapped(facts, "_grow", _never_dry)),
+    Mutation("a routed loop is judged anew", first=93, swap=lambda: swapped(decide, "finish", _judged_anew)),
+    Mutation("rows leased by the run", Cast(worker=ReleasingWorker), first=131),
+    Mutation(
+        "step variables are not handed on", first=29, swap=lambda: swapped(outbox, "_of_step", lambda _: {})
+    ),
+    Mutation("a failure is met again and again", swap=lambda: swapped(decide, "_fail", _met_again)),
 )

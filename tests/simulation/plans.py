@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 from noetl_stream.core.plan import Arc, Expression, Loop, Plan
 from tests.simulation.scripts import Kind, Script
-from tests.simulation.sketches import Sketch, assemble, by, by_clock, constant, differs, of
+from tests.simulation.sketches import Sketch, assemble, below, by, by_clock, constant, differs, of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,24 @@ class Builder:
 
     def plan(self, path: str, depth: int) -> Plan:
         part = self.sequence(depth, most=2)
-        last = self.step("last", Script())
+        last = self.step("last", Script(kept=self.rng.random() < 0.2))
         self.link(part.exit, last.name)
         if not self.cyclic:
             self.jump_ahead()
-        return assemble(path, part.entry, self.steps.values())
+            self.hurry()
+        return assemble(path, part.entry, self.steps.values(), **self.document())
+
+    def document(self) -> dict[str, Any]:
+        """What a playbook may say beside its steps: where its result stands, what runs when it fails, how long it has."""
+        rng, more = self.rng, dict[str, Any]()
+        if rng.random() < 0.3:
+            more["final"] = rng.choice(list(self.steps))
+        if rng.random() < 0.03:
+            more["deadline"] = rng.choice((30.0, constant(30.0)))
+        if rng.random() < 0.3:
+            script = Script(fatal=frozenset({0}) if rng.random() < 0.3 else frozenset())
+            more["on_failure"] = self.step("salvage", script).name
+        return more
 
     def wide(self) -> Plan:
         loop = self.step(None, Script(fails=self.rng.randrange(2), writes=True))
@@ -82,8 +96,9 @@ class Builder:
     def task(self) -> Part:
         """One step with some tool, sometimes with a handler for its failure."""
         sketch = self.step(None, self.script())
-        if self.rng.random() < 0.25:
+        if self.rng.random() < 0.35:
             self.repeat(sketch)
+        sketch.looks = frozenset(side for side in ("in", "out") if self.rng.random() < 0.35)
         if self.rng.random() < 0.05:
             sketch.admit = of("workload", "x", lambda x: x % 2 == 0)
         if self.rng.random() < 0.15:
@@ -92,7 +107,7 @@ class Builder:
 
     def script(self) -> Script:
         rng = self.rng
-        kinds: tuple[Kind, ...] = ("plain", "plain", "plain", "long", "nap")
+        kinds: tuple[Kind, ...] = ("plain", "plain", "plain", "long", "nap", "rounds")
         kind: Kind = rng.choice((*kinds, "child") if self.child else kinds)
         return Script(
             kind=kind,
@@ -103,22 +118,18 @@ class Builder:
             timeout=4.0 if kind == "child" and rng.random() < 0.1 else None,
             writes=rng.random() < 0.5,
             salt=rng.randrange(2),
+            kept=rng.random() < 0.3,
+            piped=rng.random() < 0.1,
+            counts=rng.random() < 0.2,
         )
 
     def repeat(self, sketch: Sketch) -> None:
-        """Make a step a loop: over a list, a count, or nothing."""
+        """Make a step a loop of some kind."""
         rng, script = self.rng, sketch.script
         assert script is not None
-        parallel = rng.random() < 0.6
-        items = rng.choice((["a", "b", "c", "d"], 5, 3, ["only"], []))
-        sketch.loop = Loop(
-            items=constant(items),
-            iterator="it",
-            limit=rng.randint(1, 3) if parallel else 1,
-            parallel=parallel,
-            on_error=rng.choice(("fail", "continue", "continue")),
-        )
-        fatal = frozenset({rng.randrange(4)}) if rng.random() < 0.2 else frozenset[int]()
+        loop = sketch.loop = rng.choice((self.over, self.over, self.slices, self.during, self.claiming))()
+        can_break = loop.cursor is None  # which row comes to which iteration is chance
+        fatal = frozenset({rng.randrange(4)}) if can_break and rng.random() < 0.2 else frozenset[int]()
         kind: Kind = "plain" if script.kind == "child" and rng.random() < 0.7 else script.kind
         large = kind == "plain" and rng.random() < 0.1
         sketch.script = Script(
@@ -128,7 +139,46 @@ class Builder:
             child=script.child,
             writes=script.writes,
             large=large,
+            kept=script.kept,
+            counts=script.counts,
         )
+
+    def over(self) -> Loop:
+        """A list, a count, or nothing."""
+        items = self.rng.choice((["a", "b", "c", "d"], 5, 3, ["only"], []))
+        return Loop(items=constant(items), **self.bounds(parallel=self.rng.random() < 0.6))
+
+    def slices(self) -> Loop:
+        """A list, so many of it at a time."""
+        items, rows = constant(list("abcde")), self.rng.randint(1, 3)
+        return Loop(items=items, rows=rows, **self.bounds(parallel=self.rng.random() < 0.5))
+
+    def during(self) -> Loop:
+        """As long as a condition holds."""
+        return Loop(while_=below(self.rng.randrange(5)), **self.bounds(parallel=False))
+
+    def claiming(self) -> Loop:
+        """A cursor: several claims in flight, rows by themselves or together."""
+        rng = self.rng
+        return Loop(
+            cursor=rng.randrange(8),
+            frame_rows=rng.randint(1, 3),
+            whole_frames=rng.random() < 0.3,
+            row_concurrency=rng.randint(1, 2),
+            **self.bounds(parallel=True),
+        )
+
+    def bounds(self, *, parallel: bool) -> dict[str, Any]:
+        """How much at once, and what a failure is to the loop."""
+        rng = self.rng
+        limit = rng.randint(1, 3) if parallel else 1
+        return {
+            "iterator": "it",
+            "limit": limit,
+            "bound": constant(limit) if rng.random() < 0.3 else None,
+            "parallel": parallel,
+            "on_error": rng.choice(("fail", "continue", "continue")),
+        }
 
     def handled(self, sketch: Sketch) -> Part:
         """A step that may fail for good, its handler, and where both go on."""
@@ -186,6 +236,12 @@ class Builder:
         )
         turns.arcs.append(Arc(target=body.entry, when=of("ctx", counter, lambda n: n < rounds)))
         return Part(body.entry, turns.name)
+
+    def hurry(self) -> None:
+        """Some joins wait for the first token, or the second, not for all that may come."""
+        for sketch in self.steps.values():
+            if self.rng.random() < 0.2:
+                sketch.join = self.rng.choice(("any", 2))
 
     def jump_ahead(self) -> None:
         """Arcs from forks to any later step: joins of several levels, reached by ways of different length."""

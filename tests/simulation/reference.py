@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from typing import Any
 
-from noetl_stream.core.plan import Arc, Plan, Step
+from noetl_stream.core.counts import count_of
+from noetl_stream.core.plan import Arc, Loop, Plan, Step
 from noetl_stream.core.values import Value
 from tests.simulation.scripts import Script, left_behind, value, writes
 from tests.simulation.sketches import CLOCK
@@ -37,6 +39,7 @@ class Interpreter:
         self.waiting: defaultdict[int, list[str]] = defaultdict(list)
 
     def run(self) -> Expected:
+        self.out.timed = self.plan.deadline is not None
         names = sorted(self.plan.steps, key=lambda name: self.plan.steps[name].index)
         self.waiting[self.plan.steps[self.plan.entry].index].append("")
         while self.waiting:
@@ -66,7 +69,7 @@ class Interpreter:
         if script is None:
             self.out.results.pop(step.name, None)
             return False
-        ok, result = self.block(script, step.name, epoch, 0, None)
+        ok, result = self.block(script, step.name, epoch, 0, None, 0)
         self.out.results[step.name] = result
         if not ok and result is None:
             del self.out.results[step.name]
@@ -74,7 +77,10 @@ class Interpreter:
             self.write(writes(script, step.name, epoch))
         return not ok
 
-    def block(self, script: Script, step: str, epoch: int, iteration: int, item: Value) -> tuple[bool, Value]:
+    def block(
+        self, script: Script, step: str, epoch: int, iteration: int, item: Value, before: int
+    ) -> tuple[bool, Value]:
+        """Whether it went well, and its result; `before` are the iterations that counted before it."""
         if iteration in script.fatal:
             return False, None
         answer = None
@@ -87,15 +93,29 @@ class Interpreter:
         seen = self.out.results.get(script.upstream) if script.upstream is not None else None
         block = f"{step}/{epoch}/{iteration}"
         return True, value(
-            script, block, item=item, x=self.x, seen=seen, left=left_behind(script), answer=answer
+            script,
+            block,
+            item=item,
+            x=self.x,
+            seen=seen,
+            left=left_behind(script),
+            answer=answer,
+            before=before if script.counts else 0,
         )
+
+    def iterations(self, step: Step, epoch: int, items: list[Value]) -> list[tuple[bool, Value]]:
+        """One after the other; a parallel one sees nothing of what the others write."""
+        ended = list[tuple[bool, Value]]()
+        for i, item in enumerate(items):
+            parallel = step.loop is not None and step.loop.parallel
+            before = 0 if parallel else sum(ok for ok, _ in ended)
+            ended.append(self.block(step.tool, step.name, epoch, i, item, before))
+        return ended
 
     def loop(self, step: Step, epoch: int) -> bool:
         assert step.loop is not None
-        assert step.loop.items is not None
-        found, script = step.loop.items.evaluate({}), step.tool
-        items = list(range(found)) if isinstance(found, int) else found
-        ended = [self.block(script, step.name, epoch, i, item) for i, item in enumerate(items)]
+        items, script = _items(step.loop), step.tool
+        ended = self.iterations(step, epoch, items)
         failed = sum(not ok for ok, _ in ended)
         results = [result if ok else _failed(script, i) for i, (ok, result) in enumerate(ended)]
         stats = {"total": len(items), "success": len(items) - failed, "failed": failed}
@@ -130,6 +150,23 @@ class Interpreter:
 
     def write(self, found: Mapping[str, Value]) -> None:
         self.out.ctx |= {name.removeprefix("ctx."): v for name, v in found.items()}
+
+
+def _items(loop: Loop) -> list[Value]:
+    """What the iterations are about."""
+    if loop.while_ is not None:
+        return [None for _ in takewhile(lambda n: loop.while_.evaluate({"loop_index": n}), count())]
+    if loop.items is None:
+        return _slices(list(range(loop.cursor)), count_of(loop.frame_rows, {}) if loop.whole_frames else None)
+    found = loop.items.evaluate({})
+    return _slices(
+        list(range(found)) if isinstance(found, int) else found,
+        count_of(loop.rows, {}) if loop.rows else None,
+    )
+
+
+def _slices(items: list[Value], rows: int | None) -> list[Value]:
+    return items if rows is None else [items[at : at + rows] for at in range(0, len(items), rows)]
 
 
 def _failed(script: Script, iteration: int) -> Value:

@@ -16,10 +16,10 @@ from noetl_stream.core.events import (
     Wait,
 )
 from noetl_stream.core.messages import Offer
-from noetl_stream.core.values import Error, Value
+from noetl_stream.core.values import Error, Piped, Value, unmarked
 from noetl_stream.ids import child_request
 
-Kind: TypeAlias = Literal["plain", "long", "nap", "child"]
+Kind: TypeAlias = Literal["plain", "long", "nap", "child", "rounds"]
 
 BACKOFF, NAP = 2.0, 2.0
 
@@ -28,8 +28,10 @@ BACKOFF, NAP = 2.0, 2.0
 class Script:
     """`fails` attempts fail and are retried; the iterations in `fatal` fail for good.
 
-    A `nap` parks twice, a `child` until the execution of `child` ends, `long` claims before it runs. `writes` sets
-    ctx.<step> to (epoch + salt) % 2. `large` results leave the log for the store when a loop gathers them.
+    A `nap` parks twice, a `child` until the execution of `child` ends, `long` claims before it runs; `rounds` is a
+    loop inside the task, which parks after each round and carries on what it has. `writes` sets ctx.<step> to
+    (epoch + salt) % 2, `counts` adds one to the step's own step.n. `large` results leave the log for the store when
+    a loop gathers them, `kept` ones at once; `piped` ones have their tasks' beside them.
     """
 
     kind: Kind = "plain"
@@ -41,6 +43,9 @@ class Script:
     writes: bool = False
     salt: int = 0
     large: bool = False
+    kept: bool = False
+    piped: bool = False
+    counts: bool = False
     upstream: str | None = None
 
 
@@ -59,10 +64,10 @@ def act(script: Script, offer: Offer, *, run: str, now: float) -> Outcome:
         return BlockFailed(**common, error=error, retry=retry)
     wait = _wait(script, offer, now)
     if wait is not None:
-        return BlockParked(**common, wait=wait, resume=offer.segment)
-    return BlockCompleted(
-        **common, result=_result(script, offer), writes=writes(script, offer.block.step, offer.block.epoch)
-    )
+        return BlockParked(**common, wait=wait, resume=_notes(script, offer))
+    before = offer.variables.get("step.n") or 0
+    written = writes(script, offer.block.step, offer.block.epoch) | counted(script, before)
+    return BlockCompleted(**common, result=_result(script, offer, before), writes=written)
 
 
 def _error(script: Script, offer: Offer) -> Error | None:
@@ -76,7 +81,7 @@ def _error(script: Script, offer: Offer) -> Error | None:
 
 
 def _wait(script: Script, offer: Offer, now: float) -> Wait | None:
-    if script.kind == "nap" and offer.segment < 2:
+    if script.kind in ("nap", "rounds") and offer.segment < 2:
         return Sleep(until=now + NAP)
     if script.kind == "child" and not offer.answered:
         identity = child_request(f"{offer.execution}/{offer.block}", offer.attempt, "tool", 0)
@@ -92,10 +97,17 @@ def _wait(script: Script, offer: Offer, now: float) -> Wait | None:
     return None
 
 
-def _result(script: Script, offer: Offer) -> Value:
-    seen = offer.results.get(script.upstream) if script.upstream is not None else None
+def _notes(script: Script, offer: Offer) -> Value:
+    """What the next segment is handed: rounds so far, or where it stands."""
+    if script.kind != "rounds":
+        return offer.segment
+    return [*(offer.resume if offer.segment else ()), f"round {offer.segment}"]
+
+
+def _result(script: Script, offer: Offer, before: int) -> Value:
+    seen = unmarked(offer.results.get(script.upstream)) if script.upstream is not None else None
     answer = offer.answer["result"] if offer.answered and offer.answer["status"] == "COMPLETED" else None
-    return value(
+    found = value(
         script,
         str(offer.block),
         item=offer.item,
@@ -103,16 +115,27 @@ def _result(script: Script, offer: Offer) -> Value:
         seen=seen,
         left=offer.resume,
         answer=answer,
+        before=before,
     )
+    return Piped(found, {"first": found["by"], "last": found}) if script.piped else found
 
 
 def value(
-    script: Script, block: str, *, item: Value, x: Value, seen: Value, left: Value, answer: Value
+    script: Script,
+    block: str,
+    *,
+    item: Value,
+    x: Value,
+    seen: Value,
+    left: Value,
+    answer: Value,
+    before: int,
 ) -> Value:
     """A completed block's result: everything it was given, so that a wrong input shows."""
     by = seen.get("by") if isinstance(seen, dict) else None
     bulk = "." * 17_000 if script.large else ""
-    return {"by": block, "item": item, "x": x, "seen": by, "left": left, "answer": answer, "bulk": bulk}
+    given = {"item": item, "x": x, "seen": by, "left": left, "answer": answer, "before": before}
+    return {"by": block, **given, "bulk": bulk}
 
 
 def left_behind(script: Script) -> Value:
@@ -122,8 +145,15 @@ def left_behind(script: Script) -> Value:
             return 1
         case "child":
             return 0
+        case "rounds":
+            return ["round 0", "round 1"]
         case _:
             return "again" if script.fails else None
+
+
+def counted(script: Script, before: int) -> dict[str, Value]:
+    """The step's own variable, one higher."""
+    return {"step.n": before + 1} if script.counts else {}
 
 
 def writes(script: Script, step: str, epoch: int) -> dict[str, Value]:

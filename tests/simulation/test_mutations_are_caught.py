@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.explore import campaign
+from tests.simulation.explore import campaign, explore
 from tests.simulation.mutations import MUTATIONS, Mutation
 
-SEEDS = 150
-
-
-@pytest.mark.slow
-def test_unbroken_rules_survive_the_same_seeds() -> None:
-    """Without this, any fault at all would count as a mutation that was caught."""
-    assert campaign(range(SEEDS)).failed == []
+SEEDS = 25
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_broken_rule_is_found(mutation: Mutation) -> None:
+    """The same seed finds nothing while the rule stands: else any fault at all would count as this one caught."""
     with mutation.swap():
-        report = campaign(range(SEEDS), mutation.cast, stop=1)
+        report = campaign(range(mutation.first, mutation.first + SEEDS), mutation.cast, stop=1)
 
     assert report.failed, f"{mutation.name} survives {report.runs} seeds"
+    assert explore(report.failed[0].seed).bad == []

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from noetl_stream.core.events import BlockClaimed, BlockId
+from noetl_stream.core.events import BlockClaimed, BlockId, Outcome
 from noetl_stream.core.messages import Offer
+from noetl_stream.core.run import is_iteration
 from noetl_stream.ids import effect_key
-from tests.simulation.scripts import Script, act
+from tests.simulation.finding import outcome_of
 from tests.simulation.world import World
 
 LEASE = 6.0
@@ -30,7 +31,6 @@ class Run:
     """A block in a slot. `acks` are the deliveries to acknowledge at its end; `claims` is what a long block still does first."""
 
     offer: Offer
-    script: Script
     name: str
     acks: list[Ack] = field(default_factory=list)
     claims: int = 0
@@ -106,10 +106,10 @@ class Worker:
         self.runs[key].acks.append(ack)
 
     def begin(self, key: Key, offer: Offer, ack: Ack) -> None:
-        script: Script = self.world.plans[offer.path].steps[offer.block.step].tool
+        script = self.world.plans[offer.path].steps[offer.block.step].tool
         self.world.runs += 1
-        claims = 2 if script.kind == "long" else 0
-        self.runs[key] = Run(offer, script, f"{self.name}.{self.world.runs}", [ack], claims)
+        is_long = is_iteration(offer.block.iteration) and script.kind == "long"
+        self.runs[key] = Run(offer, f"{self.name}.{self.world.runs}", [ack], 2 if is_long else 0)
 
     def acknowledge(self, ack: Ack) -> None:
         """Commit the contiguous finished prefix of this assignment."""
@@ -160,14 +160,21 @@ class Worker:
             return
         offer = run.offer
         self.world.outside.apply(offer.execution, offer.block, self.effect(offer))
+        self.come_to(run)
         run.done = True
+
+    def come_to(self, run: Run) -> Outcome:
+        """What the run found. A cursor leases its rows by the block: whoever runs it again gets the same."""
+        return outcome_of(self.world, run.offer, run=run.name, claim=self.lease(run))
+
+    def lease(self, run: Run) -> str:
+        return str(run.offer.block)
 
     def effect(self, offer: Offer) -> str:
         return effect_key(f"{offer.execution}/{offer.block}", "tool", 0)
 
     def report(self, run: Run) -> None:
-        outcome = act(run.script, run.offer, run=run.name, now=self.world.now)
-        if self.world.append(run.offer.execution, outcome, self.name) is not None:
+        if self.world.append(run.offer.execution, self.come_to(run), self.name) is not None:
             self.end(run)
 
     def end(self, run: Run) -> None:

@@ -73,12 +73,19 @@ class BlockTopic:
 
 @dataclass(slots=True)
 class Outside:
-    """What others have seen of us: replies by execution, effects by key, loop chunks by name."""
+    """What others have seen of us: replies by execution, effects by key, loop chunks and objects by name, leased rows.
+
+    `leases` are the rows that each claim holds, by execution, step and epoch, then by the claim's key.
+    """
 
     replies: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     applied: dict[str, int] = field(default_factory=dict)
     effects: dict[tuple[int, BlockId], set[str]] = field(default_factory=lambda: defaultdict(set))
     store: dict[str, tuple[Value, ...]] = field(default_factory=dict)
+    objects: dict[str, Value] = field(default_factory=dict)
+    leases: dict[tuple[int, str, int], dict[str, list[int]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
     stopped: set[int] = field(default_factory=set)
 
     def apply(self, execution: int, block: BlockId, key: str) -> None:
@@ -86,6 +93,14 @@ class Outside:
         self.applied.setdefault(key, 0)
         self.applied[key] = 1
         self.effects[execution, block].add(key)
+
+    def lease(self, offer: Offer, rows: int, most: int, key: str) -> list[int]:
+        """The next `most` of `rows` rows, for whoever claims them; a claim made again gets those that it has."""
+        held = self.leases[offer.execution, offer.block.step, offer.block.epoch]
+        if key not in held:
+            first = sum(len(each) for each in held.values())
+            held[key] = list(range(first, min(first + most, rows)))
+        return held[key]
 
 
 class World:
