@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import textwrap
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
@@ -19,6 +20,7 @@ from noetl_stream.dsl.native import native, solid
 
 MAX_INDENT = 16
 MAX_PRECISION = 300
+_FORMAT = re.compile(r"(?=.{0,200}\Z)(?:[^%]|%[a-zA-Z%])*", re.DOTALL)
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
@@ -88,6 +90,36 @@ def to_datetime(value: Any) -> datetime:
             return datetime.fromtimestamp(value, tz=UTC)
         case _:
             return datetime.fromisoformat(str(value))
+
+
+def isoformat(value: Any) -> str:
+    """A moment as text. Raises TypeError for what is none."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"it needs a date, not a {type(value).__name__}")
+
+
+def strftime(value: Any, format: str) -> str:
+    """A moment in a format of plain directives: `%Y`, not `%9Y`, which would pad without bound."""
+    if not _FORMAT.fullmatch(format):
+        raise ValueError("a format is at most 200 characters with directives like %Y")
+    return to_datetime(value).strftime(format)
+
+
+def split(value: Any, separator: str | None = None, most: int = -1) -> list[str]:
+    text = str(value)
+    check_items(text.count(separator) if separator else len(text) // 2)
+    return text.split(separator, most)
+
+
+def startswith(value: Any, prefix: str) -> bool:
+    return str(value).startswith(prefix)
+
+
+def endswith(value: Any, suffix: str) -> bool:
+    return str(value).endswith(suffix)
 
 
 def wordwrap(value: Any, width: int = 79, wrapstring: str = "\n") -> str:

@@ -17,6 +17,13 @@ METHODS = {
     "lower": "lower",
     "strip": "trim",
     "replace": "replace",
+    "title": "title",
+    "capitalize": "capitalize",
+    "split": "split",
+    "startswith": "startswith",
+    "endswith": "endswith",
+    "isoformat": "isoformat",
+    "strftime": "strftime",
 }
 """Methods of values that authors call, and the filters that do the same."""
 
@@ -30,7 +37,14 @@ class Rewrite(NodeTransformer):
     def visit_Call(self, node: nodes.Call) -> nodes.Node:
         self.generic_visit(node)
         callee = node.node
-        if not isinstance(callee, nodes.Getattr) or callee.attr not in METHODS:
+        if not isinstance(callee, nodes.Getattr):
+            return node
+        if callee.attr == "join" and len(node.args) == 1:
+            self.notes.append(
+                "values have no methods; write `list | join(text)` in place of `text.join(list)`"
+            )
+            return nodes.Filter(node.args[0], "join", [callee.node], [], None, None, lineno=node.lineno)
+        if callee.attr not in METHODS:
             return node
         if isinstance(callee.node, nodes.Name) and callee.node.name == "loop":
             return node

@@ -202,6 +202,37 @@ class TestRule2KeysNotAttributes:
         assert compiled.evaluate({"x": {}}) == 3
         assert compiled.notes == ("values have no methods; write `| get` in place of `.get()`",)
 
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("{{ 'a,b'.split(',')[1] }}", "b"),
+            ("{{ ' a  b '.split() }}", ["a", "b"]),
+            ("{{ 'a,b,c'.split(',', 1) }}", ["a", "b,c"]),
+            ("{{ ', '.join(['a', 1]) }}", "a, 1"),
+            ("{{ 'abc'.startswith('ab') and not 'abc'.endswith('ab') }}", True),
+            ("{{ 'ab cd'.title() ~ 'AB'.capitalize() }}", "Ab CdAb"),
+            ("{{ now().isoformat() }}", "2026-01-02T03:00:00+00:00"),
+            ("{{ now().strftime('%Y/%m, 100%%') }}", "2026/01, 100%"),
+            ("{{ ('2026-01-02' | todatetime).strftime('%d') }}", "02"),
+        ],
+    )
+    def test_methods_of_text_and_dates_are_read_as_filters(self, text: str, expected: Any) -> None:
+        assert template(text).notes[0].startswith("values have no methods; write ")
+        assert value(text, now=lambda: datetime(2026, 1, 2, 3, tzinfo=UTC)) == expected
+
+    @pytest.mark.parametrize(
+        ("text", "fault"),
+        [
+            ("{{ now() | strftime('%999999d') }}", ValueError),
+            ("{{ now() | strftime('%Y' * 200) }}", ValueError),
+            ("{{ 7 | isoformat }}", TypeError),
+            ("{{ ('a,' * 150000) | split(',') }}", ValueError),
+        ],
+    )
+    def test_they_are_bounded_like_all_filters(self, text: str, fault: type[Exception]) -> None:
+        with pytest.raises(fault):
+            value(text, now=lambda: datetime(2026, 1, 2, 3, tzinfo=UTC))
+
     def test_other_calls_are_refused(self) -> None:
         with pytest.raises(BadTemplate, match="a value cannot be called; use a filter") as caught:
             template("{{ x.pop() }}")
