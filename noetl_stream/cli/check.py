@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from noetl_stream.cli.ending import Exit
 from noetl_stream.cli.options import Debug, Json
-from noetl_stream.errors import InvalidPlaybook, Problem
-
-if TYPE_CHECKING:
-    from noetl_stream.cli.playbooks import Document
+from noetl_stream.errors import Problem
 
 Places = Annotated[list[Path], typer.Argument(metavar="FILE|DIR…", help="Playbooks, or folders of them.")]
 OneFile = Annotated[Path, typer.Argument(metavar="FILE", help="A playbook.")]
@@ -36,14 +32,24 @@ def validate(places: Places, strict: Strict = False, as_json: Json = False, debu
     from noetl_stream.cli.playbooks import files_of
 
     files = files_of(places)
-    problems = [problem for file in files for problem in _problems(file)]
-    errors = [p for p in problems if strict or p.severity == "error"]
+    problems = {file: _problems(file) for file in files}
+    found = [problem for each in problems.values() for problem in each]
+    broken = [file for file, each in problems.items() if any(strict or p.severity == "error" for p in each)]
+    errors = sum(problem.severity == "error" for problem in found)
     if as_json:
-        found = {"files": [str(f) for f in files], "valid": not errors, "problems": [*map(asdict, problems)]}
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        counts = {"errors": errors, "warnings": len(found) - errors}
+        shown = {
+            "files": [*map(str, files)],
+            "valid": not broken,
+            **counts,
+            "problems": [*map(asdict, found)],
+        }
+        typer.echo(json.dumps(shown, ensure_ascii=False, indent=2))
     else:
-        _show(files, problems, failed=bool(errors))
-    raise typer.Exit(Exit.INVALID if errors else Exit.COMPLETED)
+        for problem in found:
+            typer.echo(str(problem), err=True)
+        typer.echo(_sentence(len(files), len(broken), errors, len(found) - errors))
+    raise typer.Exit(Exit.INVALID if broken else Exit.COMPLETED)
 
 
 def graph(file: OneFile, as_json: Json = False, debug: Debug = False) -> None:
@@ -61,22 +67,20 @@ def graph(file: OneFile, as_json: Json = False, debug: Debug = False) -> None:
 
 
 def _problems(file: Path) -> tuple[Problem, ...]:
-    from noetl_stream.cli.playbooks import checked
+    from noetl_stream.cli.playbooks import kinds_here, text_of
+    from noetl_stream.editor.checking import problems_of
 
-    try:
-        document: Document = checked(file)
-    except InvalidPlaybook as error:
-        return error.problems
-    return document.warnings
+    return problems_of(text_of(file), str(file), kinds_here())
 
 
-def _show(files: Iterable[Path], problems: list[Problem], *, failed: bool) -> None:
-    for problem in problems:
-        typer.echo(str(problem), err=True)
-    if not failed:
-        count = len(list(files))
-        typer.echo(f"{count} playbook{'s' if count > 1 else ''} can run" + _and_warnings(len(problems)))
+def _sentence(files: int, broken: int, errors: int, warnings: int) -> str:
+    """`2 playbooks can run, 1 warning`, `1 of 2 playbooks cannot run: 3 errors, 1 warning`."""
+    counts = [counted(errors, "error")] * bool(errors) + [counted(warnings, "warning")] * bool(warnings)
+    if broken:
+        return f"{broken} of {counted(files, 'playbook')} cannot run: {', '.join(counts)}"
+    return ", ".join([f"{counted(files, 'playbook')} can run", *counts])
 
 
-def _and_warnings(count: int) -> str:
-    return f", {count} warning{'s' if count > 1 else ''}" if count else ""
+def counted(count: int, word: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"

@@ -30,7 +30,7 @@ class Document:
 
 
 @cache
-def _kinds() -> Mapping[str, Kind]:
+def kinds_here() -> Mapping[str, Kind]:
     """Asking every installed distribution for its plugins takes as long as compiling a playbook."""
     return kinds()
 
@@ -38,7 +38,7 @@ def _kinds() -> Mapping[str, Kind]:
 def checked(file: Path) -> Document:
     """Read and compile one file. Raises InvalidPlaybook with every problem, InvalidRequest if it cannot be read."""
     text = text_of(file)
-    compiled = compile_playbook(text, file=str(file), kinds=_kinds())
+    compiled = compile_playbook(text, file=str(file), kinds=kinds_here())
     return Document(file=file, text=text, plan=compiled.plan, warnings=compiled.warnings)
 
 

@@ -1,0 +1,84 @@
+"""Where things stand in a document's text: composed YAML, whose nodes know their first and last character."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import Node as YamlNode
+
+from noetl_stream.errors import Problem
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A stretch of text, as indexes of characters; `end` is behind the last one."""
+
+    start: int
+    end: int
+
+    def of(self, text: str) -> str:
+        return text[self.start : self.end]
+
+
+def composed(text: str) -> YamlNode | None:
+    """The document's root; None where the text is no YAML, or more than one document."""
+    try:
+        found: YamlNode | None = YAML(typ="safe", pure=True).compose(text)
+    except (YAMLError, RecursionError):
+        return None
+    return found
+
+
+def below(node: YamlNode) -> Iterator[YamlNode]:
+    """The node, and all keys and values below it, in document order. An anchor's node comes once for each alias."""
+    yield node
+    match node:
+        case MappingNode():
+            for key, value in node.value:
+                yield from below(key)
+                yield from below(value)
+        case SequenceNode():
+            for each in node.value:
+                yield from below(each)
+
+
+def scalars(node: YamlNode) -> dict[int, ScalarNode]:
+    """Every scalar by its first character; an anchored one once."""
+    return {each.start_mark.index: each for each in below(node) if isinstance(each, ScalarNode)}
+
+
+def index_of(text: str, line: int, column: int) -> int:
+    """The index of a place, whose line and column count from 1."""
+    start = 0
+    for _ in range(line - 1):
+        start = text.find("\n", start) + 1
+        if start == 0:
+            return len(text)
+    return min(start + column - 1, len(text))
+
+
+def span_of(problem: Problem, text: str) -> Span:
+    """What a problem is about: the word its sentence quotes, where it stands there; else the value, or its first line."""
+    start = index_of(text, problem.line, problem.column)
+    whole = _span_at(start, text)
+    for word in reversed(re.findall(r"'([^']+)'", problem.message)):
+        found = re.search(rf"(?<![\w.]){re.escape(word)}(?!\w)", whole.of(text))
+        if found:
+            return Span(whole.start + found.start(), whole.start + found.end())
+    line_end = text.find("\n", start)
+    return Span(start, min(whole.end, line_end if line_end > start else len(text)))
+
+
+def _span_at(start: int, text: str) -> Span:
+    """The scalar that begins there, else the rest of the line."""
+    root = composed(text)
+    found = scalars(root).get(start) if root is not None else None
+    if found is not None:
+        return Span(start, max(found.end_mark.index, start + 1))
+    end = text.find("\n", start)
+    return Span(start, len(text) if end < 0 else max(end, start))
