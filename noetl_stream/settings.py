@@ -62,6 +62,14 @@ class Settings(BaseModel):
     pools: tuple[str, ...] = Field(("default",), min_length=1, description="Worker pools that exist")
     slots: int = Field(16, ge=1, description="Blocks that a worker runs at once")
     processes: int = Field(2, ge=1, description="Warm subprocesses for python and polars tasks, per worker")
+    task_memory: int | None = Field(
+        None, ge=64 << 20, description="Bytes that one such subprocess may allocate; unbounded by default"
+    )
+    task_cpu: int | None = Field(
+        None,
+        ge=1,
+        description="Seconds of processor time for one python or polars task; unbounded by default",
+    )
     allow_private: bool = Field(
         False, description="Whether the http tool may reach private and loopback addresses"
     )

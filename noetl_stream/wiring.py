@@ -36,6 +36,7 @@ from noetl_stream.settings import Settings, this_host
 from noetl_stream.tools.builtin import Means, builtin_tools, kinds
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.warm.pool import WarmPool
+from noetl_stream.tools.warm.process import Limits
 from noetl_stream.wire.codec import decode, decode_offer, registry
 from noetl_stream.wire.topics import Topics
 from noetl_stream.worker.worker import Worker
@@ -222,7 +223,8 @@ async def open_tools(platform: Platform) -> AsyncIterator[Mapping[str, Tool]]:
     settings = platform.settings
     scratch = settings.data / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    pool = WarmPool(size=settings.processes, scratch=scratch)
+    limits = Limits(memory_bytes=settings.task_memory, cpu_seconds=settings.task_cpu)
+    pool = WarmPool(size=settings.processes, limits=limits, scratch=scratch)
     client = GuardedClient(allow_private=settings.allow_private)
     tools = builtin_tools(Means(pool=pool, client=client, cache=PatientCache(platform.cache)))
     try:
