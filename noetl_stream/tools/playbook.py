@@ -25,7 +25,6 @@ class PlaybookConfig(Config):
     )
     timeout: float | None = Field(None, description="bounds the wait, in seconds")
 
-
     @field_validator("version", mode="before")
     @classmethod
     def _newest(cls, version: Any) -> Any:

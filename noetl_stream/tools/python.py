@@ -22,7 +22,7 @@ class Import(Config):
 class PythonConfig(Config):
     code: str | None = Field(None, description="the program")
     script: Script | None = Field(None, description="the program elsewhere: `{uri, source: {type, …}}`")
-    libs: dict[str, str | Import] | list[str] = Field(
+    libs: dict[str, str | Import] | list[Any] = Field(
         default_factory=dict,
         description="`alias: module` or `alias: {from, import}`; a list only states distributions",
     )

@@ -39,6 +39,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(int(code), json.dumps({"error": code}).encode(), "application/json", dict(query))
             case ["redirect"]:
                 self._answer(302, b"", "text/plain", {"Location": dict(query)["to"]})
+            case ["text"]:
+                self._answer(200, dict(query)["is"].encode(), None, {})
             case ["text", kind]:
                 self._answer(200, dict(query)["is"].encode(), kind.replace("-", "/"), {})
             case ["bytes"]:
@@ -73,9 +75,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve
 
-    def _answer(self, status: int, body: bytes, kind: str, headers: dict[str, str]) -> None:
+    def _answer(self, status: int, body: bytes, kind: str | None, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+        typed = {} if kind is None else {"Content-Type": kind}
+        for name, value in {**typed, "Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

@@ -176,6 +176,9 @@ async def test_cookies_are_not_kept_for_the_next_caller(run: Run, site: Site) ->
         ("text/application-json?is=not json", "not json"),
         ("text/text-plain?is=42", "42"),
         ("text/text-plain?is=", None),
+        ('text/?is={"a":1}', {"a": 1}),
+        ("text/?is={not json", "{not json"),
+        ("text/?is=42", "42"),
         ("bytes", "//4A"),
     ],
 )
@@ -218,6 +221,7 @@ async def test_a_refusal_is_an_error_that_carries_the_answer(
     [
         ("120", 120.0),
         ("Mon, 01 Jan 2024 00:01:00 GMT", 60.0),
+        ("Mon, 01 Jan 2024 00:01:00 -0000", 60.0),
         ("Sun, 31 Dec 2023 00:00:00 GMT", 0.0),
         ("soon", None),
         ("", None),

@@ -55,6 +55,7 @@ def run(pool: WarmPool) -> Run:
         ("def set_it():\n    global result\n    result = 'set'\nset_it()\nif x > 1:\n    return 0", "set"),
         ("from datetime import timedelta\nresult = [b'ab', timedelta(seconds=90)]", ["YWI=", 90.0]),
         ("from decimal import Decimal\nresult = Decimal('6.00')", 6),
+        ("d = {'a': 1}\nresult = [d.keys(), d.values(), range(2)]", [["a"], [1], [0, 1]]),
         ("result = __name__", "noetl_task"),
         ("result = [json.dumps(x), datetime.date(2024, 1, 2)]", ["1", "2024-01-02"]),
         ("result = input_data == args == {'x': x, 'rows': rows}", True),
@@ -168,7 +169,7 @@ async def test_libraries_are_bound_to_their_aliases(run: Run) -> None:
     code = "result = [m.sqrt(4), p.basename('/a/b'), sub.__name__]"
 
     assert await run({"code": code, "libs": libs}) == [2.0, "b", "concurrent.futures"]
-    assert await run({"code": "result = 1", "libs": ["pandas==2"]}) == 1
+    assert await run({"code": "result = 1", "libs": ["pandas==2", {"name": "numpy"}]}) == 1
 
 
 async def test_a_missing_library_is_an_error_of_the_task(run: Run) -> None:

@@ -91,11 +91,14 @@ def parsed_answer(answer: Answer) -> Value:
 
 
 def parsed(body: bytes, content_type: str, encoding: str) -> Value:
-    """JSON as its value, text as text, anything else as base64 text; null if empty. What claims to be JSON and is not, is text."""
+    """JSON as its value, text as text, anything else as base64 text; null if empty.
+
+    What claims to be JSON and is not, is text; what claims nothing, and is a JSON mapping or list, is that.
+    """
     if not body:
         return None
     kind = content_type.partition(";")[0].strip().lower()
-    if kind == JSON or kind.endswith("+json"):
+    if kind == JSON or kind.endswith("+json") or (not kind and body.lstrip()[:1] in (b"{", b"[")):
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:

@@ -153,4 +153,5 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         at = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return max(0.0, (at.astimezone(UTC) - now).total_seconds())
+    moment = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return max(0.0, (moment - now).total_seconds())

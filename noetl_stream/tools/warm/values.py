@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import ItemsView, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import fields, is_dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -62,6 +62,8 @@ def plain(item: Any) -> Any:
         return json_value(item)
     if isinstance(item, Mapping):
         return dict(item)
+    if isinstance(item, KeysView | ValuesView | ItemsView | Sequence):
+        return list(item)
     if is_dataclass(item):
         return {field.name: getattr(item, field.name) for field in fields(item)}
     for listing in ("to_list", "to_pylist", "tolist"):
