@@ -102,6 +102,23 @@ async def test_a_failing_execution_runs_the_playbooks_own_step_with_the_error(ca
     assert stage.log.status == "FAILED"
 
 
+async def test_a_failing_execution_starts_the_playbook_named_for_it_and_does_not_wait(cache: Cache) -> None:
+    stage = await played(
+        "policy: {on_failure: {playbook: ops/alert}}\n"
+        "workflow: [{step: load, tool: {kind: act, say: fail}}]\n",
+        cache,
+        Act(failing),
+    )
+    (child,) = stage.children
+    stage.answer(status="STARTED")
+    await stage.play()
+
+    assert (child.child.path, child.child.wait) == ("ops/alert", False)
+    assert child.child.input["playbook"] == "sales"
+    assert child.child.input["error"]["message"] == "the server is down"
+    assert (stage.log.status, stage.log.error and stage.log.error.step) == ("FAILED", "load")
+
+
 @pytest.mark.parametrize(("strict", "status"), [("yes", "FAILED"), ("no", "COMPLETED")])
 async def test_no_match_is_an_error_where_the_inputs_say_so(cache: Cache, strict: str, status: str) -> None:
     stage = await played(
