@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from noetl_stream.dsl.expressions import as_number
 from noetl_stream.dsl.kinds import ALIASES
 from noetl_stream.dsl.report import Report
 from noetl_stream.dsl.source import Node
 from noetl_stream.dsl.spellings import ARC, BACKOFF, KEYCHAIN, RETRY, RULE, SPEC, STEP, STORE, TASK
+from noetl_stream.dsl.templates import has_template
 
+OWN_ARGS = frozenset({"container", "shell", "script"})
+"""Kinds whose `args` are words of a command."""
 COMMON = frozenset(
     {
         "kind", "name", "desc", "task", "input", "auth", "set", "spec", "timeout", "output",
@@ -155,8 +159,9 @@ def _task(node: Node, subject: str, report: Report) -> Node:
     subject = f"the tool of {subject}"
     kind = node.mapping["kind"].text if "kind" in node.mapping else None
     for old, new in TASK.items():
-        if new != "input" or (_is_mapping(node, old) and (old, kind) != ("payload", "http")):
+        if new != "input" or _gives_input(node, old, kind):
             node = renamed(node, old, new, subject, report)
+    node = _one_timeout(node, subject, report)
     node = _word(node, "kind", ALIASES, subject, report)
     return _changed(
         node,
@@ -168,8 +173,23 @@ def _task(node: Node, subject: str, report: Report) -> Node:
     )
 
 
-def _is_mapping(node: Node, key: str) -> bool:
-    return key in node.mapping and node.mapping[key].is_mapping
+def _one_timeout(node: Node, subject: str, report: Report) -> Node:
+    """A timeout of parts, as `{connect, read}`, is how long a try may take in all."""
+    timeout = node.mapping.get("timeout")
+    parts = [as_number(each.value) for each in timeout.mapping.values()] if timeout else []
+    if timeout is None or not parts or None in parts:
+        return node
+    total = sum(part for part in parts if part is not None)
+    report.warn(f"a timeout of parts in {subject} is their sum", timeout.place, f"write 'timeout: {total}'")
+    return node.with_entries({**node.mapping, "timeout": Node(total, timeout.place)})
+
+
+def _gives_input(node: Node, key: str, kind: str | None) -> bool:
+    """Whether `args` or `payload` is an older word for the input: a mapping, or one template, and not the kind's own."""
+    found = node.mapping.get(key)
+    if found is None or (key, kind) == ("payload", "http"):
+        return False
+    return found.is_mapping or (has_template(found.text or "") and kind not in OWN_ARGS)
 
 
 def _retry(node: Node, subject: str, report: Report) -> Node:
@@ -188,6 +208,7 @@ def _default_rules(node: Node, report: Report) -> Node:
 def _spec(node: Node, subject: str, report: Report) -> Node:
     for old, new in SPEC.items():
         node = renamed(node, old, new, f"`spec` of {subject}", report)
+    node = _one_timeout(node, f"`spec` of {subject}", report)
 
     def policy(each: Node) -> Node:
         changes = {"rules": lambda rules: _each(rules, lambda rule: _rule(rule, subject, report))}

@@ -298,7 +298,7 @@ def test_an_error_says_all_in_one_line() -> None:
         ("step: a\ndesc: x", "5:3: warning: step 'a' has neither `tool` nor `next`; write `tool: {kind: noop}`"),
         ("step: a\ntool: {kind: http, url: '{{ nam }}'}", "6:27: warning: the tool of step 'a', key 'url': unknown name 'nam'"),
         ("step: a\ntool: {kind: http, url: '{{ a b }}'}", "6:27: warning: the tool of step 'a', key 'url': kept as written, since Jinja says: expected token 'end of print statement', got 'b'"),
-        ("step: a\ntool: {kind: noop, spec: {timeout: {connect: 5, read: 15}}}", "6:35: warning: a timeout of parts in `spec` of the tool of step 'a' is their sum; write 'timeout: 20'"),
+        ("step: a\ntool: {kind: noop, spec: {timeout: {connect: 5, read: 15}}}", "6:38: warning: a timeout of parts in `spec` of the tool of step 'a' is their sum; write 'timeout: 20'"),
         ("step: a\ntool: {kind: noop}\nnext: [{step: a, when: 'ctx.x > 3'}]", "7:26: warning: step 'a': this condition is always true, as it has no template; write '{{ ctx.x > 3 }}'"),
         ("step: a\ntool: {kind: noop}\nnext: {arcs: [{step: a}, {step: a, when: true}]}", "7:28: warning: step 'a': an arc without `when` stands before this one, which is never taken; give the earlier arc a `when`, or write `mode: inclusive`"),
         ("step: load\ntool: {kind: noop}\nset: {total: 1}", "7:9: warning: step 'load': 'total' names no scope, so only the arcs of this step can read it; write 'ctx.total'"),

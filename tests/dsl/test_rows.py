@@ -380,3 +380,12 @@ def test_a_number_may_be_text_or_a_template(value: str) -> None:
 
     assert task.timeout is not None
     assert task.timeout.evaluate({}) == 1
+
+
+@pytest.mark.parametrize("key", ["input", "args"])
+async def test_an_input_may_be_one_template_in_either_spelling(key: str, cache: LocalCache) -> None:
+    stage = await played(
+        f'- {{step: a, tool: {{kind: act, {key}: "{{{{ workload }}}}"}}}}', cache, payload={"n": 3}
+    )
+
+    assert stage.act.calls[0].input == {"n": 3}
