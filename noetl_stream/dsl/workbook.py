@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from noetl_stream.dsl.report import Site, suggest
 from noetl_stream.dsl.source import Node
@@ -31,7 +31,7 @@ def entries_of(document: Node) -> Mapping[str, Node]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calls:
-    """What the calls of one step are resolved against: the book, and the inputs that the step itself gives."""
+    """What a call is resolved against: the book, and the inputs that its step and the calls around it give."""
 
     book: Mapping[str, Node]
     given: frozenset[str]
@@ -55,11 +55,12 @@ def _expanded(call: Node, calls: Calls, outer: tuple[str, ...]) -> list[Node]:
         return []
     name = str(entry.mapping["name"].value)
     _check_expected(entry, call, calls)
+    below = replace(calls, given=calls.given | _inputs(call))
     tool = entry.get("tool")
     inner = [
         task
         for each in ((tool.items or [tool]) if tool else [])
-        for task in _expanded(each, calls, (*outer, name))
+        for task in _expanded(each, below, (*outer, name))
     ]
     return [_called(task, call, entry, calls, alone=len(inner) == 1) for task in inner]
 
@@ -96,6 +97,12 @@ def _called(task: Node, call: Node, entry: Node, calls: Calls, *, alone: bool) -
     return merged_nodes(task, own) or task
 
 
+def _inputs(call: Node) -> frozenset[str]:
+    """The names of a call's own inputs."""
+    given = call.get("input")
+    return frozenset(given.mapping if given else ())
+
+
 def _undeclared(given: Node, names: frozenset[str]) -> Node:
     """An entry's input without the nulls that merely declare what the step gives."""
     return given.without(*(key for key, each in given.mapping.items() if each.value is None and key in names))
@@ -110,8 +117,7 @@ def _check_expected(entry: Node, call: Node, calls: Calls) -> None:
     own = tool.get("input") if tool else None
     # A null in an entry's input only declares it.
     settled = {key for key, each in (own.mapping.items() if own else ()) if each.value is not None}
-    at_call = call.get("input")
-    given = settled | calls.given | set(at_call.mapping if at_call else ())
+    given = settled | calls.given | _inputs(call)
     for name in [str(each.value) for each in expects.items] or list(expects.mapping):
         if name not in given:
             calls.site.report.error(
