@@ -228,6 +228,17 @@ class TestWorkbook:
         assert found.writes is not None
         assert pipeline(body).single is True
 
+    def test_what_an_entry_expects_may_come_from_the_call_around_it(self) -> None:
+        body = (
+            self.BOOK
+            + "- {name: outer, tool: {kind: workbook, name: add, input: {y: 2}}}\n"
+            + "workflow: [{step: a, tool: {kind: workbook, name: outer, input: {x: 3}}}]\n"
+        )
+        found = task(body)
+
+        assert found.input is not None
+        assert found.input.evaluate({}) == {"x": 3, "y": 2}
+
     def test_a_null_only_declares_what_the_step_gives(self) -> None:
         body = self.BOOK + "workflow: [{step: a, input: {x: 9}, tool: {kind: workbook, name: add}}]\n"
         found = pipeline(body)
