@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from noetl_stream.editor.marks import Span, span_of
 from noetl_stream.errors import Problem
 
-_MEANT = re.compile(r"(?:did you mean|write|is now called) '([^'{}]+)'\??$")
+_MEANT = re.compile(r"(?:did you mean '([^'{}]+)'\?|(?:write|is now called) '([^'{}]+)'$)")
 _OLDER = re.compile(r"'[^']+' in .* is an older spelling|'[^']+' is now called '[^']+'")
 _PLAIN = re.compile(r"[\w./-]+")
 
@@ -29,7 +29,7 @@ def fix_of(problem: Problem, text: str) -> Edit | None:
     word = span.of(text)
     if found is None or not word or f"'{word}'" not in problem.message:
         return None
-    meant = found[1]
+    meant = found[1] or found[2]
     return Edit(span=span, text=meant if _PLAIN.fullmatch(meant) else f'"{meant}"')
 
 

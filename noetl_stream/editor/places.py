@@ -18,7 +18,7 @@ def schemas_at(schema: Schema, path: Path, known: Known) -> list[Schema]:
     for depth in range(len(path) + 1):
         ahead = path[depth] if depth < len(path) else None
         values = known.get(path[:depth], {})
-        here = [each for node in here for each in _expanded(node, schema, values, ahead == ITEM)]
+        here = [each for node in here for each in _expanded(node, schema, values, ahead)]
         if ahead is None:
             return here
         here = [each for node in here if (each := _below(node, ahead)) is not None]
@@ -57,8 +57,8 @@ def _below(node: Schema, element: str) -> Schema | None:
     return found if isinstance(found, dict) else None
 
 
-def _expanded(node: Schema, root: Schema, values: Mapping[str, str], is_list: bool) -> Iterator[Schema]:
-    """The node and all that it refers to or is made of, as far as that can hold here."""
+def _expanded(node: Schema, root: Schema, values: Mapping[str, str], ahead: str | None) -> Iterator[Schema]:
+    """The node and all that it refers to or is made of, as far as that can hold here; `ahead` is what the path goes on with."""
     yield node
     parts = [node[key] for key in ("then", "else") if key in node and "if" not in node]
     for key in ("anyOf", "oneOf", "allOf"):
@@ -66,18 +66,18 @@ def _expanded(node: Schema, root: Schema, values: Mapping[str, str], is_list: bo
     if "$ref" in node:
         parts.append(reduce(getitem, node["$ref"].split("/")[1:], root))
     if "if" in node:
-        holds = _holds(node["if"], values, is_list)
+        holds = _holds(node["if"], values, ahead)
         parts += [node[way] for way in (("then",) if holds else ("else",)) if way in node]
     for part in parts:
-        yield from _expanded(part, root, values, is_list)
+        yield from _expanded(part, root, values, ahead)
 
 
-def _holds(condition: Schema, values: Mapping[str, str], is_list: bool) -> bool:
+def _holds(condition: Schema, values: Mapping[str, str], ahead: str | None) -> bool:
     if condition.get("type") == "array":
-        return is_list
+        return ahead == ITEM
     if not all(key in values for key in condition.get("required", ())):
         # Nothing is written yet: it will most probably be a task with a `kind`.
-        return condition == {"required": ["kind"]} and not values
+        return condition == {"required": ["kind"]} and not values and ahead is None
     words = {
         key: each.get("enum", [each.get("const")]) for key, each in condition.get("properties", {}).items()
     }

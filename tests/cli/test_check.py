@@ -22,7 +22,9 @@ def test_every_problem_is_listed_with_its_place_and_a_suggestion(tmp_path: Path)
     ended = CliRunner().invoke(app, ["validate", str(file)])
 
     assert ended.exit_code == 2
-    assert [line.split(": ")[0] for line in ended.stderr.splitlines()] == [f"{file}:{at}" for at in BROKEN_AT]
+    errors = [line for line in ended.stderr.splitlines() if ": error: " in line]
+    assert [line.split(": ")[0] for line in errors] == [f"{file}:{at}" for at in BROKEN_AT]
+    assert ended.stdout == "1 of 1 playbook cannot run: 3 errors, 1 warning\n"
     assert "did you mean 'python'?" in ended.stderr
     assert "did you mean 'input'?" in ended.stderr
 
@@ -44,7 +46,8 @@ def test_a_folder_is_validated_whole_and_what_is_no_playbook_is_passed_over(tmp_
 
     assert ended.exit_code == 2
     assert [Path(file).name for file in found["files"]] == ["broken.yml", "hello.yaml"]
-    assert [(p["line"], p["column"]) for p in found["problems"]] == [(7, 13), (11, 17), (13, 5)]
+    errors = [p for p in found["problems"] if p["severity"] == "error"]
+    assert [(p["line"], p["column"]) for p in errors] == [(7, 13), (11, 17), (13, 5)]
     assert found["valid"] is False
 
 
