@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeAlias
 
 from noetl_stream.core.events import BlockId, Child, Parent, Status
@@ -50,6 +51,17 @@ class Offer:
     variables: Mapping[str, Value] = field(default_factory=dict)
     answer: Value = None
     answered: bool = False
+    rest: str | None = None
+
+
+BROUGHT: Mapping[str, Value] = MappingProxyType(
+    {
+        "workload": {}, "ctx": {}, "results": {}, "steps": {}, "variables": {},
+        "item": None, "args": None, "answer": None,
+    }
+)  # fmt: skip
+"""The values that an offer brings, each with what stands for none; `rest` names where they are if it is too large for them.
+The notes in `resume` are small, and stay: a worker hands them back even where it cannot reach the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

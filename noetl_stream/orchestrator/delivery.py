@@ -34,6 +34,7 @@ from noetl_stream.core.plan import Plan
 from noetl_stream.core.values import Error
 from noetl_stream.errors import InvalidRequest, NoetlError
 from noetl_stream.ids import execution_id, identity, offer_partition, partition_of
+from noetl_stream.orchestrator.lightening import OFFER_BYTES, lightened
 from noetl_stream.ports.catalog import PinnedPlans
 from noetl_stream.ports.facts import FactLog
 from noetl_stream.ports.frames import Cache
@@ -90,11 +91,17 @@ class Delivery:
 
     def offer_soon(self, offer: Offer) -> asyncio.Future[int]:
         """The hot path: an offer on its way, without a task of its own. A worker in this process may begin at once."""
+        encoded = encode_offer(offer)
+        if len(encoded) > OFFER_BYTES and offer.rest is None:
+            return asyncio.ensure_future(self._offer_light(offer))
         topic, block = self.topics.blocks(offer.pool), f"{offer.execution}/{offer.block}"
         partition = offer_partition(block, topic.partitions)
-        sent = self.log.append_soon(topic.name, encode_offer(offer), key=block.encode(), partition=partition)
+        sent = self.log.append_soon(topic.name, encoded, key=block.encode(), partition=partition)
         self.nearby(topic.name, partition, offer)
         return sent
+
+    async def _offer_light(self, offer: Offer) -> int:
+        return await self.offer_soon(await lightened(self.cache, offer))
 
     async def _start(self, message: StartChild) -> None:
         """Request the child, with the identity its block gave it; a path nobody registered answers the block."""

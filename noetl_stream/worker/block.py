@@ -10,13 +10,14 @@ from noetl_stream.core.counts import count_of
 from noetl_stream.core.events import ITEMS, PROBES, ROUTE, BlockCompleted, BlockFailed, Outcome
 from noetl_stream.core.finishing import ENDING_BYTES
 from noetl_stream.core.messages import Offer
+from noetl_stream.core.outbox import reads_of
 from noetl_stream.core.plan import Plan, Step
 from noetl_stream.core.run import is_iteration
 from noetl_stream.core.values import Error, Value
 from noetl_stream.errors import ExpressionError
 from noetl_stream.ports.frames import Cache, FrameKey
 from noetl_stream.ports.tools import Tool
-from noetl_stream.worker.hydrate import hydrate_offer
+from noetl_stream.worker.hydrate import hydrate_offer, whole_offer
 from noetl_stream.worker.items import Collections, materialised, slice_at
 from noetl_stream.worker.pipeline import PipelineRun
 from noetl_stream.worker.sites import beginning_of, condition_of, route_of
@@ -34,7 +35,12 @@ async def run_block(
 ) -> Outcome:
     """Run one block to its outcome. Raises InfrastructureError if the cache cannot be reached."""
     step = plan.steps[offer.block.step]
-    offer = await hydrate_offer(cache, await _with_item(cache, collections or Collections(cache), offer, step))
+    offer = await whole_offer(cache, offer)
+    offer = await hydrate_offer(
+        cache,
+        await _with_item(cache, collections or Collections(cache), offer, step),
+        reads_of(step, offer.block.iteration),
+    )
     cursor = offer.block.iteration <= PROBES and step.loop is not None and step.loop.cursor
     if is_iteration(offer.block.iteration) or cursor:
         run = PipelineRun(plan=plan, offer=offer, tools=tools, cache=cache, run_id=run_id)

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from noetl_stream.core.events import ROUTE
 from noetl_stream.core.messages import Offer
+from noetl_stream.core.plan import Path
 from noetl_stream.core.run import CHUNK
 from noetl_stream.core.values import Brought, Piped, Ref, Value
 from noetl_stream.ports.frames import Cache, Frame
 from noetl_stream.wire.values import decode_value
+from noetl_stream.worker.elements import EVERYTHING, elements_read
 from noetl_stream.worker.rows import JsonRows
 
 
-async def hydrate_offer(cache: Cache, offer: Offer) -> Offer:
-    """The offer with every reference that its templates may read replaced by what it stands for."""
+async def whole_offer(cache: Cache, offer: Offer) -> Offer:
+    """The offer with the values that were too large to travel with it."""
+    if offer.rest is None:
+        return offer
+    brought = decode_value(await cache.read(offer.rest))
+    return replace(offer, **brought, rest=None)
+
+
+async def hydrate_offer(cache: Cache, offer: Offer, reads: Iterable[Path] = EVERYTHING) -> Offer:
+    """The offer with every reference that its templates may read replaced by what it stands for.
+
+    `reads` are the paths that they read: where these name elements of a loop's results, no other is fetched.
+    """
     if not _mentions_ref(offer):
         return offer
     return replace(
         offer,
         workload=await hydrate(cache, offer.workload),
         ctx=await hydrate(cache, offer.ctx),
-        results={name: await _brought(cache, each) for name, each in offer.results.items()},
+        results={
+            name: await _brought(cache, each, elements_read(name, reads, offer.via))
+            for name, each in offer.results.items()
+        },
         steps=await hydrate(cache, offer.steps),
         item=await hydrate(cache, offer.item),
         args=await hydrate(cache, offer.args),
@@ -40,9 +58,9 @@ async def _noted(cache: Cache, offer: Offer) -> Value:
     return {**notes, "result": await _brought(cache, offer.resume["result"])}
 
 
-async def _brought(cache: Cache, result: Value) -> Value:
+async def _brought(cache: Cache, result: Value, only: frozenset[int] | None = None) -> Value:
     """A step's result; one that was externalised still tells its reference."""
-    found = await hydrate(cache, result)
+    found = await hydrate(cache, result) if only is None else await elements_of(cache, result, only)
     match result:
         case (Ref() as ref) | Piped(value=Ref() as ref):
             return Brought(found, ref)
@@ -107,11 +125,43 @@ async def resolve(cache: Cache, ref: Ref) -> Value | Frame:
             return await _loop(cache, ref)
 
 
+async def elements_of(cache: Cache, result: Value, only: frozenset[int]) -> Value:
+    """A loop's result of which nobody reads other elements than these: what is at the others is not fetched."""
+    match result:
+        case Ref(format="chunks"):
+            results = [None] * (result.rows or 0)
+            for chunk, numbers in _by_chunk(only, len(results)):
+                stored = await _chunk(cache, result, chunk)
+                for number in numbers:
+                    results[number] = await hydrate(cache, stored[number - chunk * CHUNK])
+            return _looped(result, results)
+        case {"results": list() as found, "stats": _, **rest}:
+            read = {number for _, numbers in _by_chunk(only, len(found)) for number in numbers}
+            results = [await hydrate(cache, each) if n in read else each for n, each in enumerate(found)]
+            return {**rest, "stats": result["stats"], "results": results, "data": results}
+        case _:
+            return await hydrate(cache, result)
+
+
+def _by_chunk(only: frozenset[int], total: int) -> Iterator[tuple[int, list[int]]]:
+    """The elements that there are, counted from the end where negative, by the chunk that holds them."""
+    numbers = sorted({n % total for n in only if -total <= n < total})
+    return ((chunk, list(within)) for chunk, within in groupby(numbers, lambda n: n // CHUNK))
+
+
 async def _loop(cache: Cache, ref: Ref) -> Value:
     """A loop's result, put together from its chunks."""
     results: list[Value] = []
     for chunk in range(-(-(ref.rows or 0) // CHUNK)):
-        stored = decode_value(await cache.read(f"{ref.uri}/{chunk}"))
-        results += await hydrate(cache, stored)
+        results += await hydrate(cache, await _chunk(cache, ref, chunk))
+    return _looped(ref, results)
+
+
+async def _chunk(cache: Cache, ref: Ref, number: int) -> list[Value]:
+    found: list[Value] = decode_value(await cache.read(f"{ref.uri}/{number}"))
+    return found
+
+
+def _looped(ref: Ref, results: list[Value]) -> Value:
     summary = {key: part for key, part in ref.parts.items() if "." not in key}
     return {"results": results, "data": results, **summary}

@@ -19,6 +19,7 @@ from noetl_stream.core.messages import Offer, StartChild, StoreChunk
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.values import Value, unmarked
 from noetl_stream.dsl.compiler import compile_playbook
+from noetl_stream.orchestrator.lightening import OFFER_BYTES, lightened
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Call, Done, Kind, Nature, Park, Tool
 from noetl_stream.tools.builtin import kinds
@@ -128,6 +129,8 @@ class Stage:
         return bool(self.log.decided())
 
     async def _run(self, message: Offer) -> None:
+        if len(encode_offer(message)) > OFFER_BYTES:
+            message = await lightened(self.cache, message)
         offer = decode_offer(encode_offer(message))
         outcome = await run_block(
             plan=self.log.plan, offer=offer, tools=tools_of(self.act), cache=self.cache, run_id="r"

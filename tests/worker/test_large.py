@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import polars as pl
+import pytest
 
+from noetl_stream.cache.local import LocalCache
 from noetl_stream.core.events import ITEMS, ROUTE, BlockCompleted
-from noetl_stream.core.values import Ref
+from noetl_stream.core.values import Ref, Value
 from noetl_stream.ports.frames import Cache
-from noetl_stream.wire.codec import encode
+from noetl_stream.tools.sql import Statement, sql_result
+from noetl_stream.wire.codec import encode, encode_offer
 from noetl_stream.wire.values import encode_value
 from noetl_stream.worker.hydrate import hydrate
 from tests.worker.stage import Act, Stage, played
 
+RECORD = 256 * 1024
 ROWS = [{"n": n, "text": "x" * 100} for n in range(10_000)]
 
 
@@ -26,8 +32,9 @@ def kinds_of(stage: Stage) -> list[int]:
 
 
 def largest(stage: Stage) -> int:
-    """Bytes of the largest record that stands in the log."""
-    return max(len(encode(record.event)) for record in stage.log.log)
+    """Bytes of the largest record, in the log or on its way to a pool."""
+    events = [len(encode(record.event)) for record in stage.log.log]
+    return max(*events, *(len(encode_offer(each)) for each in stage.offers))
 
 
 async def test_arcs_that_read_a_megabyte_are_followed_by_a_worker(cache: Cache) -> None:
@@ -214,3 +221,116 @@ async def test_results_of_iterations_are_small_in_the_log(cache: Cache) -> None:
 
     assert len(encode_value(stage.outcomes[0].result)) < 1024  # type: ignore[union-attr]
     assert stage.act.said[-1] == 5000
+
+
+class CountingCache(LocalCache):
+    """Counts what is fetched from it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.fetched: list[str] = []
+
+    async def json(self, ref: Ref) -> Value:
+        self.fetched.append(ref.uri)
+        return await super().json(ref)
+
+    async def read(self, name: str) -> bytes:
+        self.fetched.append(name)
+        return await super().read(name)
+
+
+@pytest.mark.parametrize("iterations", [20, 2500])
+async def test_who_names_one_element_of_a_loop_s_results_fetches_no_other(
+    tmp_path: Path, iterations: int
+) -> None:
+    cache = CountingCache(tmp_path)
+    stage = await played(
+        "- step: each\n"
+        f"  loop: {{in: {iterations}, iterator: n, spec: {{mode: parallel, max_in_flight: 100}}}}\n"
+        "  tool: {kind: act, say: big}\n"
+        "  next: last\n"
+        "- {step: last, tool: {kind: act, say: '{{ [each.results[-1].text | length, each.data[17].n, each.stats.success] }}'}}\n",
+        cache,
+        Act(lambda call: {"n": 7, "text": "x" * 5000} if call.config.say == "big" else call.config.say),
+    )
+
+    assert stage.act.said[-1] == [5000, 7, iterations]
+    chunks = [name for name in cache.fetched if name.startswith("loops/")]
+    assert len(chunks) == (0 if iterations == 20 else 2)
+    assert len(cache.fetched) - len(chunks) == 2
+
+
+async def test_an_element_that_is_not_there_is_undefined_and_a_whole_list_is_fetched_whole(
+    cache: Cache,
+) -> None:
+    stage = await played(
+        "- step: each\n"
+        "  loop: {in: 3, iterator: n}\n"
+        "  tool: {kind: act, say: big}\n"
+        "  next: one\n"
+        "- {step: one, tool: {kind: act, say: '{{ each.results[9] is defined }}'}, next: all}\n"
+        "- {step: all, tool: {kind: act, say: '{{ each.results[0].text == each.results | map(attribute=\"text\") | last }}'}}\n",
+        cache,
+        act_with({"text": "x" * 5000}),
+    )
+
+    assert stage.act.said[-2:] == [False, True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["json", "table", "sql"])
+async def test_thirty_megabytes_from_one_step_go_through_no_record(cache: Cache, form: str) -> None:
+    rows = [{"n": n, "text": "x" * 280} for n in range(100_000)]
+    big: Any = {"rows": rows}
+    if form == "table":
+        big = pl.DataFrame(rows)
+    if form == "sql":
+        big = sql_result([Statement(table=pl.DataFrame(rows).to_arrow())])
+    look = "load" if form == "table" else "load.rows"
+    stage = await played(
+        "- step: load\n"
+        "  tool: {kind: act, say: big}\n"
+        f"  set: {{ctx.all: '{{{{ {look} }}}}'}}\n"
+        f"  next: [{{step: more, when: '{{{{ {look} | length == 100000 }}}}', args: {{rows: '{{{{ {look} }}}}'}}}}]\n"
+        "- {step: more, tool: {kind: act, say: '{{ [input.rows | length, ctx.all[99999].n] }}'}}\n",
+        cache,
+        act_with(big),
+    )
+
+    assert stage.act.said[1] == [100_000, 99_999]
+    assert largest(stage) < RECORD
+
+
+@pytest.mark.slow
+async def test_a_quarter_of_a_megabyte_from_each_of_a_thousand_iterations_goes_through_no_record(
+    cache: Cache,
+) -> None:
+    stage = await played(
+        "- step: each\n"
+        "  loop: {in: 1001, iterator: n, spec: {mode: parallel, max_in_flight: 50}}\n"
+        "  tool: {kind: act, say: big}\n"
+        "  next: [{step: last, when: '{{ each.stats.success == 1001 }}'}]\n"
+        "- {step: last, tool: {kind: act, say: '{{ each.results[1000].text | length }}'}}\n",
+        cache,
+        act_with({"text": "x" * 250_000}),
+    )
+
+    assert stage.act.said[-1] == 250_000
+    assert largest(stage) < RECORD
+
+
+async def test_a_block_that_reads_everything_is_sent_no_more_than_a_record(cache: Cache) -> None:
+    """Each result, each variable and each input would be small enough by itself."""
+    steps = "".join(
+        f"- {{step: s{n}, tool: {{kind: act, say: big}}, set: {{ctx.v{n}: '{{{{ s{n}.text }}}}'}}, next: s{n + 1}}}\n"
+        for n in range(6)
+    )
+    said = ", ".join(f"s{n}.text, steps.s{n}.status, ctx.v{n}" for n in range(6))
+    stage = await played(
+        f"{steps}- {{step: s6, tool: {{kind: act, say: '{{{{ [{said}] | map(\"length\") | list }}}}'}}}}\n",
+        cache,
+        act_with({"text": "x" * 60_000}),
+    )
+
+    assert stage.act.said[-1] == [60_000, 4, 60_000] * 6
+    assert largest(stage) < RECORD

@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 
 from noetl_stream.core.events import ROUTE
-from noetl_stream.core.messages import Offer
 from noetl_stream.core.values import Piped, Ref
 from noetl_stream.ports.frames import Cache
 from noetl_stream.wire.codec import encode, encode_offer
@@ -26,7 +25,7 @@ def saying(big: Any) -> Act:
 def largest(stage: Stage) -> int:
     """Bytes of the largest record, in the log and on its way to a pool."""
     events = [len(encode(record.event)) for record in stage.log.log]
-    offers = [len(encode_offer(each)) for each in stage.log.sent if isinstance(each, Offer)]
+    offers = [len(encode_offer(each)) for each in stage.offers]
     return max(events + offers)
 
 
