@@ -80,7 +80,7 @@ def compile_number(node: Node, site: Site) -> Expression:
     part = _part(node, site, strict=True)
     if (evaluate := part.evaluate) is None:
         number = as_number(part.constant)
-        if number is None:
+        if number is None and not site.report.told(node.place):
             site.report.error(
                 f"{site.subject}: '{site.key}' is a number, not {node.word}", node.place, "write a number"
             )

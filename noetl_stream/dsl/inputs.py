@@ -34,6 +34,8 @@ def compile_count(node: Node | None, site: Site, default: int) -> Count:
         return compiled
     number = as_number(node.value)
     if not isinstance(number, int) or number < 1:
+        if number is None and site.report.told(node.place):
+            return default
         site.report.error(f"{site.what} is a whole number from 1, not {node.value!r:.40}", node.place)
         return default
     return number

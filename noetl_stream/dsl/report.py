@@ -38,6 +38,10 @@ class Report:
             ),
         )
 
+    def told(self, place: Place) -> bool:
+        """Whether an error stands there already."""
+        return any((p.file, p.line, p.column) == (place.file, place.line, place.column) for p in self.errors)
+
     def raise_errors(self) -> None:
         """Raises InvalidPlaybook, in document order, if there is any error."""
         if self.errors:

@@ -222,3 +222,18 @@ def test_a_playbook_without_a_name_is_told() -> None:
     assert error("workflow: [{step: a, tool: {kind: noop}}]\n", head=head) == (
         "sales.yaml:3:18: error: key 'metadata.name' of the playbook is empty; name the playbook"
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        ("{step: a, tool: {kind: noop, timeout: soon}}", "key 'timeout' of the tool of step 'a'"),
+        ("{step: a, spec: {join: {quorum: many}}, tool: {kind: noop}}", "key 'spec.join.quorum' of step 'a'"),
+        (
+            "{step: a, tool: {kind: noop, retry: {delay: 5s}}}",
+            "key 'retry.delay' of the tool of step 'a'",
+        ),
+    ],
+)
+def test_what_is_no_number_is_told_once(body: str, key: str) -> None:
+    assert f"error: {key} is a number, not text" in error(f"workflow: [{body}]\n")
