@@ -174,7 +174,7 @@ def _write(execution: Execution, run: Run, key: BlockId, writes: Mapping[str, Va
     """Variables of a block: at once, or at a parallel loop's end by index. In a loop `iter` is nobody else's."""
     kept = {name: value for name, value in writes.items() if not (run.loop and name.startswith("iter."))}
     if run.parallel and kept:
-        run.writes[key.iteration] = {**run.writes.get(key.iteration, {}), **kept}
+        run.write(key.iteration, kept)
         return
     run.variables |= {name: value for name, value in kept.items() if not name.startswith("ctx.")}
     write_ctx(execution, kept)

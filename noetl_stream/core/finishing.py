@@ -71,22 +71,15 @@ def _result(draft: Execution, name: str, run: Run) -> Value:
 
 def _variables(run: Run) -> Mapping[str, Value]:
     """`step.*` and `iter.*` at the step's end; what parallel iterations wrote counts in their order."""
-    late = (run.writes[index].items() for index in sorted(run.writes))
-    return {**run.variables, **{n: v for items in late for n, v in items if not n.startswith("ctx.")}}
+    return {**run.variables, **{n: v for n, v in run.written.items() if not n.startswith("ctx.")}}
 
 
 def with_loop_writes(draft: Execution, run: Run) -> Execution:
     """What the iterations of a parallel loop wrote counts from its end on, the last index last."""
     if not run.writes:
         return draft
-    ctx = dict(draft.ctx)
-    for index in sorted(run.writes):
-        ctx |= {
-            name.removeprefix("ctx."): value
-            for name, value in run.writes[index].items()
-            if name.startswith("ctx.")
-        }
-    return replace(draft, ctx=ctx)
+    late = {n.removeprefix("ctx."): v for n, v in run.written.items() if n.startswith("ctx.")}
+    return replace(draft, ctx={**draft.ctx, **late})
 
 
 def concluded(step: Step, end: StepFinished, known: Facts, ended: Ending) -> StepFinished:

@@ -138,8 +138,7 @@ def _finish(execution: Execution, event: StepFinished, at: float) -> list[StoreC
     stored = _keep_result(execution, event, run)
     execution.finished[event.step] = Finished.of(run, event, seq=execution.seq, at=at)
     del execution.runs[event.step]
-    for index in sorted(run.writes):
-        write_ctx(execution, run.writes[index])
+    write_ctx(execution, run.written)
     write_ctx(execution, event.writes)
     for target in event.targets:
         _send(execution, event.step, target)

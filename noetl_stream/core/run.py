@@ -52,7 +52,7 @@ class Run:
     """A step while it runs. Iterations below `next` were started; those in flight are the execution's blocks.
 
     `total` is None until the number of iterations is final; until then `batches` bring more. `writes` waits for the end
-    of a parallel loop, by index; elsewhere a `ctx` write counts at once. `variables` are `step.*` and, without a loop,
+    of a parallel loop, each name with the last index that wrote it; elsewhere a `ctx` write counts at once. `variables` are `step.*` and, without a loop,
     `iter.*`. `failed` is a bitset of iterations that failed. `open` counts blocks in flight, `probing` those of them
     that ask for more; `last` is a growing loop's latest result, for its condition. `routed` is what a worker concluded of
     its ending, `unroutable` that it could not. `findings` are those of its contract, counted over a loop's iterations.
@@ -89,7 +89,7 @@ class Run:
     ready: int = 0
     last: Value = None
     admitted: bool = True
-    writes: dict[int, Mapping[str, Value]] = field(default_factory=dict)
+    writes: dict[str, tuple[int, Value]] = field(default_factory=dict)
     variables: dict[str, Value] = field(default_factory=dict)
     routed: Value = None
     unroutable: bool = False
@@ -149,6 +149,18 @@ class Run:
     def close(self) -> None:
         """There will be no more iterations than are known now."""
         self.total = self.ready
+
+    def write(self, index: int, found: Mapping[str, Value]) -> None:
+        """What a parallel iteration wrote: of each name the last index counts, so nothing else is kept."""
+        for name, value in found.items():
+            if name not in self.writes or self.writes[name][0] <= index:
+                self.writes[name] = index, value
+
+    @property
+    def written(self) -> dict[str, Value]:
+        """What parallel iterations wrote, in index order."""
+        late = sorted(self.writes.items(), key=lambda each: each[1][0])
+        return {name: value for name, (_, value) in late}
 
     def keep(self, index: int, result: Value) -> Iterator[int]:
         """Record one iteration's result; yields the number of a chunk that is now full."""
