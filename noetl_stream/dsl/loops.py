@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from noetl_stream.core.names import UNSHADOWABLE, VARIABLES
 from noetl_stream.core.plan import Expression, Loop, Scope
 from noetl_stream.core.values import Ref, Value
 from noetl_stream.dsl.expressions import as_number, compile_condition, compile_number, compile_value
@@ -45,8 +46,7 @@ class Repetition:
 def compile_loop(step: str, node: Node, layers: Node | None, world: World) -> Repetition:
     """A `loop` block: its kind, its bounds, the names it binds."""
     site = world.deciding(step).at("loop")
-    iterator = node.get("iterator")
-    name = iterator.text if iterator and iterator.text else "item"
+    name = _item_name(node.get("iterator"), site)
     spec = node.get("spec")
     kinds = [key for key in KINDS if key in node.mapping]
     if len(kinds) != 1:
@@ -66,6 +66,15 @@ def compile_loop(step: str, node: Node, layers: Node | None, world: World) -> Re
     return Repetition(loop=loop, names=(name,), spec=spec, cursor=node.get("cursor"))
 
 
+def _item_name(node: Node | None, site: Site) -> str:
+    """What an item is called. A name that always means something else is still read as `iter.<name>`."""
+    name = node.text if node and node.text else "item"
+    if node is not None and name in (*UNSHADOWABLE, *VARIABLES):
+        said = f"{site.subject}: the bare name '{name}' never means the item"
+        site.report.warn(said, node.place, f"read `iter.{name}`, or call it otherwise")
+    return name
+
+
 def _goes_by(
     kind: str, step: str, node: Node, layers: Node | None, site: Site, world: World
 ) -> dict[str, Any]:
@@ -78,7 +87,7 @@ def _goes_by(
             return _frame(layers, _inputs(world, site).at("spec.frame"))
         case "frames":
             rows = compile_count(node.get("rows"), _inputs(world, site).at("rows"), FRAME_SIZE)
-            items = world.decide(step, compile_items(given, site.at("frames")), before=True)
+            items = world.decide(step, compile_items(given, site.at("frames"), table=True), before=True)
             return {"items": items, "rows": rows}
         case _:
             return {"items": world.decide(step, compile_items(given, site.at("in")), before=True)}
@@ -114,20 +123,25 @@ def claim_of(cursor: Node) -> Node:
 def compile_iterator(step: str, node: Node, world: World, inside: Site | None = None) -> Repetition:
     """A tool's own `iterator`: a sequential loop whose item has two names; `inside` a block if a site is given there."""
     site = (inside or world.deciding(step)).at("iterator")
-    item = node.get("item")
-    name = item.text if item and item.text else "item"
+    name = _item_name(node.get("item"), site)
     items = compile_items(node.mapping.get("items", Node(None, node.place)), site.at("items"))
     loop = Loop(items=items if inside else world.decide(step, items, before=True), iterator=name)
     return Repetition(loop=loop, names=tuple(dict.fromkeys((name, "item"))))
 
 
-def compile_items(node: Node, site: Site) -> Expression:
-    """The collection: yields a list, an integer n for 0..n-1, or a reference to a table."""
+def compile_items(node: Node, site: Site, *, table: bool = False) -> Expression:
+    """The collection: yields a list, an integer n for 0..n-1, or a reference to a table.
+
+    Where a `table` is wanted, the result of an SQL tool means its `rows`.
+    """
     compiled = compile_value(node, site, strict=True)
     evaluate, place = compiled.evaluate, site.describe(node.place)
 
     def items(scope: Scope) -> Value:
-        return _collection(evaluate(scope), compiled.text, place)
+        found = evaluate(scope)
+        if table and isinstance(found, Mapping) and "rows" in found:
+            found = found["rows"]
+        return _collection(found, compiled.text, place)
 
     return Expression(evaluate=items, reads=compiled.reads, passes=compiled.passes, text=compiled.text)
 

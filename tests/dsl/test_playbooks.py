@@ -434,6 +434,22 @@ class TestLoops:
         assert loop is not None
         assert (loop.rows, loop.grows) == (3, False)
 
+    def test_slices_of_an_sql_result_are_of_its_rows(self) -> None:
+        loop = step(
+            "workflow: [{step: a, loop: {frames: '{{ ctx.t }}', rows: 3}, tool: {kind: noop}}]\n"
+        ).loop
+
+        assert loop is not None
+        assert items_of(loop).evaluate({"ctx": {"t": {"rows": [{"n": 1}], "row_count": 1}}}) == [{"n": 1}]
+
+    @pytest.mark.parametrize("name", ["job", "event", "ctx", "step"])
+    def test_an_item_whose_name_means_something_else_is_warned_of(self, name: str) -> None:
+        body = f"workflow: [{{step: a, loop: {{in: [1], iterator: {name}}}, tool: {{kind: noop}}}}]\n"
+
+        (warning,) = warnings(body)
+
+        assert f"the bare name '{name}' never means the item; read `iter.{name}`" in warning
+
     def test_a_cursor_s_claim_is_a_pipeline_of_its_own(self) -> None:
         body = (
             "workflow: [{step: a, loop: {cursor: {kind: duckdb, options: {pool: {name: '{{ workload.db }}'}}, "
