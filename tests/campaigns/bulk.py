@@ -27,6 +27,11 @@ class Bulk:
     few: int
     expected: Callable[[int], Value]
 
+    def payload(self, n: int, place: str) -> Value:
+        """What is asked for at a size; files go to `place`."""
+        text = {"text": "x" * n} if self.name == "payload" else {}
+        return {"n": n, "place": place, **text}
+
     @property
     def text(self) -> str:
         return _HEAD % self.name + self.steps
@@ -213,6 +218,86 @@ SLICES = Bulk(
       result = [len(parts), sum(part["rows"][0]["total"] for part in parts)]
 """,
 )
+PAYLOAD = Bulk(
+    name="payload",
+    n=400_000,
+    few=400_000,
+    expected=lambda n: n,
+    steps="""
+- step: seen
+  tool: {kind: noop, result: "{{ workload.text | length }}"}
+""",
+)
+_TEXT = """
+- step: load
+  tool:
+    kind: python
+    input: {n: "{{ workload.n }}"}
+    code: |
+      result = {"text": "x" * n}
+"""
+VARIABLE = Bulk(
+    name="variable",
+    n=400_000,
+    few=400_000,
+    expected=lambda n: n,
+    steps=_TEXT
+    + """
+  set: {ctx.text: "{{ load.text }}"}
+  next: seen
+- step: seen
+  tool: {kind: noop, result: "{{ ctx.text | length }}"}
+""",
+)
+ARGUMENT = Bulk(
+    name="argument",
+    n=400_000,
+    few=400_000,
+    expected=lambda n: n,
+    steps=_TEXT
+    + """
+  next: [{step: seen, args: {text: "{{ load.text }}"}}]
+- step: seen
+  tool: {kind: noop, result: "{{ input.text | length }}"}
+""",
+)
+PARTS = Bulk(
+    name="parts",
+    n=50_000,
+    few=50_000,
+    expected=lambda n: 8 * n,
+    steps="".join(
+        f"""
+- step: part{k}
+  tool: {{kind: python, input: {{n: "{{{{ workload.n }}}}"}}, code: 'result = "x" * n'}}
+  set: {{ctx.part{k}: "{{{{ part{k} }}}}"}}
+  next: part{k + 1}
+"""
+        for k in range(8)
+    )
+    + f"""
+- step: part8
+  tool: {{kind: noop, result: "{{{{ ({" ~ ".join(f"part{k}" for k in range(8))}) | length }}}}"}}
+""",
+)
+LATEST = Bulk(
+    name="latest",
+    n=100_000,
+    few=1_500,
+    expected=lambda n: 400 + len(str(n - 1)),
+    steps="""
+- step: each
+  loop: {in: "{{ workload.n }}", iterator: i, spec: {mode: parallel, max_in_flight: 64}}
+  tool: {kind: noop, result: "{{ i }}", set: {ctx.latest: "{{ ('x' * 400) ~ i }}"}}
+  next: seen
+- step: seen
+  tool: {kind: noop, result: "{{ ctx.latest | length }}"}
+""",
+)
 BULKS: Final[Mapping[str, Bulk]] = {
-    bulk.name: bulk for bulk in (LOOP, WHILE, CURSOR, OBJECT, TABLE, WIDE, ITEMS, ROWS, SLICES)
+    bulk.name: bulk
+    for bulk in (
+        *(LOOP, LATEST, WHILE, CURSOR, OBJECT, TABLE, WIDE),
+        *(ITEMS, ROWS, SLICES, PAYLOAD, VARIABLE, ARGUMENT, PARTS),
+    )
 }

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from noetl_stream.core import block, decide, done, facts, machine, outbox, partition, routing, run
+from noetl_stream.core import block, decide, done, facts, finishing, machine, outbox, partition, routing, run
 from noetl_stream.core.events import Decision, Event, LoopClosed, Move
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.messages import Offer
@@ -200,7 +200,7 @@ def _met_again(plan: Plan, draft: Execution, failure: Error) -> Move:
     return _AS_FAILED(plan, replace(draft, met=None), failure)
 
 
-_AS_PROBED, _AS_FINISHED, _AS_FAILED = facts._grow, decide.finish, decide._fail
+_AS_PROBED, _AS_FINISHED, _AS_FAILED = facts._grow, finishing.finish, decide._fail
 
 
 def _owned_by(kind: type[Owner]) -> Callable[[], AbstractContextManager[None]]:

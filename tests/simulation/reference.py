@@ -155,7 +155,8 @@ class Interpreter:
 def _items(loop: Loop) -> list[Value]:
     """What the iterations are about."""
     if loop.while_ is not None:
-        return [None for _ in takewhile(lambda n: loop.while_.evaluate({"loop_index": n}), count())]
+        goes_on = loop.while_.evaluate
+        return [None for _ in takewhile(lambda n: goes_on({"loop_index": n}), count())]
     if loop.items is None:
         return _slices(list(range(loop.cursor)), count_of(loop.frame_rows, {}) if loop.whole_frames else None)
     found = loop.items.evaluate({})
