@@ -16,6 +16,7 @@ from noetl_stream.dsl.expressions import as_number, compile_number
 from noetl_stream.dsl.inputs import inputs_site
 from noetl_stream.dsl.normalise import normalise
 from noetl_stream.dsl.parts import parts_of_steps
+from noetl_stream.dsl.payload_schema import asking_of_payload
 from noetl_stream.dsl.pending import DOCUMENT, warn_pending
 from noetl_stream.dsl.report import Report, Site, suggest
 from noetl_stream.dsl.request_policy import compile_policy
@@ -66,7 +67,7 @@ def compile_playbook(
     _check_document(document, report)
     document = _with_rescue(document)
     world = world_of(document, report, kinds, None if pools is None else frozenset(pools))
-    workload = compile_workload(document.get("workload"), report)
+    workload = asking_of_payload(compile_workload(document.get("workload"), report), document, report)
     steps = _with_parts(_steps(world), world)
     entry = _entry(world, steps)
     final = _named_step(("executor", "spec", "final_step"), world, steps)
