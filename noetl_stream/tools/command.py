@@ -87,17 +87,24 @@ async def run_command(command: Command) -> Ended:
         _feed(transport, command.stdin)
         await asyncio.shield(watch.exited)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(transport.get_pid(), signal.SIGKILL)
-        await asyncio.wait([watch.exited])
-        await asyncio.wait([watch.closed], timeout=_HELD_OPEN)
-        transport.close()
+        await _ended(transport, watch)
     return Ended(
         status=transport.get_returncode() or 0,
         stdout=watch.kept[1].decode(errors="replace"),
         stderr=watch.kept[2].decode(errors="replace"),
         truncated=watch.truncated,
     )
+
+
+async def _ended(transport: asyncio.SubprocessTransport, watch: _Watch) -> None:
+    """Kill what is left of the group and let go of it: at once, where a second cancellation does not let us wait."""
+    try:
+        with suppress(ProcessLookupError):
+            os.killpg(transport.get_pid(), signal.SIGKILL)
+        await asyncio.wait([watch.exited])
+        await asyncio.wait([watch.closed], timeout=_HELD_OPEN)
+    finally:
+        transport.close()
 
 
 async def _started(command: Command) -> tuple[asyncio.SubprocessTransport, _Watch]:

@@ -40,7 +40,7 @@ class Duckdb:
         # duckdb and Arrow are loaded by the first task, not to know what tools there are.
         from noetl_stream.tools.duckdb_session import DuckdbSession
 
-        text = await sql_text(call.config, self._fetch)
+        text = await sql_text(call.config, self._fetch, call.hosts)
         session = DuckdbSession(call.config, call.input, self._settings)
         return Done(value=await self._threads.run(session, text, call.timeout))
 

@@ -50,7 +50,9 @@ class Python:
 
     async def run(self, call: Call) -> Done:
         config: PythonConfig = call.config
-        code = config.code if config.script is None else await script_text(config.script, self._fetch)
+        code = config.code
+        if config.script is not None:
+            code = await script_text(config.script, self._fetch, call.hosts)
         work = Work(
             operation="python",
             input=call.input,

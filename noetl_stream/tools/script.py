@@ -13,8 +13,9 @@ from pydantic import Field, field_validator, model_validator
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.config import Config
 
-FetchText: TypeAlias = Callable[[str, Mapping[str, str]], Awaitable[str]]
-"""Read a URL as text, with these request headers. Raises ToolError."""
+Hosts: TypeAlias = tuple[str, ...] | None
+FetchText: TypeAlias = Callable[[str, Mapping[str, str], Hosts], Awaitable[str]]
+"""Read a URL as text, with these request headers, on one of these hosts (None: on any). Raises ToolError."""
 _SCHEMES: Final[Mapping[str, str]] = {"http": "http", "https": "http", "s3": "s3", "gs": "gcs", "gcs": "gcs"}
 
 
@@ -66,8 +67,8 @@ class Script(Config):
         return self
 
 
-async def script_text(script: Script, fetch: FetchText) -> str:
-    """The script's text.
+async def script_text(script: Script, fetch: FetchText, hosts: Hosts = None) -> str:
+    """The script's text; over http from one of `hosts` (None: from any).
 
     Raises:
         ToolError: it cannot be read.
@@ -75,7 +76,7 @@ async def script_text(script: Script, fetch: FetchText) -> str:
     limit = asyncio.timeout(script.source.timeout)
     try:
         async with limit:
-            return await _read(script.uri, script.source, fetch)
+            return await _read(script.uri, script.source, fetch, hosts)
     except TimeoutError:
         if not limit.expired():
             raise
@@ -86,14 +87,14 @@ async def script_text(script: Script, fetch: FetchText) -> str:
         ) from None
 
 
-async def _read(uri: str, source: Source, fetch: FetchText) -> str:
+async def _read(uri: str, source: Source, fetch: FetchText, hosts: Hosts) -> str:
     match source.type:
         case "inline":
             return source.code or uri
         case "file":
             return await asyncio.to_thread(_file_text, uri, source.encoding)
         case "http":
-            return await fetch(_joined(source.endpoint, uri), source.headers)
+            return await fetch(_joined(source.endpoint, uri), source.headers, hosts)
         case "s3" | "gcs":
             return await _object_text(_object_uri(uri, source), source)
 

@@ -78,8 +78,9 @@ class ScriptTool:
                 kind="not_installed",
             )
         script = config.script
-        text = await script_text(script, self._fetch) if isinstance(script, Script) else script
-        return await run_in_folder(call, self.kind, partial(_script_words, config, text))
+        if isinstance(script, Script):
+            script = await script_text(script, self._fetch, call.hosts)
+        return await run_in_folder(call, self.kind, partial(_script_words, config, script))
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from noetl_stream.tools.config import Config
-from noetl_stream.tools.script import FetchText, Script, script_text
+from noetl_stream.tools.script import FetchText, Hosts, Script, script_text
 
 IN_MEMORY = ":memory:"
 
@@ -31,15 +31,15 @@ class SqlConfig(Config):
     transaction: bool = Field(False, description="true: all statements or none; else each commits by itself")
 
 
-async def sql_text(config: SqlConfig, fetch: FetchText) -> str:
-    """All SQL of a task, in the order of the keys above.
+async def sql_text(config: SqlConfig, fetch: FetchText, hosts: Hosts) -> str:
+    """All SQL of a task, in the order of the keys above; a script over http is read from one of `hosts`.
 
     Raises:
         ToolError: a script cannot be read.
     """
     script = config.script
     parts = [config.query, config.command, *_listed(config.commands)]
-    parts.append(await script_text(script, fetch) if isinstance(script, Script) else script)
+    parts.append(await script_text(script, fetch, hosts) if isinstance(script, Script) else script)
     # A part may end in a line comment, which must not swallow what follows.
     return "\n;\n".join(part for part in parts if part)
 

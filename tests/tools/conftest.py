@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pytest
 
 from noetl_stream.ports.tools import Call, Done, Park, Tool
+from noetl_stream.tools.script import Hosts
 from noetl_stream.tools.warm.pool import WarmPool
 
 
@@ -35,7 +36,7 @@ def runner(tool: Tool) -> Run:
     return run
 
 
-async def unreachable(url: str, headers: Mapping[str, str]) -> str:
+async def unreachable(url: str, headers: Mapping[str, str], hosts: Hosts) -> str:
     """A fetch for tools whose tests read nothing from afar."""
     raise AssertionError(f"nobody reads {url}")
 

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from noetl_stream.cache.local import LocalCache
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.http.client import GuardedClient
-from noetl_stream.tools.http.tool import Http, HttpConfig, retry_after
+from noetl_stream.tools.http.statuses import retry_after
+from noetl_stream.tools.http.tool import Http, HttpConfig
 from tests.contract.cache import KEY, flights
 from tests.tools.conftest import Run, call, runner
 from tests.tools.http_server import Site, serving

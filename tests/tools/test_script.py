@@ -10,13 +10,13 @@ from pydantic import ValidationError
 
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.http.client import GuardedClient
-from noetl_stream.tools.script import Script, script_text
+from noetl_stream.tools.script import Hosts, Script, script_text
 from tests.tools.conftest import unreachable
 from tests.tools.http_server import serving
 
 
-async def echo(url: str, headers: Mapping[str, str]) -> str:
-    return f"{url} {dict(headers)}"
+async def echo(url: str, headers: Mapping[str, str], hosts: Hosts) -> str:
+    return f"{url} {dict(headers)} {hosts}"
 
 
 async def test_a_file_is_read(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ async def test_a_url_is_fetched_with_its_headers(endpoint: str | None, uri: str,
     source = {"type": "http", "endpoint": endpoint, "headers": {"x": "1"}, "code": None if uri else ""}
     script = Script.model_validate({"uri": uri, "source": source})
 
-    assert await script_text(script, echo) == f"{url} {{'x': '1'}}"
+    assert await script_text(script, echo, ("h",)) == f"{url} {{'x': '1'}} ('h',)"
 
 
 async def test_inline_code_is_itself() -> None:
@@ -59,8 +59,14 @@ async def test_a_script_over_http_comes_through_the_guard() -> None:
         missing = Script.model_validate({"uri": f"{site.url}/status/404", "source": {"type": "http"}})
         with pytest.raises(ToolError, match=r"/status/404 answered 404; check the url") as refused:
             await script_text(missing, client.text)
+        with pytest.raises(ToolError, match="is none of the hosts that the playbook allows"):
+            await script_text(script, client.text, ("other.example",))
+        busy = Script.model_validate({"uri": f"{site.url}/status/503?Retry-After=7"})
+        with pytest.raises(ToolError) as later:
+            await script_text(busy, client.text)
     await client.close()
     assert (refused.value.kind, refused.value.status) == ("client_error", 404)
+    assert (later.value.kind, later.value.retryable, later.value.retry_after) == ("server_error", True, 7.0)
 
 
 @pytest.mark.parametrize("kind", ["s3", "gcs"])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +109,7 @@ async def test_output_beyond_the_bound_is_cut_and_said_so() -> None:
     assert (len(result["stdout"]), result["truncated"]) == (1000, True)
 
 
+@pytest.mark.slow
 async def test_limits_hold() -> None:
     with pytest.raises(ToolError, match="ended with signal"):
         await shell({"command": ["/bin/sh", "-c", "while :; do :; done"], "limits": {"cpu_seconds": 1}})
@@ -142,6 +146,7 @@ async def test_what_it_leaves_in_the_background_ends_with_it() -> None:
     await until(lambda: not runs(pid))
 
 
+@pytest.mark.slow
 async def test_what_escapes_its_session_does_not_hold_us() -> None:
     result = await shell({"command": "setsid sleep 3 & echo said"})
 
@@ -163,3 +168,22 @@ async def test_a_script_with_a_job_is_told_that_it_needs_more() -> None:
     with pytest.raises(ToolError, match=r"a script with a `job` needs Kubernetes") as refused:
         await script({"script": "true", "job": {"image": "alpine"}})
     assert refused.value.kind == "not_installed"
+
+
+async def test_a_command_cancelled_while_it_is_being_ended_leaves_nothing_open(tmp_path: Path) -> None:
+    """Two limits that pass together cancel twice: the tool's own and that of whoever waits for it."""
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    running = asyncio.create_task(shell({"command": f"echo > {begun}; sleep 60"}))
+    await asyncio.to_thread(begun.read_text)
+
+    with warnings.catch_warnings(record=True) as seen:
+        running.cancel()
+        await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        del running
+        gc.collect()
+
+    assert [str(each.message) for each in seen] == []

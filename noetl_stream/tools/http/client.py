@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import perf_counter
 from typing import TypeAlias
@@ -13,6 +14,7 @@ import httpx
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.http.guard import GuardedTransport
 from noetl_stream.tools.http.hosts import EXTENSION, check_host
+from noetl_stream.tools.http.statuses import is_retryable, kind_of, retry_after
 
 Parameters: TypeAlias = list[tuple[str, str]]
 
@@ -84,19 +86,21 @@ class GuardedClient:
                 retryable=True,
             ) from error
 
-    async def text(self, url: str, headers: Mapping[str, str]) -> str:
-        """The text at a URL.
+    async def text(self, url: str, headers: Mapping[str, str], hosts: tuple[str, ...] | None) -> str:
+        """The text at a URL on one of `hosts` (None: anywhere).
 
         Raises:
             ToolError: it cannot be had.
         """
-        request = Request(method="GET", url=url, headers=headers, params=[])
+        request = Request(method="GET", url=url, headers=headers, params=[], hosts=hosts)
         answer = await self.send(request)
         if answer.status >= 400:
             raise ToolError(
                 f"{request} answered {answer.status}; check the url",
-                kind="client_error",
+                kind=kind_of(answer.status),
+                retryable=is_retryable(answer.status),
                 status=answer.status,
+                retry_after=retry_after(answer.headers, datetime.now(UTC)),
             )
         return answer.body.decode(answer.encoding, errors="replace")
 

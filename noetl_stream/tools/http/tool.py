@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 
 from pydantic import AliasChoices, BaseModel, Field, field_validator, model_validator
@@ -17,10 +15,9 @@ from noetl_stream.tools.config import Config
 from noetl_stream.tools.http.body import content, pairs, parsed_answer, texts
 from noetl_stream.tools.http.client import Answer, GuardedClient, Request
 from noetl_stream.tools.http.pages import Pagination, collected
+from noetl_stream.tools.http.statuses import is_retryable, kind_of, retry_after
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_RETRYABLE = frozenset({408, 425, 429})
-_KINDS = {401: "auth", 403: "auth", 429: "rate_limit"}
 
 
 class HttpConfig(Config):
@@ -136,22 +133,9 @@ def _refused(request: Request, answer: Answer, value: Value) -> ToolError:
     status = answer.status
     return ToolError(
         f"{request} answered {status} {answer.reason}".rstrip(),
-        kind=_KINDS.get(status, "server_error" if status >= 500 else "client_error"),
-        retryable=status >= 500 or status in _RETRYABLE,
+        kind=kind_of(status),
+        retryable=is_retryable(status),
         status=status,
         retry_after=retry_after(answer.headers, datetime.now(UTC)),
         value=value,
     )
-
-
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds to wait as the server asks, from a number or a date; None if it does not, or not readably."""
-    text = headers.get("retry-after", "").strip()
-    if text.isdecimal():
-        return float(text)
-    try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    moment = at.replace(tzinfo=UTC) if at.tzinfo is None else at
-    return max(0.0, (moment - now).total_seconds())
