@@ -7,6 +7,8 @@ result shadows nothing.
 
 from __future__ import annotations
 
+KEYCHAIN = "keychain"
+"""Under this name a block's templates read its credentials."""
 UNSHADOWABLE = (
     "workload",
     "ctx",
@@ -14,7 +16,7 @@ UNSHADOWABLE = (
     "steps",
     "output",
     "event",
-    "keychain",
+    KEYCHAIN,
     "execution_id",
     "job",
     "now",

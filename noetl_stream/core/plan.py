@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
+from noetl_stream.core.credentials import Credential
 from noetl_stream.core.policy import Policy
 from noetl_stream.core.values import Value
 
@@ -141,7 +142,7 @@ class Plan:
 
     `environment` are the variables that templates may read as `env`. `deadline` is in seconds from the request on,
     `max_payload` in bytes of JSON; either may be an expression over the inputs. `final` is the step whose result is the
-    execution's; a failing execution runs the step `on_failure` before it ends.
+    execution's; a failing execution runs the step `on_failure` before it ends. `keychain` are the declared credentials.
     """
 
     path: str
@@ -154,6 +155,7 @@ class Plan:
     deadline: float | Expression | None = None
     max_payload: float | Expression | None = None
     policy: Policy = field(default_factory=Policy)
+    keychain: Mapping[str, Credential] = field(default_factory=dict)
     final: str | None = None
     on_failure: str | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from noetl_stream.core.plan import Expression, Plan, Step
 from noetl_stream.core.values import Value
-from noetl_stream.dsl.document import PLAYBOOK, SUBSCRIPTION
+from noetl_stream.dsl.document import PLAYBOOK
 from noetl_stream.dsl.durations import compile_duration
 from noetl_stream.dsl.expressions import as_number, compile_number
 from noetl_stream.dsl.inputs import inputs_site
+from noetl_stream.dsl.keychain import compile_keychain, warn_unused
 from noetl_stream.dsl.normalise import normalise
 from noetl_stream.dsl.parts import parts_of_steps
 from noetl_stream.dsl.payload_schema import asking_of_payload
@@ -21,7 +21,7 @@ from noetl_stream.dsl.pending import DOCUMENT, warn_pending
 from noetl_stream.dsl.report import Report, Site, suggest
 from noetl_stream.dsl.request_policy import compile_policy
 from noetl_stream.dsl.requirements import check_required
-from noetl_stream.dsl.source import Node, load, walk
+from noetl_stream.dsl.source import Node, load
 from noetl_stream.dsl.steps import compile_step
 from noetl_stream.dsl.workload import compile_workload
 from noetl_stream.dsl.world import World, step_name, world_of
@@ -30,12 +30,12 @@ from noetl_stream.ports.tools import Kind
 
 ON_FAILURE = "on_failure"
 """The step that stands for a playbook that failures start."""
-KEPT = ("keychain", "policy", "executor", "spec")
+KEPT = ("policy", "executor", "spec")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """A plan, what its author should know, and the blocks that others act on, as written (`keychain`, `policy`, …)."""
+    """A plan, what its author should know, and the blocks that others act on, as written (`policy`, `executor`, `spec`)."""
 
     plan: Plan
     warnings: tuple[Problem, ...] = ()
@@ -67,13 +67,14 @@ def compile_playbook(
     _check_document(document, report)
     document = _with_rescue(document)
     world = world_of(document, report, kinds, None if pools is None else frozenset(pools))
+    world = replace(world, keychain=compile_keychain(world))
     workload = asking_of_payload(compile_workload(document.get("workload"), report), document, report)
     steps = _with_parts(_steps(world), world)
     entry = _entry(world, steps)
     final = _named_step(("executor", "spec", "final_step"), world, steps)
     rescue = _rescue(world, steps)
     _warn_unreached({entry, rescue or entry}, steps, world)
-    _warn_unused(document, report)
+    warn_unused(document, report)
     check_required(document, world.kinds, report)
     policy, deadline = compile_policy(document, report), _deadline(document, report)
     max_payload = _max_payload(document, report)
@@ -89,6 +90,7 @@ def compile_playbook(
         deadline=deadline,
         max_payload=max_payload,
         policy=policy,
+        keychain=world.keychain,
         final=final,
         on_failure=rescue,
         metadata=_metadata(document),
@@ -100,9 +102,10 @@ def compile_playbook(
 def _check_document(document: Node, report: Report) -> None:
     kind = document.get("kind")
     if kind is not None and kind.text == "Subscription":
-        SUBSCRIPTION.check(document, Site(report=report, subject="the subscription"))
         report.error(
-            "subscriptions are not supported yet in this version", kind.place, "use `kind: Playbook`"
+            "this is a subscription, which is not run itself: it starts a playbook for what it reads",
+            kind.place,
+            "store it with `noetl-stream register FILE`, and run the playbook of its `dispatch`",
         )
         report.raise_errors()
     site = Site(report=report, subject="the playbook")
@@ -189,18 +192,6 @@ def _with_rescue(document: Node) -> Node:
     return document.with_entries(
         {**document.mapping, "workflow": Node([*workflow.items, step], workflow.place)}
     )
-
-
-def _warn_unused(document: Node, report: Report) -> None:
-    """Credentials whose names stand nowhere else in the document."""
-    keychain = document.get("keychain")
-    rest = walk(document.without("keychain"))
-    texts = [text for node in rest for text in (node.text or "", *node.mapping)]
-    for each in keychain.items if keychain else ():
-        name = each.get("name")
-        word = re.compile(rf"(?<![\w-]){re.escape(str(name.value))}(?![\w-])") if name else None
-        if name and word and not any(word.search(text) for text in texts):
-            report.warn(f"credential '{name.value}' is never used", name.place, "remove it")
 
 
 def _warn_unreached(entries: set[str], steps: Mapping[str, Step], world: World) -> None:

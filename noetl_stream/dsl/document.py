@@ -17,7 +17,7 @@ from noetl_stream.dsl.schema import (
     TEXTS,
     WORDS,
 )
-from noetl_stream.dsl.shapes import Choice, Either, Keys, Many, Shape
+from noetl_stream.dsl.shapes import Choice, Either, Keys, Many, Shape, Templated
 
 METADATA: Final = Keys(
     keys={
@@ -34,7 +34,27 @@ METADATA: Final = Keys(
     required=("name",),
     open=True,
 )
-KEYCHAIN: Final = Many(Keys(keys={"name": TEXT, "kind": TEXT}, required=("name", "kind"), open=True))
+PROVIDERS: Final = ("env", "file", "vault", "aws", "gcp", "azure", "k8s")
+KEYCHAIN: Final = Many(
+    Keys(
+        keys={
+            "name": TEXT,
+            "kind": TEXT,
+            "provider": Choice(PROVIDERS),
+            "auth": ANY,
+            "map": Either(mapping=ANY, list=ANY),
+            "scope": Choice(("local", "shared", "global", "catalog")),
+            "auto_renew": FLAG,
+            **dict.fromkeys(("endpoint", "method"), TEXT),
+            "headers": Templated(MAPPING),
+            **dict.fromkeys(("data", "token", "credential", "ref"), ANY),
+            **dict.fromkeys(("type", "target_audience"), TEXT),
+        },
+        required=("name", "kind"),
+        open=True,
+    )
+)
+"""Further keys, such as `service_account_…`, are for the provider."""
 RATE: Final = Keys(keys={"max": NUMBER, "per": TEXT, "key": TEXT}, required=("max",), open=True)
 NAMES: Final = Either(scalar=TEXT, list=TEXTS, mapping=MAPPING)
 """Names as a list, as one text, or as keys."""
@@ -117,10 +137,39 @@ _SUBSCRIPTION: Final[dict[str, Shape]] = {
     "dedup": Keys(keys={"enabled": FLAG, "window_secs": NUMBER}),
     "limits": Keys(keys={"max_in_flight": NUMBER, "max_dispatch_per_sec": NUMBER}),
     "headers": Keys(
-        keys={"normalize": FLAG, "directives": Many(MAPPING), "trace": MAPPING, "passthrough": ANY}
+        keys={
+            "normalize": FLAG,
+            "directives": Many(
+                Keys(
+                    keys={"header": TEXT, "controls": TEXT, "allowed": WORDS, "map": MAPPING},
+                    required=("header", "controls"),
+                )
+            ),
+            "trace": Keys(keys={"propagate": FLAG, "baggage_allowlist": WORDS}),
+            "passthrough": WORDS,
+        }
     ),
-    "spool": MAPPING,
-    "ingress": Keys(keys={"gateway_path": TEXT, "verify": MAPPING}),
+    "spool": Keys(
+        keys={
+            **dict.fromkeys(("mode", "backend", "bucket"), TEXT),
+            "credential": ANY,
+            **dict.fromkeys(("ordering", "ordering_key"), TEXT),
+            **dict.fromkeys(("circuit", "retention", "drain"), ANY),
+        }
+    ),
+    "ingress": Keys(
+        keys={
+            "gateway_path": TEXT,
+            "verify": Keys(
+                keys={
+                    "type": Choice(("hmac_sha256", "bearer", "standard_webhooks", "oidc")),
+                    "secret": ANY,
+                    "header": TEXT,
+                },
+                required=("type",),
+            ),
+        }
+    ),
 }
 SUBSCRIPTION: Final = Keys(
     keys={

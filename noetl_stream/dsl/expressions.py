@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 
+from noetl_stream.core.names import KEYCHAIN
 from noetl_stream.core.plan import Expression, Path, Scope
 from noetl_stream.core.values import NeedsPayload, Value
 from noetl_stream.dsl.limits import LimitExceeded
@@ -162,7 +163,7 @@ def _text_part(text: str, node: Node, site: Site, strict: bool, condition: bool 
         site.report.warn(f"{_subject(site)}: {note}", node.place)
     _check_names(compiled, node, site, condition)
     return _Part(
-        evaluate=_placed(compiled, text, site.describe(node.place)),
+        evaluate=_placed(compiled, text, site, node),
         reads=compiled.reads,
         passes=compiled.passes,
         text=text.strip(),
@@ -171,7 +172,8 @@ def _text_part(text: str, node: Node, site: Site, strict: bool, condition: bool 
 
 def _unparsed(error: BadTemplate, text: str, node: Node, site: Site, strict: bool) -> _Part:
     if strict or error.parses:
-        site.report.error(f"{_subject(site)}: {error} in `{shortened(text)}`", node.place)
+        quoted = "" if site.secret else f" in `{shortened(text)}`"
+        site.report.error(f"{_subject(site)}: {error}{quoted}", node.place)
     else:
         site.report.warn(f"{_subject(site)}: kept as written, since Jinja says: {error}", node.place)
     return _Part(constant=text, text=text)
@@ -179,17 +181,34 @@ def _unparsed(error: BadTemplate, text: str, node: Node, site: Site, strict: boo
 
 def _check_names(compiled: Template, node: Node, site: Site, condition: bool) -> None:
     roots = {path[0] for path in compiled.reads}
-    for root in sorted(roots & site.hidden):
-        site.report.error(
-            f"{_subject(site)}: '{root}' is known inside a block only", node.place, "read it in the tool"
-        )
+    for root in sorted(roots & site.hidden.keys()):
+        why, instead = site.hidden[root]
+        site.report.error(f"{_subject(site)}: '{root}' {why}", node.place, instead)
     found = site.report.error if condition else site.report.warn
     for root in sorted(roots - site.known):
         found(f"{_subject(site)}: unknown name '{root}'", node.place, suggest(root, site.known))
+    if KEYCHAIN not in site.hidden:
+        _check_aliases(compiled.reads, node, site)
 
 
-def _placed(compiled: Template, text: str, place: str) -> Callable[[Scope], Value]:
-    run = compiled.evaluate
+def _check_aliases(reads: frozenset[Path], node: Node, site: Site) -> None:
+    """A keychain that is declared is taken at its word; without one, credentials may come from elsewhere."""
+    found = site.report.error if site.aliases else site.report.warn
+    for alias in sorted({path[1] for path in reads if path[0] == KEYCHAIN and path[1:]} - site.aliases):
+        hint = suggest(alias, site.aliases) or f"declare `{{name: {alias}, kind: …}}` there"
+        found(f"{_subject(site)}: the document's `keychain` has no '{alias}'", node.place, hint)
+    if (KEYCHAIN,) in reads:
+        site.report.warn(
+            f"{_subject(site)}: which credential is read is not known before it runs, so all that are declared are resolved",
+            node.place,
+            "write `keychain.<name>`",
+        )
+
+
+def _placed(compiled: Template, text: str, site: Site, node: Node) -> Callable[[Scope], Value]:
+    run, place = compiled.evaluate, site.describe(node.place)
+    if site.secret:
+        text = "…"
 
     def evaluate(scope: Scope) -> Value:
         try:

@@ -24,7 +24,7 @@ ENFORCED_BY: Final[Mapping[Keys, str]] = {
     ("policy", "schedule"): "the scheduler",
 }
 """What will enforce a key that is read into the plan already."""
-DOCUMENT: Final[tuple[Keys, ...]] = (("keychain",), *ENFORCED_BY)
+DOCUMENT: Final[tuple[Keys, ...]] = tuple(ENFORCED_BY)
 STORAGE: Final[tuple[Keys, ...]] = (
     ("scope",),
     *(("store", key) for key in ("ttl", "driver", "bucket", "prefix")),
@@ -38,7 +38,6 @@ FRAME: Final[tuple[Keys, ...]] = tuple(
     (key,) for key in ("max_seconds", "max_bytes", "lease_seconds", "heartbeat_seconds", "max_attempts")
 )
 TASK: Final[tuple[Keys, ...]] = (
-    ("auth",),
     ("spec", "effects"),
     *(("output", *keys) for keys in STORAGE),
 )

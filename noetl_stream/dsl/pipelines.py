@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from noetl_stream.core.plan import Expression, Path
+from noetl_stream.dsl.auth import compile_auth
 from noetl_stream.dsl.bindings import compile_bindings
 from noetl_stream.dsl.configs import CODE, canonical, check_config, compile_config, config_of
 from noetl_stream.dsl.contracts import compile_contract
-from noetl_stream.dsl.expressions import compile_number, compile_value
+from noetl_stream.dsl.expressions import compile_number
+from noetl_stream.dsl.keychain import aliases_in, with_needed
 from noetl_stream.dsl.kinds import EXTRAS, missing_reason
 from noetl_stream.dsl.loops import Repetition, compile_iterator
 from noetl_stream.dsl.normalise import COMMON
@@ -26,7 +28,7 @@ from noetl_stream.dsl.tasks import Effects, Fault, Pipeline, Rule, Task
 from noetl_stream.dsl.text import context_reads
 from noetl_stream.dsl.workbook import merged_nodes
 from noetl_stream.dsl.world import World
-from noetl_stream.dsl.writes import compile_writes, written_names
+from noetl_stream.dsl.writes import RECORDED, compile_writes, written_names
 from noetl_stream.ports.tools import Kind
 
 LOCAL = frozenset({"input", "output", "event", "keychain", "now", "token", "iter", "step", "loop_index"})
@@ -56,12 +58,14 @@ def compile_pipeline(setting: Setting, world: World) -> Pipeline:
     tasks = tuple(
         _task(name, node, labels, setting, world, site) for name, node in zip(names, listed, strict=True)
     )
+    given = compile_bindings(setting.node.get("input"), site.at("input"))
     return Pipeline(
         step=setting.step,
-        tasks=tasks,
+        tasks=tuple(_with_credentials(task, given, world) for task in tasks),
         single=not setting.tool.is_list,
         place=str(setting.tool.place),
-        input=compile_bindings(setting.node.get("input"), site.at("input")),
+        input=given,
+        secret_input=given is not None and bool(aliases_in(given.reads, world.keychain)),
         iterator=setting.names[0] if setting.names else None,
         alias=setting.names[1] if len(setting.names) > 1 else None,
         effects=_effects(setting.layers),
@@ -69,6 +73,15 @@ def compile_pipeline(setting: Setting, world: World) -> Pipeline:
         expect=compile_contract(setting.node.get("expect"), site.at("expect")),
         labels={name: index for index, name in enumerate(names)},
     )
+
+
+def _with_credentials(task: Task, given: Expression | None, world: World) -> Task:
+    """The task, knowing which credentials it reads: in its step's input, its own keys, its rules, and what it is given."""
+    rules = (each for rule in task.rules for each in (rule.when, rule.attempts, rule.delay))
+    sites = (given, task.config, task.input, task.timeout, *rules)
+    reads = frozenset[Path]().union(*(each.reads for each in sites if each is not None))
+    granted = {alias for grant in task.auth for alias in grant.needs}
+    return replace(task, credentials=aliases_in(reads, world.keychain) | granted)
 
 
 def _effects(layers: Node | None) -> Effects:
@@ -103,14 +116,16 @@ def _task(name: str, node: Node, labels: frozenset[str], setting: Setting, world
     spec = node.get("spec")
     layers = merged_nodes(setting.layers, spec)
     timeout = _timeout(node, layers)
-    auth, writes = node.get("auth"), node.get("set")
+    writes = node.get("set")
+    # What a child is asked for stands in the log.
+    given = replace(site, hidden=RECORDED) if kind and kind.name == "playbook" else site
     return Task(
         name=name,
         kind=kind.name if kind else "unknown",
         place=f"{subject} ({node.place})",
-        config=compile_config(config, site),
-        input=compile_bindings(node.get("input"), site.at("input")),
-        auth=compile_value(auth, site.at("auth"), strict=True) if auth else None,
+        config=compile_config(config, given),
+        input=compile_bindings(node.get("input"), given.at("input")),
+        auth=compile_auth(node.get("auth"), site.at("auth")),
         writes=compile_writes(writes, site.at("set")) if writes else None,
         rules=_rules(node, layers, labels, world, site),
         timeout=compile_number(timeout, site.at("timeout")) if timeout else None,
@@ -127,7 +142,7 @@ def _repeat(node: Node, setting: Setting, world: World, site: Site) -> Repetitio
     iterator = node.get("iterator")
     if iterator is None or not (setting.tool.is_list or setting.node.get("loop")):
         return Repetition()
-    return compile_iterator(setting.step, iterator, world, site)
+    return compile_iterator(setting.step, iterator, world, replace(site, hidden=RECORDED))
 
 
 def _kind(node: Node, site: Site, world: World) -> tuple[Kind | None, Fault | None]:
@@ -206,6 +221,8 @@ def block_reads(pipeline: Pipeline, tool: Node, world: World) -> frozenset[Path]
     own |= {name for task in pipeline.tasks if task.repeat for name in (task.repeat.iterator, "item")}
     found = _from_outside(_before(pipeline), own)
     found |= _from_outside(_after(pipeline), own | _OUTCOME | {pipeline.step})
+    opened = with_needed({alias for task in pipeline.tasks for alias in task.credentials}, world.keychain)
+    found |= _from_outside((each.settings for name, each in world.keychain.items() if name in opened), own)
     for task in tool.items or [tool]:
         kind, code = task.get("kind"), config_of(task).get(CODE)
         if kind is not None and kind.text == "python":
@@ -222,7 +239,8 @@ def _before(pipeline: Pipeline) -> Iterable[Expression | None]:
     expect = pipeline.expect
     yield from (expect.checks, expect.least, expect.most) if expect else ()
     for task in pipeline.tasks:
-        yield from (task.config, task.input, task.auth, task.timeout)
+        yield from (task.config, task.input, task.timeout)
+        yield from (each for grant in task.auth for each in (grant.alias, grant.settings))
         yield task.storage.inline if task.storage else None
         yield task.repeat.items if task.repeat else None
 

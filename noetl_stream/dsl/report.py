@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
@@ -59,13 +59,16 @@ class Report:
 class Site:
     """Where an expression stands and which names it may use. `subject` reads like "step 'load'".
 
-    `hidden` are names that exist, but only inside a block.
+    `hidden` are names that exist, but may not be read there: why not, and what to do instead. `aliases` are the
+    credentials that the document declares. What stands at a `secret` site is quoted by no problem and no error.
     """
 
     report: Report
     subject: str
     known: frozenset[str] = frozenset()
-    hidden: frozenset[str] = frozenset()
+    hidden: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    aliases: frozenset[str] = frozenset()
+    secret: bool = False
     key: str = ""
 
     def at(self, key: str) -> Site:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from noetl_stream.core.credentials import Grant
 from noetl_stream.core.plan import Expression, Loop
 from noetl_stream.dsl.contracts import Contract
 from noetl_stream.dsl.storage import Storage
@@ -42,8 +43,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One tool of a pipeline. `config` yields its configuration without the common keys; `auth` an alias or mapping.
+    """One tool of a pipeline. `config` yields its configuration without the common keys.
 
+    `auth` are the credentials that its tool is given, `credentials` the aliases of all that it reads.
     `timeout` yields seconds. `storage` is for its result; `returns` are keys that this must have.
     `repeat` is a loop of its own, run inside the block.
     """
@@ -53,7 +55,8 @@ class Task:
     config: Expression
     place: str
     input: Expression | None = None
-    auth: Expression | None = None
+    auth: tuple[Grant, ...] = ()
+    credentials: frozenset[str] = frozenset()
     writes: Expression | None = None
     rules: tuple[Rule, ...] = ()
     timeout: Expression | None = None
@@ -68,6 +71,7 @@ class Task:
 class Pipeline:
     """A step's tasks, run in order as one block. `input` is the step's own, laid under each task's.
 
+    `secret_input` tells that this reads the keychain: it is bound with each task's credentials at hand, not before.
     `single` tells a lone tool from a list of one: only the latter has `.results`. `iterator` is the loop's name
     for its item, `alias` a second one. `storage` is for the step's result, `expect` what that must look like.
     """
@@ -77,6 +81,7 @@ class Pipeline:
     single: bool
     place: str
     input: Expression | None = None
+    secret_input: bool = False
     iterator: str | None = None
     alias: str | None = None
     effects: Effects = "at_least_once"

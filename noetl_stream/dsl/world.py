@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
-from noetl_stream.core.names import LAST, UNSHADOWABLE, VARIABLES
+from noetl_stream.core.credentials import Credential
+from noetl_stream.core.names import KEYCHAIN, LAST, UNSHADOWABLE, VARIABLES
 from noetl_stream.core.plan import Expression
 from noetl_stream.dsl.report import Report, Site
 from noetl_stream.dsl.source import Node
@@ -13,7 +15,9 @@ from noetl_stream.dsl.workbook import entries_of
 from noetl_stream.dsl.writes import written_names
 from noetl_stream.ports.tools import Kind
 
-SECRET = frozenset({"keychain"})
+SECRET: Final[Mapping[str, tuple[str, str]]] = {
+    KEYCHAIN: ("is known inside a block only", "read it in the tool")
+}
 """Names that only a worker knows, while a block runs."""
 
 
@@ -38,6 +42,7 @@ class World:
     names: frozenset[str]
     pools: frozenset[str] | None = None
     decided: list[Decided] = field(default_factory=list)
+    keychain: Mapping[str, Credential] = field(default_factory=dict)
 
     @property
     def spec(self) -> Node | None:
@@ -46,7 +51,12 @@ class World:
 
     def site(self, step: str, names: Iterable[str] = ()) -> Site:
         """Where a block of this step evaluates."""
-        return Site(report=self.report, subject=f"step '{step}'", known=self.names | frozenset(names))
+        return Site(
+            report=self.report,
+            subject=f"step '{step}'",
+            known=self.names | frozenset(names),
+            aliases=frozenset(self.keychain),
+        )
 
     def deciding(self, step: str) -> Site:
         """Where the orchestrator evaluates: no secret is known there."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Final
 
-from noetl_stream.core.names import VARIABLES
+from noetl_stream.core.names import KEYCHAIN, VARIABLES
 from noetl_stream.core.plan import Expression
 from noetl_stream.dsl.expressions import compile_value
 from noetl_stream.dsl.report import Site
 from noetl_stream.dsl.source import Node, walk
 
+RECORDED: Final[Mapping[str, tuple[str, str]]] = {
+    KEYCHAIN: ("may not be read here, as this is written to the event log", "read it where it is used")
+}
+"""Names that a worker knows, where what it evaluates is recorded."""
 _NAME = re.compile(rf"(?:(?:{'|'.join(VARIABLES)})\.)?[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -29,7 +35,7 @@ def compile_writes(node: Node, site: Site, *, local: bool = True) -> Expression:
                 node.key_place(name),
                 f"write 'ctx.{name}'",
             )
-    return compile_value(node, site, strict=True)
+    return compile_value(node, replace(site, hidden={**RECORDED, **site.hidden}), strict=True)
 
 
 def written_names(node: Node, scope: str | None) -> Iterator[str]:

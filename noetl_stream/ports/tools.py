@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from noetl_stream.core.events import Wait
 from noetl_stream.core.values import Value
+from noetl_stream.ports.credentials import Secret
 
 Nature = Literal["pure", "read", "write"]
 """pure: recompute from recorded inputs; read: looks at the outside world; write: changes it."""
@@ -23,11 +24,12 @@ class Call:
     results of steps that have one). `effect_key` is the idempotency key of this task's write: the same after any retry
     or redelivery. `timeout` is in seconds; the tool must end by then and clean up after itself when cancelled.
     `hosts` are the only ones the playbook lets its tasks call, as `name` or `*.name`, perhaps with a port; None: any.
+    `credentials` are those that its `auth` names, by name, in the document's order: the first is the tool's own.
     `answer` is set when a parked task goes on: what it waited for.
     """
 
-    config: Any
-    input: Mapping[str, Value]
+    config: Any = field(repr=False)
+    input: Mapping[str, Value] = field(repr=False)
     context: Mapping[str, Value]
     effect_key: str
     timeout: float | None
@@ -35,6 +37,7 @@ class Call:
     answer: Value = None
     answered: bool = False
     hosts: tuple[str, ...] | None = None
+    credentials: Mapping[str, Secret] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,10 @@ from noetl_stream.core.plan import Plan, Step
 from noetl_stream.core.run import is_iteration
 from noetl_stream.core.values import Error, Value
 from noetl_stream.errors import ExpressionError
+from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.frames import Cache, FrameKey
 from noetl_stream.ports.tools import Tool
+from noetl_stream.worker.credentials import FROM_DOCUMENT
 from noetl_stream.worker.hydrate import hydrate_offer, whole_offer
 from noetl_stream.worker.items import Collections, materialised, slice_at
 from noetl_stream.worker.pipeline import PipelineRun
@@ -31,6 +33,7 @@ async def run_block(
     tools: Mapping[str, Tool],
     cache: Cache,
     run_id: str,
+    credentials: Credentials = FROM_DOCUMENT,
     collections: Collections | None = None,
 ) -> Outcome:
     """Run one block to its outcome. Raises InfrastructureError if the cache cannot be reached."""
@@ -43,7 +46,9 @@ async def run_block(
     )
     cursor = offer.block.iteration <= PROBES and step.loop is not None and step.loop.cursor
     if is_iteration(offer.block.iteration) or cursor:
-        run = PipelineRun(plan=plan, offer=offer, tools=tools, cache=cache, run_id=run_id)
+        run = PipelineRun(
+            plan=plan, offer=offer, tools=tools, cache=cache, run_id=run_id, credentials=credentials
+        )
         return await run.run()
     try:
         found = await _found_out(plan, step, offer, cache)

@@ -19,13 +19,14 @@ from noetl_stream.core.values import Envelope, Error, Piped, Result, Value
 from noetl_stream.dsl.storage import Storage
 from noetl_stream.dsl.tasks import Pipeline, Task
 from noetl_stream.errors import ExpressionError, ToolError
+from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.contracts import Held, hold_to
 from noetl_stream.worker.notes import Notes, restore, written
 from noetl_stream.worker.policy import IN_SLOT, Again, Break, Continue, Fail, Jump, Ruled, rule
 from noetl_stream.worker.repeating import repeated
-from noetl_stream.worker.sites import Desk, task_envelope
+from noetl_stream.worker.sites import Desk, input_of, task_envelope
 from noetl_stream.worker.storing import Shelf, with_selected
 from noetl_stream.worker.trying import Ended, Trial, invalid, refused
 
@@ -38,7 +39,14 @@ class PipelineRun:
     """Runs the tasks of one offer. `run_id` names this run in the log; two runs of one block may race, one counts."""
 
     def __init__(
-        self, *, plan: Plan, offer: Offer, tools: Mapping[str, Tool], cache: Cache, run_id: str
+        self,
+        *,
+        plan: Plan,
+        offer: Offer,
+        tools: Mapping[str, Tool],
+        cache: Cache,
+        run_id: str,
+        credentials: Credentials,
     ) -> None:
         self._offer, self._cache, self._run_id = offer, cache, run_id
         self._step = plan.steps[offer.block.step]
@@ -48,23 +56,18 @@ class PipelineRun:
             self._notes = Notes.of(offer.resume)
             restore(self._desk, offer.resume)
         self._shelf = Shelf(cache, offer)
-        self._trial = Trial(self._desk, self._notes, tools, cache)
+        self._trial = Trial(self._desk, self._notes, tools, cache, credentials)
         self._began = time.perf_counter()
 
     async def run(self) -> Outcome:
         """The outcome. Never raises for what a playbook or the outside world did."""
+        if self._pipeline.secret_input:
+            return await self._tasks()
         try:
-            self._desk.input = self._step_input()
+            self._desk.input = input_of(self._desk, self._pipeline.input)
         except ExpressionError as error:
             return await self._failed(Ended(error=invalid(error)))
         return await self._tasks()
-
-    def _step_input(self) -> Mapping[str, Value]:
-        """What the arc brought, under what the step's own `input` binds."""
-        own = self._pipeline.input
-        self._desk.input = self._offer.args or {}
-        bound = evaluate(own, self._desk.scope("input")) if own is not None else {}
-        return {**(self._offer.args or {}), **bound}
 
     async def _tasks(self) -> Outcome:
         last, ran, resumed = Ended(), None, self._offer.answered

@@ -11,10 +11,11 @@ from noetl_stream.core.entering import Beginning, beginning
 from noetl_stream.core.events import StepFinished
 from noetl_stream.core.finishing import concluded, routed
 from noetl_stream.core.messages import Offer
-from noetl_stream.core.plan import Plan, Step
+from noetl_stream.core.plan import Expression, Plan, Step
 from noetl_stream.core.scope import EventName, Facts, envelope, evaluate, names
 from noetl_stream.core.sites import Ending, passing
 from noetl_stream.core.values import Envelope, Error, Result, Value
+from noetl_stream.worker.masking import Mask
 
 
 def facts(plan: Plan, offer: Offer, site: str) -> Facts:
@@ -51,7 +52,8 @@ class Desk:
     """A pipeline's own values while it runs: task results and names, variables by scope, the last envelope.
 
     `ctx`, `iter` and `step` hold what this block wrote; `ctx` starts empty and lies over the execution's. `round` is
-    where a task's own loop stands while it runs.
+    where a task's own loop stands while it runs. `keychain` are the credentials that a task was given, `mask` takes the
+    secrets among them out of what is written.
     """
 
     plan: Plan
@@ -64,10 +66,13 @@ class Desk:
     step: dict[str, Value] = field(default_factory=dict)
     round: Round | None = None
     previous: Envelope | None = None
+    keychain: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    mask: Mask = field(default_factory=Mask, repr=False)
 
     def write(self, writes: Mapping[str, Value]) -> None:
         """All values of one `set` were rendered before; now they are written together."""
         for name, value in writes.items():
+            value = self.mask.value(value)
             space, dot, rest = name.partition(".")
             match space:
                 case "ctx" | "iter" | "step" if dot:
@@ -88,6 +93,7 @@ class Desk:
         ctx = {**known.ctx, **self.ctx}
         before = {name.removeprefix("step."): value for name, value in self.offer.variables.items()}
         fixed: dict[str, Any] = {"ctx": ctx, "iter": self._iter(), "step": {**before, **self.step}}
+        fixed["keychain"] = self.keychain
         last: dict[str, Any] = {"input": self.input, "loop_index": self._place["index"], **self._frame()}
         if own is not None:
             failed = isinstance(output, Envelope) and output.fields["status"] == "error"
@@ -130,6 +136,13 @@ class Desk:
         if loop is None or loop.cursor is None:
             return {}
         return {"__frame_max_rows": count_of(loop.frame_rows, self.offer.workload)}
+
+
+def input_of(desk: Desk, bindings: Expression | None) -> Mapping[str, Value]:
+    """What the arc brought, under what the step's own `input` binds."""
+    desk.input = desk.offer.args or {}
+    bound = {} if bindings is None else evaluate(bindings, desk.scope("input"))
+    return {**desk.input, **bound}
 
 
 def task_envelope(

@@ -19,11 +19,13 @@ from noetl_stream.dsl.lookup import Nothing, value_at
 from noetl_stream.dsl.tasks import Task
 from noetl_stream.errors import DamagedResult, ExpressionError, InfrastructureError, ToolError
 from noetl_stream.ids import child_request, effect_key
+from noetl_stream.ports.credentials import Credentials, Secret
 from noetl_stream.ports.frames import Cache, FrameKey
 from noetl_stream.ports.tools import Call, Done, Park, Tool
+from noetl_stream.worker.credentials import Keyring
 from noetl_stream.worker.keep import frames_of
 from noetl_stream.worker.notes import Notes
-from noetl_stream.worker.sites import Desk
+from noetl_stream.worker.sites import Desk, input_of
 from noetl_stream.worker.storing import with_selected
 
 TRACE_BYTES = 8 * 1024
@@ -45,7 +47,10 @@ class Ended:
 class Trial:
     """Tries the tasks of one block."""
 
-    def __init__(self, desk: Desk, notes: Notes, tools: Mapping[str, Tool], cache: Cache) -> None:
+    def __init__(
+        self, desk: Desk, notes: Notes, tools: Mapping[str, Tool], cache: Cache, credentials: Credentials
+    ) -> None:
+        self._keyring = Keyring(desk, credentials)
         self._desk, self._notes, self._tools, self._cache = desk, notes, tools, cache
         self._offer: Offer = desk.offer
         self._step = desk.plan.steps[desk.offer.block.step]
@@ -56,7 +61,20 @@ class Trial:
             self._notes.count(task.name)
         began = time.perf_counter()
         ended = await self._guarded(task, resumed)
-        return replace(ended, duration_ms=round((time.perf_counter() - began) * 1000, 3))
+        duration = round((time.perf_counter() - began) * 1000, 3)
+        return replace(ended, error=self._shown(ended.error), duration_ms=duration)
+
+    def _shown(self, error: Error | None) -> Error | None:
+        """The error without secrets, and no longer than is recorded."""
+        if error is None:
+            return None
+        mask = self._desk.mask.value
+        return replace(
+            error,
+            message=mask(error.message)[:MESSAGE_LENGTH],
+            code=mask(error.code),
+            trace=None if error.trace is None else mask(error.trace)[-TRACE_BYTES:],
+        )
 
     async def _guarded(self, task: Task, resumed: bool) -> Ended:
         try:
@@ -75,30 +93,29 @@ class Trial:
     async def _tool_failed(self, task: Task, error: ToolError) -> Ended:
         recorded = Error(
             kind=error.kind,
-            message=error.message[:MESSAGE_LENGTH],
+            message=error.message,
             retryable=error.retryable,
             status=error.status,
             code=error.code,
             place=task.place,
-            trace=None if error.trace is None else error.trace[-TRACE_BYTES:],
+            trace=error.trace,
         )
         head = None if error.status is None else {"status": error.status}
-        result = await self.framed(task.name, error.value)
+        result = await self.framed(task.name, self._desk.mask.value(error.value))
         return Ended(result=result, error=recorded, http=head, retry_after=error.retry_after)
 
     async def _call(self, task: Task, resumed: bool) -> Ended:
         tool = self._tool(task)
-        call = self._prepare(task, tool, resumed)
+        call = self._prepare(task, tool, resumed, await self._keyring.open(task))
         done = await _within(task, call, tool)
         match done:
             case Park(wait=wait):
                 return Ended(wait=self._identified(task, wait))
             case Done(value=value, http=http):
-                result = await self.framed(task.name, value)
+                result = await self.framed(task.name, self._desk.mask.value(value))
                 _check_returns(task, result)
-                return Ended(
-                    result=with_selected(result, task.storage.select if task.storage else ()), http=http
-                )
+                selected = with_selected(result, task.storage.select if task.storage else ())
+                return Ended(result=selected, http=self._desk.mask.value(http))
             case _:
                 assert_never(done)
 
@@ -110,8 +127,10 @@ class Trial:
             raise ToolError(f"tool kind '{task.kind}' is not installed on this worker", kind="not_installed")
         return tool
 
-    def _prepare(self, task: Task, tool: Tool, resumed: bool) -> Call:
-        desk, offer = self._desk, self._offer
+    def _prepare(self, task: Task, tool: Tool, resumed: bool, credentials: Mapping[str, Secret]) -> Call:
+        desk, offer, pipeline = self._desk, self._offer, self._step.work(self._offer.block.iteration)
+        if pipeline.secret_input:
+            desk.input = input_of(desk, pipeline.input)
         scope = desk.scope(task.name)
         own = evaluate(task.input, scope) if task.input is not None else {}
         rendered = evaluate(task.config, scope)
@@ -128,6 +147,7 @@ class Trial:
             timeout=None if timeout is None else float(timeout),
             execution=offer.execution,
             hosts=desk.plan.policy.hosts,
+            credentials=credentials,
             answer=offer.answer if resumed else None,
             answered=resumed,
         )
@@ -145,6 +165,12 @@ class Trial:
         """Every try starts a child of its own; a redelivered one meets the child that it started."""
         if not isinstance(wait, Child):
             return wait
+        if self._desk.mask.hides(wait.input):
+            raise ToolError(
+                f"task '{task.name}' would hand a secret to '{wait.path}', whose inputs stand in the event log; "
+                "let the child read its own keychain",
+                kind="credential",
+            )
         turn = self._notes.turns[task.name]
         return replace(wait, identity=child_request(self._block, self._offer.attempt, task.name, turn).hex())
 
@@ -188,18 +214,17 @@ def _plain(results: Mapping[str, Value]) -> dict[str, Value]:
 
 def _platform_failed(task: Task, error: InfrastructureError) -> Error:
     retryable = not isinstance(error, DamagedResult)
-    message = str(error)[:MESSAGE_LENGTH]
-    return Error(kind="server_error", message=message, retryable=retryable, place=task.place)
+    return Error(kind="server_error", message=str(error), retryable=retryable, place=task.place)
 
 
 def _raised(task: Task, fault: BaseException) -> Error:
     late = isinstance(fault, TimeoutError)
     return Error(
         kind="timeout" if late else "python",
-        message=f"{type(fault).__name__}: {fault}"[:MESSAGE_LENGTH],
+        message=f"{type(fault).__name__}: {fault}",
         retryable=late,
         place=task.place,
-        trace=traceback.format_exc()[-TRACE_BYTES:],
+        trace=traceback.format_exc(),
     )
 
 

@@ -20,10 +20,12 @@ from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.values import Error
 from noetl_stream.errors import DamagedResult, InfrastructureError, NoetlError, ToolError
+from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.facts import FactLog
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.block import run_block
+from noetl_stream.worker.credentials import FROM_DOCUMENT
 from noetl_stream.worker.items import Collections
 from noetl_stream.worker.lease import USUAL, Pace, hold
 from noetl_stream.worker.trying import TRACE_BYTES
@@ -76,7 +78,9 @@ class Worker:
         cache: Cache,
         facts: FactLog,
         pace: Pace = USUAL,
+        credentials: Credentials = FROM_DOCUMENT,
     ) -> None:
+        self._credentials = credentials
         self._name, self._pace, self._plans, self._tools, self._cache, self._facts = (
             name,
             pace,
@@ -177,6 +181,7 @@ class Worker:
                 tools=self._tools,
                 cache=self._cache,
                 run_id=run_id,
+                credentials=self._credentials,
                 collections=self._collections,
             )
         except ToolError as error:

@@ -154,20 +154,10 @@ class TestTools:
 
         assert error(body).startswith("sales.yaml:4:64: error: key 'commands.1' of the tool of step 'a': ")
 
-    def test_the_auth_of_a_task_is_rendered(self) -> None:
-        auth = task("workflow: [{step: a, tool: {kind: noop, auth: {pg: {source: '{{ ctx.s }}'}}}}]\n").auth
+    def test_a_free_spec_is_kept(self) -> None:
+        found = compiled("spec: {k: v}\nworkflow: [{step: a, tool: {kind: noop}}]\n")
 
-        assert auth is not None
-        assert auth.evaluate({"ctx": {"s": "x"}}) == {"pg": {"source": "x"}}
-
-    def test_credentials_and_a_free_spec_are_kept(self) -> None:
-        body = (
-            "keychain: [{name: k, kind: static}]\nspec: {k: v}\n"
-            "workflow: [{step: a, tool: {kind: noop}}]\n"
-        )
-        found = compiled(body)
-
-        assert found.kept == {"keychain": [{"name": "k", "kind": "static"}], "spec": {"k": "v"}}
+        assert found.kept == {"spec": {"k": "v"}}
         assert found.plan.metadata["spec"] == {"k": "v"}
 
     def test_a_task_s_own_names_are_not_sent_but_outer_ones_are(self) -> None:

@@ -257,16 +257,16 @@ def test_all_problems_are_listed_in_document_order() -> None:
     assert found == [(4, 1), (7, 3), (8, 16), (9, 9), (10, 9)]
 
 
-def test_a_subscription_is_checked_and_not_supported_yet() -> None:
+def test_a_subscription_is_no_playbook() -> None:
     text = (
         "apiVersion: noetl.io/v1\nkind: Subscription\nmetadata: {name: s}\n"
-        "spec: {source: kafka, mode: pul, dispatch: {playbook: p}}\n"
+        "spec: {source: kafka, topic: t, dispatch: {playbook: p}}\n"
     )
 
-    assert [str(each) for each in problems("", head=text)] == [
-        "sales.yaml:2:7: error: subscriptions are not supported yet in this version; use `kind: Playbook`",
-        "sales.yaml:4:29: error: key 'spec.mode' of the subscription is one of pull, push; did you mean 'pull'?",
-    ]
+    assert error("", head=text) == (
+        "sales.yaml:2:7: error: this is a subscription, which is not run itself: it starts a playbook for what it reads; "
+        "store it with `noetl-stream register FILE`, and run the playbook of its `dispatch`"
+    )
 
 
 def test_an_error_says_all_in_one_line() -> None:
@@ -303,7 +303,6 @@ def test_an_error_says_all_in_one_line() -> None:
         ("step: a\ntool: {kind: noop}\nnext: {arcs: [{step: a}, {step: a, when: true}]}", "7:28: warning: step 'a': an arc without `when` stands before this one, which is never taken; give the earlier arc a `when`, or write `mode: inclusive`"),
         ("step: load\ntool: {kind: noop}\nset: {total: 1}", "7:9: warning: step 'load': 'total' names no scope, so only the arcs of this step can read it; write 'ctx.total'"),
         ("step: a\nloop: {cursor: {kind: postgres, claim: x}, spec: {frame: {max_bytes: 9}}}\ntool: {kind: noop}", "6:72: warning: step 'a': `max_bytes` is kept, but nothing acts on it yet in this version; do not rely on it"),
-        ("step: a\ntool: {kind: noop, auth: k}", "6:28: warning: the tool of step 'a': `auth` is kept, but nothing acts on it yet in this version; do not rely on it"),
         ("step: a\nresult: {store: {kind: kv, ttl: 60}}\ntool: {kind: noop}", "6:35: warning: step 'a': `result.store.ttl` is kept, but nothing acts on it yet in this version; do not rely on it"),
         ("step: a\ntool: {kind: noop, output: {output_select: {strategy: best}}}", "6:57: warning: the tool of step 'a': the strategy 'best' of `output_select` is kept, but nothing acts on it; name the fields: `output_select: [field, …]`"),
         ("step: a\nloop: {in: [1], spec: {mode: parallel}}\ntool: {kind: noop, set: {ctx.x: 1, ctx.y: 2}}", "7:9: warning: step 'a': parallel iterations write ctx.x, ctx.y; the last index wins; write `iter.…` and read the loop's results"),

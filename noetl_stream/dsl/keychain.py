@@ -1,0 +1,159 @@
+"""The document's `keychain`: its declarations compiled, and who reads which of them. Nothing is resolved here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Final
+
+from noetl_stream.core.credentials import Credential
+from noetl_stream.core.names import KEYCHAIN
+from noetl_stream.core.plan import Path
+from noetl_stream.dsl.document import KEYCHAIN as SHAPE
+from noetl_stream.dsl.expressions import compile_value
+from noetl_stream.dsl.report import Report, Site, suggest
+from noetl_stream.dsl.shapes import Keys
+from noetl_stream.dsl.source import Node, walk
+from noetl_stream.dsl.templates import truth
+from noetl_stream.dsl.world import World
+
+KINDS: Final = ("secret_manager", "oauth2", "credential", "bearer", "static", "google_id_token")
+"""What the language names; a keychain may bring more."""
+_WORDS: Final = frozenset({"name", "kind", "desc", "description", "provider", "scope", "auto_renew"})
+_POINTING: Final = ("auth", "credential", "ref")
+"""Keys that may name another credential."""
+_SURE: Final = 0.85
+
+
+def compile_keychain(world: World) -> Mapping[str, Credential]:
+    """Every declaration by its alias; problems go to the report."""
+    nodes = _named(world.document, world.report)
+    site = Site(report=world.report, subject="", known=world.names, aliases=frozenset(nodes), secret=True)
+    declared = {alias: _declared(alias, node, site) for alias, node in nodes.items()}
+    _check_circles(declared, nodes, world.report)
+    return declared
+
+
+def _named(document: Node, report: Report) -> dict[str, Node]:
+    found: dict[str, Node] = {}
+    keychain = document.get(KEYCHAIN)
+    for node in keychain.items if keychain else ():
+        name = node.get("name")
+        if name is None or name.is_mapping or name.is_list:
+            continue
+        if str(name.value) in found:
+            report.error(f"there are two credentials named '{name.value}'", name.place, "rename one of them")
+        found.setdefault(str(name.value), node)
+    return found
+
+
+def _declared(alias: str, node: Node, site: Site) -> Credential:
+    site = replace(site, subject=f"credential '{alias}'")
+    _check_words(node, site)
+    settings = compile_value(node.without(*_WORDS), site)
+    pointed = {str(found.value) for key in _POINTING if (found := node.get(key)) and found.text}
+    renew = node.get("auto_renew")
+    return Credential(
+        alias=alias,
+        kind=_word(node, "kind") or "",
+        place=f"{site.subject} ({node.place})",
+        provider=_word(node, "provider"),
+        scope=_word(node, "scope"),
+        auto_renew=renew is not None and truth(renew.value),
+        settings=settings,
+        needs=aliases_in(settings.reads, site.aliases) | (site.aliases & pointed) - {alias},
+    )
+
+
+def _check_words(node: Node, site: Site) -> None:
+    kind = node.get("kind")
+    if kind is not None and str(kind.value) not in KINDS:
+        hint = suggest(str(kind.value), KINDS)
+        site.report.warn(f"{site.subject}: the kind '{kind.value}' is not known here", kind.place, hint)
+    known = _known()
+    for key in node.mapping:
+        close = get_close_matches(key, known, n=1, cutoff=_SURE) if key not in known else []
+        if close:
+            hint = f"did you mean '{close[0]}'?"
+            site.report.warn(
+                f"{site.subject}: the key '{key}' is handed to its provider as it is",
+                node.key_place(key),
+                hint,
+            )
+
+
+def _known() -> list[str]:
+    assert isinstance(SHAPE.of, Keys)  # a keychain is a list of mappings
+    return list(SHAPE.of.keys)
+
+
+def _word(node: Node, key: str) -> str | None:
+    found = node.get(key)
+    return None if found is None else str(found.value)
+
+
+def _check_circles(declared: Mapping[str, Credential], nodes: Mapping[str, Node], report: Report) -> None:
+    told: set[str] = set()
+    for alias in declared:
+        way = _circle(alias, declared)
+        if way and not told & set(way):
+            told |= set(way)
+            report.error(
+                f"credential '{alias}' needs itself ({' → '.join(way)})",
+                nodes[alias].place,
+                "break the circle",
+            )
+
+
+def _circle(start: str, declared: Mapping[str, Credential]) -> tuple[str, ...]:
+    """A way from a credential back to itself; empty if there is none."""
+    ways: list[tuple[str, ...]] = [(start,)]
+    seen = set[str]()
+    while ways:
+        way = ways.pop()
+        for needed in sorted(declared[way[-1]].needs):
+            if needed == start:
+                return (*way, needed)
+            if needed not in seen:
+                seen.add(needed)
+                ways.append((*way, needed))
+    return ()
+
+
+def aliases_in(reads: Iterable[Path], declared: Iterable[str]) -> frozenset[str]:
+    """The credentials that templates name; all declared ones where the name is computed."""
+    paths = [path for path in reads if path[0] == KEYCHAIN]
+    named = {path[1] for path in paths if path[1:]}
+    return frozenset(named.union(declared)) if (KEYCHAIN,) in paths else frozenset(named)
+
+
+def with_needed(aliases: Iterable[str], declared: Mapping[str, Credential]) -> frozenset[str]:
+    """The credentials, and those that they need themselves."""
+    found, ahead = set[str](), list(aliases)
+    while ahead:
+        alias = ahead.pop()
+        if alias not in found:
+            found.add(alias)
+            ahead += declared[alias].needs if alias in declared else ()
+    return frozenset(found)
+
+
+def warn_unused(document: Node, report: Report) -> None:
+    """Credentials whose names stand nowhere else in the document."""
+    keychain = document.get(KEYCHAIN)
+    declared = keychain.items if keychain else []
+    outside = _texts(walk(document.without(KEYCHAIN)))
+    for each in declared:
+        name = each.get("name")
+        if name is None:
+            continue
+        word = re.compile(rf"(?<![\w-]){re.escape(str(name.value))}(?![\w-])")
+        others = _texts(node for other in declared if other is not each for node in walk(other))
+        if not any(word.search(text) for text in (*outside, *others)):
+            report.warn(f"credential '{name.value}' is never used", name.place, "remove it")
+
+
+def _texts(nodes: Iterable[Node]) -> list[str]:
+    return [text for node in nodes for text in (node.text or "", *node.mapping)]

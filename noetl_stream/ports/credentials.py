@@ -1,0 +1,67 @@
+"""Credentials as tools get them: opaque, resolved on the worker while a block runs, and gone with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol, SupportsIndex
+
+from noetl_stream.core.values import Value
+
+
+class Secret:
+    """What stands behind an alias. It shows its alias and nothing else; only `reveal` gives it away.
+
+    It cannot be written as text, JSON or a pickle, nor copied: those raise TypeError.
+    """
+
+    __slots__ = ("_value", "alias")
+
+    def __init__(self, alias: str, value: str | Mapping[str, Value]) -> None:
+        self.alias, self._value = alias, value
+
+    def reveal(self) -> str | Mapping[str, Value]:
+        """The secret itself, as one text or by field: for the call that needs it, never to be kept."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"<secret {self.alias}>"
+
+    def __str__(self) -> NoReturn:
+        raise TypeError(f"the secret '{self.alias}' is no text; a tool calls `reveal` where it needs it")
+
+    def __format__(self, spec: str) -> NoReturn:
+        str(self)
+        raise AssertionError("a secret has no text")
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(f"the secret '{self.alias}' stays in this process; hand on its alias")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A credential as it is asked for: an alias, with what the document says of it.
+
+    `kind` is None for one that the document does not declare. `settings` are rendered, and may hold secrets themselves.
+    `execution` and `path` are who asks, for `scope` and for audit.
+    """
+
+    alias: str
+    execution: int
+    path: str
+    kind: str | None = None
+    provider: str | None = None
+    scope: str | None = None
+    auto_renew: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class Credentials(Protocol):
+    """Where secrets come from."""
+
+    async def resolve(self, wanted: Wanted) -> Secret:
+        """The secret, never an empty one.
+
+        Raises ToolError of kind `credential`, naming the alias, if it cannot be had; `retryable` if it may be later.
+        """
+        ...
