@@ -26,7 +26,7 @@ from noetl_stream.dsl.metering import FILTERS, TESTS
 from noetl_stream.dsl.native import native, solid
 from noetl_stream.dsl.sizes import weight, written_values
 
-CALL = 10
+CALL = 25
 """Operations of a call: a macro's costs more than a filter."""
 PATTERN = 500
 """Operations of compiling a regular expression."""

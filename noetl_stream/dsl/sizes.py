@@ -9,6 +9,7 @@ from noetl_stream.dsl.lookup import is_frame
 
 COMPARED = 4
 """Values that are compared in one operation."""
+SCALARS = (int, float, bool, type(None))
 MARKS = 2
 """The least characters around an element in text: a comma and a space."""
 
@@ -38,14 +39,14 @@ def written_values(value: Any) -> int:
         each = pending.pop()
         values += 1
         characters += MARKS
-        if isinstance(each, dict):
+        if isinstance(each, str):
+            characters += len(each)
+        elif isinstance(each, dict):
             pending.extend(each.values())
             characters += sum(map(len, filter(_is_text, each)))
         elif isinstance(each, list | tuple):
             pending.extend(each)
-        elif isinstance(each, str):
-            characters += len(each)
-        elif is_frame(each):
+        elif type(each) not in SCALARS and is_frame(each):
             check_items(MARKS * len(each), text=True)
             pending.extend(dict(row) for row in each)
         if characters > LIMITS.output:

@@ -15,8 +15,8 @@ from noetl_stream.errors import ExpressionError
 from tests.dsl.expressions import outcome
 from tests.worker.stage import played
 
-SECONDS = 5.0
-"""Processor time of one evaluation; the slowest takes about one second where nothing else runs."""
+SECONDS = 10.0
+"""Processor time of one evaluation: ten times what the slowest takes where nothing else runs."""
 MEBIBYTES = 400
 """How far one evaluation may raise the peak of the process."""
 
