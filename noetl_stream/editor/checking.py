@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from noetl_stream.dsl.compiler import compile_playbook
+from noetl_stream.dsl.documents import compile_document
 from noetl_stream.errors import InvalidPlaybook, Problem
 from noetl_stream.ports.tools import Kind
 
 
-def problems_of(text: str, file: str, kinds: Mapping[str, Kind]) -> tuple[Problem, ...]:
-    """Every problem, in document order."""
+def problems_of(
+    text: str, file: str, kinds: Mapping[str, Kind], environment: Mapping[str, str] | None = None
+) -> tuple[Problem, ...]:
+    """Every problem, in document order. `environment` are the variables that a subscription may name."""
     try:
-        found = compile_playbook(text, file=file, kinds=kinds).warnings
+        found = compile_document(text, file=file, kinds=kinds, environment=environment).warnings
     except InvalidPlaybook as error:
         found = (*error.problems, *error.warnings)
     return tuple(sorted(found, key=lambda problem: (problem.line, problem.column)))

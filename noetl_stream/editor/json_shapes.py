@@ -23,9 +23,11 @@ FLAG: Schema = {
     "pattern": r"^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff]|1|0)$|\{[{%#]",
 }
 SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
+_ADMISSION = schema.ADMIT.keys["rules"].of if isinstance(schema.ADMIT.keys["rules"], Many) else None
 _OLDER = (
     (schema.ARC, older.ARC),
     (schema.RULE, older.RULE),
+    (_ADMISSION, older.RULE),
     (schema.RETRY.mapping, older.RETRY),
     (schema.STEP_SPEC, older.SPEC),
     (schema.LOOP_SPEC, older.SPEC),

@@ -14,7 +14,7 @@ from noetl_stream.editor.marks import composed
 _REST: Final = "…"
 """Where keys stand that an order does not name, as written."""
 _OF_TASK: Final = (
-    "desc", "auth", "iterator", "input", _REST, "spec", "output", "output_select", "assert", "set",
+    "desc", "auth", "iterator", _REST, "spec", "output", "output_select", "assert", "set",
 )  # fmt: skip
 ORDER: Final[Mapping[str, tuple[str, ...]]] = {
     "document": (

@@ -45,7 +45,7 @@ _DOCUMENT: Final = {
     "token": "The token itself, or where it stands.",
     "credential": "The credential it is derived from.",
     "ref": "Where the secret is found.",
-    "type": "What it is a credential for.",
+    "keychain.type": "What it is a credential for.",
     "target_audience": "Whom an identity token is for.",
 }
 _REQUESTS: Final = {
@@ -229,6 +229,22 @@ _SUBSCRIPTION: Final = {
     "spool": "Where messages wait while their target fails.",
     "ingress": "How pushed messages come in.",
     "gateway_path": "The path at the gateway.",
+    "directives.header": "Which header it is.",
+    "controls": "What of an execution it controls.",
+    "allowed": "What it may ask for; anything else is ignored and logged.",
+    "directives.map": "What its values stand for.",
+    "propagate": "Whether a message's trace goes on in its execution.",
+    "baggage_allowlist": "Which baggage goes on with it.",
+    "spool.mode": "When messages are put by.",
+    "backend": "Where they lie meanwhile.",
+    "spool.credential": "The credential for that store.",
+    "spool.retention": "How long they are kept.",
+    "ordering_key": "What stays in order.",
+    "circuit": "When sending stops because the target keeps failing.",
+    "drain": "How they are sent on afterwards.",
+    "verify.type": "How: a signature, a token, or an identity provider.",
+    "secret": "The secret it is checked with.",
+    "verify.header": "The header that carries the proof.",
     "verify": "How a sender proves itself.",
 }
 KEYS: Final[Mapping[str, str]] = {

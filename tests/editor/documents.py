@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 CODE = (
     '# a comment of its own\nresult = {"a": 1,\n\n          "b": "{{ not a template }}"}  \n\n# the last line'
 )
-HEAD = {"apiVersion": "noetl.io/v2", "kind": "Playbook", "metadata": {"name": "shown", "path": "a/b"}}
+HEAD: dict[str, Any] = {
+    "apiVersion": "noetl.io/v2",
+    "kind": "Playbook",
+    "metadata": {"name": "shown", "path": "a/b"},
+}
 INPUTS = st.dictionaries(
     st.sampled_from(["who", "when", "args", "step"]),
     st.sampled_from([1, True, "007", "{{ ctx.x }}"]),
@@ -71,10 +75,11 @@ def documents(draw: st.DrawFn) -> str:
         st.lists(st.sampled_from(["start", "load", "a/b", "end"]), min_size=1, max_size=3, unique=True)
     )
     steps = [draw(_step(name, names)) for name in names]
-    workload = draw(
+    workload: dict[str, Any] = draw(
         st.dictionaries(st.sampled_from(["b", "a", "c"]), st.sampled_from([1, [1, 2], {"x": "{{ a }}"}]))
     )
-    document = {**HEAD, "workload": {"a": 0, **workload}, "workflow": steps}
+    workload.setdefault("a", 0)
+    document = {**HEAD, "workload": workload, "workflow": steps}
     lines = _block(document, 0, draw)
     return (
         draw(st.sampled_from(["", "# head\n\n", "---\n", "%YAML 1.2\n---\n"]))

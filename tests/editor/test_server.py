@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from lsprotocol import types
-from pygls.lsp.client import BaseLanguageClient
+from pygls.lsp.client import LanguageClient
 
 pytestmark = pytest.mark.slow
 URI = "file:///work.yaml"
@@ -28,7 +28,7 @@ workflow:
 """
 
 
-class Editor(BaseLanguageClient):
+class Editor(LanguageClient):
     """An editor with one document. `published` holds what it was told of it, in order."""
 
     def __init__(self) -> None:
@@ -36,11 +36,11 @@ class Editor(BaseLanguageClient):
         self.published: asyncio.Queue[types.PublishDiagnosticsParams] = asyncio.Queue()
         self.shown: list[str] = []
 
-        @self.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+        @self.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)  # type: ignore[untyped-decorator] # pygls leaves it so
         def published(params: types.PublishDiagnosticsParams) -> None:
             self.published.put_nowait(params)
 
-        @self.feature(types.WINDOW_SHOW_MESSAGE)
+        @self.feature(types.WINDOW_SHOW_MESSAGE)  # type: ignore[untyped-decorator] # pygls leaves it so
         def shown(params: types.ShowMessageParams) -> None:
             self.shown.append(params.message)
 
@@ -77,7 +77,7 @@ async def editor() -> AsyncIterator[Editor]:
     yield client
     await client.shutdown_async(None)
     client.exit(None)
-    await client.stop()
+    await client.stop()  # type: ignore[no-untyped-call] # pygls leaves it so
 
 
 def at(word: str, text: str = TEXT, offset: int = 0) -> types.Position:
