@@ -32,11 +32,12 @@ def fan(width: int) -> str:
     return playbook(f"fan{width}", [{"step": "start", "loop": loop, "tool": {"kind": "noop"}}])
 
 
-def playbook(name: str, steps: list[dict[str, object]]) -> str:
+def playbook(name: str, steps: list[dict[str, object]], **workload: object) -> str:
     document = {
         "apiVersion": "noetl.io/v2",
         "kind": "Playbook",
         "metadata": {"name": name, "path": f"bench/{name}"},
+        "workload": workload,
         "workflow": steps,
     }
     return json.dumps(document)
