@@ -52,6 +52,11 @@ def run(pool: WarmPool) -> Run:
         ("if x > 1:\n    return 0\nglobal y\ny = 1\ndef main():\n    return y", 1),
         ("from __future__ import annotations\nif x:\n    return 'future'", "future"),
         ("global x\nx = 5\nreturn x", 5),
+        ("args = args['x']\njson = json.dumps(args)\nreturn [args, json]", [1, "1"]),
+        (
+            "def f():\n    return [x, datetime.date(2024, 1, 2).year, context['tenant']]\nreturn f()",
+            [1, 2024, "acme"],
+        ),
         ("def set_it():\n    global result\n    result = 'set'\nset_it()\nif x > 1:\n    return 0", "set"),
         ("from datetime import timedelta\nresult = [b'ab', timedelta(seconds=90)]", ["YWI=", 90.0]),
         ("from decimal import Decimal\nresult = Decimal('6.00')", 6),

@@ -46,7 +46,7 @@ def run(request: Mapping[str, Any]) -> Any:
     module.__dict__.update({"__name__": MODULE, "__builtins__": builtins})
     sys.modules[MODULE] = module
     try:
-        returned = execute(parse(request["code"]), module.__dict__, inputs)
+        returned = execute(parse(request["code"]), module.__dict__)
         if isinstance(returned, FellThrough):
             returned = _unreturned(returned, inputs, reserved)
         return _waited_for(returned) if inspect.isawaitable(returned) else returned
@@ -77,21 +77,22 @@ def _library(spec: str | Mapping[str, str]) -> Any:
         return importlib.import_module(f"{spec['from']}.{spec['import']}")
 
 
-def execute(tree: ast.Module, names: dict[str, Any], inputs: Mapping[str, Any]) -> Any:
+def execute(tree: ast.Module, names: dict[str, Any]) -> Any:
     """What the code returned, or FellThrough: a function body if it has a `return` at top level, else a module's."""
     assigns = _assigns_result(tree)
     if not any(isinstance(node, ast.Return) for node in _top_level(tree)):
         exec(compile(tree, FILE, "exec"), names)
         return FellThrough(names, assigns)
-    declared = _declared_global(_top_level(tree))
-    parameters = [
-        name
-        for name in inputs
-        if name.isidentifier() and not keyword.iskeyword(name) and name not in declared
-    ]
+    # Every name is a parameter, so that a body may assign what it has read, as a module may.
+    given = {name: names[name] for name in _parameters(names, _declared_global(_top_level(tree)))}
     names[_FELL_THROUGH] = lambda found: FellThrough({**names, **found}, assigns)
-    exec(_as_function(tree, parameters), names)
-    return names.pop(MODULE)(**{name: inputs[name] for name in parameters})
+    exec(_as_function(tree, list(given)), names)
+    return names.pop(MODULE)(**given)
+
+
+def _parameters(names: Iterable[str], declared: set[str]) -> list[str]:
+    usable = (name for name in names if name.isidentifier() and not keyword.iskeyword(name))
+    return [name for name in usable if name not in declared and not name.startswith("__")]
 
 
 def _assigns_result(tree: ast.Module) -> bool:

@@ -22,7 +22,7 @@ def run(request: Mapping[str, Any]) -> Any:
         frames = {name: frame for name, frame in inputs.items() if isinstance(frame, pl.LazyFrame)}
         return pl.SQLContext(frames).execute(request["sql"], eager=False)
     names = {"pl": pl, **inputs, "__name__": MODULE, "__builtins__": builtins}
-    ended = execute(_with_last_value(parse(request["code"])), names, inputs)
+    ended = execute(_with_last_value(parse(request["code"])), names)
     if not isinstance(ended, FellThrough):
         return ended
     return ended.names["result"] if ended.has_result(inputs) else ended.names.get(_LAST)
