@@ -16,7 +16,12 @@ from noetl_stream.editor.spacing import spaced
 from noetl_stream.errors import InvalidPlaybook
 from noetl_stream.ports.tools import Kind
 
-_PASSES: Final[tuple[Callable[[str], str], ...]] = (ordered, indented, spaced)
+
+def _ended(text: str) -> str:
+    return text if text.endswith("\n") else f"{text}\n"
+
+
+_PASSES: Final[tuple[Callable[[str], str], ...]] = (_ended, ordered, indented, spaced)
 _UNUSUAL = re.compile("[\r\x85\u2028\u2029]")
 """Line breaks of YAML that are none elsewhere: such a document keeps its lines."""
 _ROUNDS = 20

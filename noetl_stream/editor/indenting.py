@@ -7,7 +7,17 @@ import re
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 from ruamel.yaml.nodes import Node as YamlNode
 
-from noetl_stream.editor.lines import Entry, Page, entries, is_block, page_of, text_end
+from noetl_stream.editor.lines import (
+    Entry,
+    Page,
+    begin_of,
+    column_of,
+    end_of,
+    entries,
+    is_block,
+    page_of,
+    text_end,
+)
 from noetl_stream.editor.marks import composed
 
 STEP = 2
@@ -20,14 +30,15 @@ def indented(text: str) -> str:
     if root is None or not is_block(root):
         return text
     page = page_of(text, root)
-    return "\n".join(_moved(root, page, 0, len(page.lines), 0))
+    end = end_of(root, page)
+    return "\n".join([*_moved(root, page, 0, end, 0), *page.lines[end:]])
 
 
 def _moved(node: YamlNode, page: Page, start: int, end: int, to: int) -> list[str]:
     """`lines[start:end]` with the block's entries at column `to`; what stands before it on its first line is cut off."""
     parts = entries(node, page, end)
     if not parts:
-        return [_shifted(line, to - node.start_mark.column) for line in page.lines[start:end]]
+        return [_shifted(line, to - column_of(node, page)) for line in page.lines[start:end]]
     found = [_aligned(line, to) for line in page.lines[start : parts[0].first]]
     for part in parts:
         found += [_aligned(line, to) for line in page.lines[part.top : part.first]]
@@ -37,7 +48,7 @@ def _moved(node: YamlNode, page: Page, start: int, end: int, to: int) -> list[st
 
 def _entry(part: Entry, page: Page, to: int) -> list[str]:
     head = " " * to + page.lines[part.first][part.column :]
-    if is_block(part.value):
+    if part.has_block:
         return [head, *_moved(part.value, page, part.first + 1, part.end, to + STEP)]
     return [head, *_rest(part, page, to)]
 
@@ -45,11 +56,11 @@ def _entry(part: Entry, page: Page, to: int) -> list[str]:
 def _item(part: Entry, page: Page, to: int) -> list[str]:
     value, first = part.value, page.lines[part.first]
     lead = " " * to + "- "
-    if is_block(value) and value.start_mark.line == part.first and entries(value, page, part.end):
+    if part.has_block and begin_of(value) == part.first and entries(value, page, part.end):
         inner = _moved(value, page, part.first, part.end, to + STEP)
         return [lead + inner[0][to + STEP :], *inner[1:]]
     head = (lead + first[part.column + 1 :].lstrip(" ")).rstrip(" ")
-    if is_block(value) and value.start_mark.line > part.first:
+    if part.has_block and begin_of(value) > part.first:
         return [head, *_moved(value, page, part.first + 1, part.end, to + STEP)]
     return [head, *_rest(part, page, to)]
 
@@ -59,7 +70,7 @@ def _rest(part: Entry, page: Page, to: int) -> list[str]:
     shift, value, lines = to - part.column, part.value, page.lines
     text: list[str] = []
     after = part.first + 1
-    if isinstance(value, ScalarNode) and value.style in ("|", ">"):
+    if isinstance(value, ScalarNode) and value.style in ("|", ">") and part.holds_value:
         begin, after = value.start_mark.line + 1, text_end(value, lines)
         text = _text(lines[begin:after], to + STEP, shift, lines[value.start_mark.line])
     return [*text, *(_shifted(line, shift) for line in lines[after : part.end])]

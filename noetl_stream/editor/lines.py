@@ -28,6 +28,16 @@ class Entry:
     end: int
     column: int
 
+    @property
+    def has_block(self) -> bool:
+        """Whether its value is a block that is written here, and not elsewhere under an anchor."""
+        return is_block(self.value) and self.holds_value
+
+    @property
+    def holds_value(self) -> bool:
+        """Whether its value is written here."""
+        return bool(self.first <= self.value.start_mark.line < self.end)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
@@ -51,16 +61,41 @@ def page_of(text: str, root: YamlNode) -> Page:
     return Page(lines=lines, kept=frozenset(inside_scalars(root, lines)))
 
 
+def end_of(root: YamlNode, page: Page) -> int:
+    """The line behind the document's content: that of a mark that ends it, or behind the last."""
+    for number in range(root.start_mark.line + 1, len(page.lines)):
+        if number not in page.kept and page.lines[number][:3] in ("...", "---"):
+            return number
+    return len(page.lines)
+
+
 def is_block(node: YamlNode) -> bool:
     """Whether it is written over lines, rather than in brackets."""
     return isinstance(node, MappingNode | SequenceNode) and not node.flow_style and bool(node.value)
+
+
+def begin_of(node: YamlNode) -> int:
+    """The line of a block's first entry; an anchor or a tag may stand above it."""
+    first = node.value[0][0] if isinstance(node, MappingNode) else node.value[0]
+    return int(first.start_mark.line)
+
+
+def column_of(node: YamlNode, page: Page) -> int:
+    """The column at which a block's entries begin."""
+    if isinstance(node, MappingNode):
+        return int(node.value[0][0].start_mark.column)
+    mark = node.start_mark
+    if page.lines[mark.line][mark.column : mark.column + 1] == "-":
+        return int(mark.column)
+    below = (line for line in page.lines[mark.line + 1 :] if line.lstrip(" ").startswith("-"))
+    return next((len(line) - len(line.lstrip(" ")) for line in below), int(mark.column))
 
 
 def entries(node: YamlNode, page: Page, end: int) -> list[Entry]:
     """The parts of a block whose last line stands before `end`; none if it is written in an unusual way."""
     lines = page.lines
     pairs = list(node.value) if isinstance(node, MappingNode) else [(each, each) for each in node.value or ()]
-    column = node.start_mark.column
+    column = column_of(node, page)
     firsts = [_first(key, column, lines, dash=isinstance(node, SequenceNode)) for key, _ in pairs]
     if any(first is None for first in firsts) or firsts != sorted(set(firsts), key=lambda f: f or 0):
         return []

@@ -8,7 +8,7 @@ from typing import Final
 from ruamel.yaml.nodes import MappingNode
 from ruamel.yaml.nodes import Node as YamlNode
 
-from noetl_stream.editor.lines import Entry, Page, entries, is_block, page_of
+from noetl_stream.editor.lines import Entry, Page, end_of, entries, is_block, page_of
 from noetl_stream.editor.marks import composed
 
 _REST: Final = "…"
@@ -66,7 +66,8 @@ def ordered(text: str) -> str:
     if root is None or not is_block(root):
         return text
     page = page_of(text, root)
-    return "\n".join(_arranged(root, "document", page, 0, len(page.lines)))
+    end = end_of(root, page)
+    return "\n".join([*_arranged(root, "document", page, 0, end), *page.lines[end:]])
 
 
 def _arranged(node: YamlNode, place: str, page: Page, start: int, end: int) -> list[str]:
@@ -100,10 +101,10 @@ def _precisely(node: YamlNode, place: str) -> str:
 def _chunk(part: Entry, node: YamlNode, place: str, page: Page) -> list[str]:
     key = str(part.key.value) if isinstance(node, MappingNode) else None
     inner = "task" if place == "labelled" else place if key is None else INSIDE.get((place, key), "")
-    return [
-        *page.lines[part.top : part.first],
-        *_arranged(part.value, inner, page, part.first, part.end),
-    ]
+    body = page.lines[part.first : part.end]
+    if part.has_block:
+        body = _arranged(part.value, inner, page, part.first, part.end)
+    return [*page.lines[part.top : part.first], *body]
 
 
 def _sorted(

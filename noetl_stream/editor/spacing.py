@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from ruamel.yaml.nodes import MappingNode
 from ruamel.yaml.nodes import Node as YamlNode
 
-from noetl_stream.editor.lines import Entry, Page, entries, is_block, page_of
+from noetl_stream.editor.lines import Entry, Page, end_of, entries, is_block, page_of
 from noetl_stream.editor.marks import composed
 
 _APART = ("workflow", "workbook")
@@ -41,10 +40,10 @@ def spaced(text: str) -> str:
 
 def _gaps(root: YamlNode, page: Page) -> Iterator[int]:
     """The lines before which a blank one belongs."""
-    sections = entries(root, page, len(page.lines))
+    sections = entries(root, page, end_of(root, page))
     yield from _between([s for s in sections if s.key.value not in _TOGETHER], page)
     for section in sections:
-        if section.key.value in _APART and is_block(section.value) and isinstance(root, MappingNode):
+        if section.key.value in _APART and section.has_block:
             yield from _between(entries(section.value, page, section.end), page)
 
 

@@ -212,3 +212,32 @@ def test_the_last_blank_lines_of_a_text_that_keeps_them_are_kept() -> None:
 
     assert neat.endswith("      kind: noop\n      result: |+\n        a  \n\n\n")
     assert format_of(neat) == neat
+
+
+ALIASED = """\
+apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: a}
+
+workflow:
+- step: one
+  tool: &same
+    name: x
+    kind: noop
+- tool: *same
+  step: two
+...
+# the end"""
+
+
+def test_what_stands_elsewhere_under_an_anchor_is_left_there() -> None:
+    assert format_of(ALIASED) == (
+        "apiVersion: noetl.io/v2\nkind: Playbook\nmetadata: {name: a}\n\nworkflow:\n  - step: one\n"
+        "    tool: &same\n      kind: noop\n      name: x\n\n  - step: two\n    tool: *same\n...\n# the end\n"
+    )
+
+
+def test_a_last_line_without_an_end_gets_one() -> None:
+    text = NEAT.removesuffix("\n").replace("name: last\n        kind: noop", "kind: noop\n        name: last")
+
+    assert format_of(text) == NEAT
