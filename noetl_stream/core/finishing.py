@@ -11,7 +11,7 @@ from noetl_stream.core.execution import Execution
 from noetl_stream.core.plan import Arc, Plan, Step
 from noetl_stream.core.run import Run, json_size
 from noetl_stream.core.scope import Facts, evaluate
-from noetl_stream.core.sites import Ending, facts, leaving, led_here
+from noetl_stream.core.sites import Ending, bound, facts, leaving, led_here
 from noetl_stream.core.values import Error, NeedsPayload, Value
 from noetl_stream.errors import ExpressionError
 
@@ -85,6 +85,7 @@ def with_loop_writes(draft: Execution, run: Run) -> Execution:
 def concluded(step: Step, end: StepFinished, known: Facts, ended: Ending) -> StepFinished:
     """A step's ending, whatever becomes of its expressions. Raises NeedsPayload where only a worker can tell."""
     try:
+        ended = replace(ended, args=bound(step, known, ended.args))
         found = conclude(step, end, lambda writes: leaving(known, ended, writes))
     except ExpressionError as error:
         why = Error(kind="validation", message=str(error), step=step.name, place=error.place)

@@ -95,6 +95,7 @@ class Step:
     name: str
     index: int
     tool: Any = None
+    input: Expression | None = None
     loop: Loop | None = None
     admit: Expression | None = None
     writes: Expression | None = None
@@ -128,6 +129,14 @@ class Step:
 
     def reads_to_leave(self) -> frozenset[Path]:
         """What its `set` and its arcs read."""
+        return self._read_at_end() | _reads(self.input if self.leaves_by_input else None)
+
+    @property
+    def leaves_by_input(self) -> bool:
+        """Whether its `set` or its arcs read the inputs that it had. Those of a loop are its iterations' own."""
+        return self.loop is None and any(path[0] == "input" for path in self._read_at_end())
+
+    def _read_at_end(self) -> frozenset[Path]:
         ways = (e for arc in self.arcs for e in (arc.when, arc.writes, arc.args))
         return _reads(self.writes, self.strict, *ways)
 

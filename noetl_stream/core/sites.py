@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from noetl_stream.core.execution import Execution
-from noetl_stream.core.plan import Plan
+from noetl_stream.core.plan import Plan, Step
 from noetl_stream.core.run import Finished, Run
-from noetl_stream.core.scope import EventName, Facts, envelope, error_fields, names, where
+from noetl_stream.core.scope import EventName, Facts, envelope, error_fields, evaluate, names, where
 from noetl_stream.core.values import Error, Value, marked
 
 
@@ -95,6 +95,14 @@ def passing(known: Facts, *, step: str, index: int, last: Value, args: Value) ->
         known = replace(known, results={**known.results, step: last})
         own |= {"result": marked(last), "response": marked(last)}
     return names(known, fixed={"iter": {"index": index, "_index": index}}, last=own)
+
+
+def bound(step: Step, known: Facts, args: Value) -> Value:
+    """A step's inputs as its `set` and arcs read them: what the arc brought, under what the step's own `input` binds."""
+    if step.input is None or not step.leaves_by_input:
+        return args
+    own = evaluate(step.input, names(known, last={"input": args or {}}))
+    return {**(args or {}), **own}
 
 
 def led_here(execution: Execution, via: str | None) -> Error | None:

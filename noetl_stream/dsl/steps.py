@@ -7,6 +7,7 @@ from typing import Literal
 
 from noetl_stream.core.plan import Count, Expression, Loop, Path, Scope, Step
 from noetl_stream.core.values import Value
+from noetl_stream.dsl.bindings import compile_bindings
 from noetl_stream.dsl.expressions import compile_condition, constant
 from noetl_stream.dsl.inputs import compile_count, inputs_site
 from noetl_stream.dsl.loops import Repetition, claim_of, compile_iterator, compile_loop
@@ -51,10 +52,11 @@ def compile_step(name: str, index: int, node: Node, world: World) -> Step:
     writes = node.get("set")
     admit = layers.get("policy", "admit") if layers else None
     routes = compile_routes(name, node, world)
-    return Step(
+    step = Step(
         name=name,
         index=index,
         tool=pipeline,
+        input=_input(node, pipeline, site),
         loop=loop,
         strict=world.decide(name, routes.strict) if routes.strict else None,
         admit=world.decide(name, compile_admission(admit, site.at("spec.policy.admit")), before=True)
@@ -69,6 +71,16 @@ def compile_step(name: str, index: int, node: Node, world: World) -> Step:
         priority=_priority(tool, merged_nodes(layers, repeat.spec)),
         reads=block_reads(pipeline, tool, world) | _sizes(loop) if pipeline and tool else frozenset(),
     )
+    if step.input is not None and step.leaves_by_input:
+        world.decide(name, step.input, before=True)
+    return step
+
+
+def _input(node: Node, pipeline: Pipeline | None, site: Site) -> Expression | None:
+    """The step's own inputs, for its `set` and arcs too; what holds a secret stays with the block."""
+    if pipeline is None:
+        return compile_bindings(node.get("input"), site.at("input"))
+    return None if pipeline.secret_input else pipeline.input
 
 
 def _check_shape(name: str, node: Node, world: World) -> None:

@@ -25,7 +25,7 @@ TEMPLATES = (
     row("name.iter", "iter  loop_index  <iterator>", "The item and the iteration's variables.", SITES + "test_a_loop_binds_its_item_its_index_and_its_result"),
     row("name.step", "<step>", "The step's result; its own name in its rules and `set` is its result so far.", PLACE),
     row("name.steps", "steps.<step>", "The step's envelope: `status`, `attempts`, `error`, `started_at`, `finished_at`, `ref`, `findings`, `quarantined`.", EVERYWHERE, SCOPE + "test_steps_are_seen_as_envelopes_once_they_have_finished"),
-    row("name.input", "input", "The step's bound inputs; in its `set` and arcs what the arc to it brought.", PLACE),
+    row("name.input", "input", "The step's bound inputs: what the arc brought, under what its own `input` binds.", PLACE, "worker/test_pipeline.py::test_a_steps_own_inputs_are_read_by_its_set_and_its_arcs"),
     row("name.output", "output", "In rules, a step's `set` and arcs the envelope `{status, data, response, error, http, ref, meta: {attempt, duration_ms}}`; in a task's own `set` its result, or the envelope if it failed; in its config the envelope of the task before.", PLACE, SITES + "test_a_task_that_failed_and_was_continued_is_an_envelope_from_then_on", "worker/test_scopes.py::test_a_task_that_went_well_writes_from_its_result"),
     row("name.result", "result  response", "In rules, `set` and arcs the task's or step's own; in `input` and config that of the step that led here.", PLACE),
     row("name.error", "error", "The error that led here; undefined where there is none.", FAILED, SCOPE + "test_error_is_undefined_where_none_led_here"),

@@ -374,3 +374,21 @@ async def test_an_unknown_block_of_a_pipeline_reports_no_secret(cache: Cache) ->
 
     assert isinstance(stage.outcome, BlockFailed)
     assert "s3cret" not in str(stage.outcome)
+
+
+async def test_a_steps_own_inputs_are_read_by_its_set_and_its_arcs(cache: Cache) -> None:
+    """They lie over what the arc brought, on the owner's side as in the block."""
+    stage = await played(
+        "- step: load\n"
+        "  input: {x: '{{ 2 + 3 }}'}\n"
+        "  tool: {kind: noop}\n"
+        "  set: {ctx.x: '{{ input.x }}'}\n"
+        "  next: {arcs: [{step: sum, when: '{{ input.x == 5 }}', args: {y: '{{ input.x }}'}}]}\n"
+        "- step: sum\n"
+        "  input: {z: '{{ input.y }}'}\n"
+        "  set: {ctx.all: '{{ input }}'}\n"
+        "  next: []\n",
+        cache,
+    )
+
+    assert stage.log.ctx == {"x": 5, "all": {"y": 5, "z": 5}}
