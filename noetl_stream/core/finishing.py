@@ -61,6 +61,7 @@ def ending(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
         loop=run.loop,
         args=run.args,
         variables=_variables(run),
+        findings=run.findings,
     )
     return known, ended
 

@@ -157,6 +157,7 @@ def _notes(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run,
         "duration_ms": ended.duration_ms,
         "loop": ended.loop,
         "variables": dict(ended.variables),
+        "findings": ended.findings,
         "error": None if ended.error is None else asdict(ended.error),
     }
 

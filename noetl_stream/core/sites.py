@@ -10,7 +10,7 @@ from noetl_stream.core.execution import Execution
 from noetl_stream.core.plan import Plan, Step
 from noetl_stream.core.run import Finished, Run
 from noetl_stream.core.scope import EventName, Facts, envelope, error_fields, evaluate, names, where
-from noetl_stream.core.values import Error, Value, marked
+from noetl_stream.core.values import Envelope, Error, Value, marked
 
 
 def facts(plan: Plan, execution: Execution, site: str, at: float, **more: Any) -> Facts:
@@ -124,6 +124,7 @@ class Ending:
     loop: bool = False
     args: Value = None
     variables: Mapping[str, Value] = field(default_factory=dict)
+    findings: Value = None
 
     @property
     def event(self) -> str:
@@ -132,10 +133,12 @@ class Ending:
 
 def leaving(known: Facts, ending: Ending, writes: Mapping[str, Value]) -> Mapping[str, Any]:
     """Where a finished step's `set` and arcs are evaluated, after `writes` ({"ctx.x": …}) have been written."""
+    found = _found(ending.findings)
     after = replace(
         known,
         ctx={**known.ctx, **_scoped(writes, "ctx.")},
         results={**known.results, ending.step: ending.result},
+        steps={**known.steps, ending.step: _own(ending)} if found else known.steps,
         error=ending.error or known.error,
     )
     variables = {**ending.variables, **writes}
@@ -147,7 +150,7 @@ def leaving(known: Facts, ending: Ending, writes: Mapping[str, Value]) -> Mappin
         duration_ms=ending.duration_ms,
     )
     fixed = {
-        "output": output,
+        "output": Envelope({**output.fields, **found}),
         "event": {"name": EventName(ending.event)},
         "step": _scoped(variables, "step."),
         "iter": _scoped(variables, "iter."),
@@ -156,6 +159,18 @@ def leaving(known: Facts, ending: Ending, writes: Mapping[str, Value]) -> Mappin
     local = {name: value for name, value in writes.items() if "." not in name}
     last = {"result": own, "response": own, "input": ending.args or {}}
     return names(after, fixed=fixed, local=local, last=last)
+
+
+def _own(ending: Ending) -> Mapping[str, Value]:
+    """`steps.<step>` at the end of a step that has a contract: what this found can be read at once."""
+    return {
+        "status": "done" if ending.error is None else "failed",
+        "attempts": ending.tries,
+        "error": None if ending.error is None else error_fields(ending.error),
+        "data": ending.result,
+        "ref": where(marked(ending.result)),
+        **_found(ending.findings),
+    }
 
 
 def _scoped(writes: Mapping[str, Value], prefix: str) -> dict[str, Value]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -47,9 +48,12 @@ def below(node: YamlNode) -> Iterator[YamlNode]:
                 yield from below(each)
 
 
-def scalars(node: YamlNode) -> dict[int, ScalarNode]:
-    """Every scalar by its first character; an anchored one once."""
-    return {each.start_mark.index: each for each in below(node) if isinstance(each, ScalarNode)}
+@lru_cache(maxsize=8)
+def scalars(text: str) -> Mapping[int, ScalarNode]:
+    """Every scalar by its first character, an anchored one once. Kept, as all problems of a text ask for it."""
+    root = composed(text)
+    found = below(root) if root is not None else ()
+    return {each.start_mark.index: each for each in found if isinstance(each, ScalarNode)}
 
 
 def index_of(text: str, line: int, column: int) -> int:
@@ -76,8 +80,7 @@ def span_of(problem: Problem, text: str) -> Span:
 
 def _span_at(start: int, text: str) -> Span:
     """The scalar that begins there, else the rest of the line."""
-    root = composed(text)
-    found = scalars(root).get(start) if root is not None else None
+    found = scalars(text).get(start)
     if found is not None:
         return Span(start, max(found.end_mark.index, start + 1))
     end = text.find("\n", start)

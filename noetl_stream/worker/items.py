@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noetl_stream.core.run import INLINE_BYTES
 from noetl_stream.core.values import Ref, Value
@@ -11,6 +11,11 @@ from noetl_stream.dsl.native import native
 from noetl_stream.ports.frames import Cache, Frame, FrameKey
 from noetl_stream.wire.values import decode_value, encode_value
 from noetl_stream.worker.keep import without_tables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_AT_ONCE = 1_000
 
 COLUMN = "noetl.item"
 """The one column of a table that holds items as JSON. A table of the users' own is its rows."""
@@ -31,10 +36,16 @@ async def _kept(cache: Cache, key: FrameKey, items: list[Value]) -> Value:
     stored = await without_tables(cache, key, items, inline_limit=INLINE_BYTES)
     if len(encode_value(stored)) <= INLINE_BYTES:
         return stored
+    return await cache.put_table(key, _as_table(stored))
+
+
+def _as_table(items: list[Value]) -> pa.Table:
+    """One row an item. Encoded some at a time: a small text fresh from the encoder holds a page of memory or so."""
     import pyarrow as pa
 
-    texts = pa.array([encode_value(item) for item in stored], pa.large_binary())
-    return await cache.put_table(key, pa.table({COLUMN: texts}))
+    parts = (items[at : at + _AT_ONCE] for at in range(0, len(items), _AT_ONCE))
+    texts = [pa.array([encode_value(item) for item in part], pa.large_binary()) for part in parts]
+    return pa.table({COLUMN: pa.chunked_array(texts)}).combine_chunks()
 
 
 class Collections:

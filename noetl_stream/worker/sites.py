@@ -179,6 +179,7 @@ def route_of(plan: Plan, step: Step, offer: Offer) -> Mapping[str, Value]:
         loop=notes["loop"],
         args=offer.args,
         variables=notes["variables"],
+        findings=notes["findings"],
     )
     status: Literal["done", "failed"] = "done" if error is None else "failed"
     end = StepFinished(step=step.name, epoch=offer.block.epoch, status=status, error=error)

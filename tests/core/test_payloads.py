@@ -48,6 +48,7 @@ def test_a_routing_block_is_told_how_the_step_ended() -> None:
         "duration_ms": 5.0,
         "loop": False,
         "variables": {"step.x": 1},
+        "findings": None,
         "error": None,
     }
 

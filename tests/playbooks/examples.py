@@ -11,8 +11,8 @@ from pathlib import Path
 from noetl_stream.core.values import Value
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
-_PATH = re.compile(r"^  path: (.+?)(?: +#.*)?$", re.MULTILINE)
-_PROMISE = re.compile(r"^# Ends with: (.+)$", re.MULTILINE)
+_PATH = re.compile(r"^(?:metadata: \{.*|  )path: ([\w/]+)", re.MULTILINE)
+_PROMISE = re.compile(r"^# (?:Ends|Fails) with: (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +20,13 @@ class Example:
     """One run of one file. `path` are the steps in the order they were entered.
 
     A run that fails has an `error`, as (step, kind); one without its own `result` ends with what the file promises.
+    One that `writes` files does so under its input `out`.
     """
 
     file: str
     path: tuple[str, ...]
     payload: Mapping[str, Value] = field(default_factory=dict)
+    writes: bool = False
     result: Value = None
     error: tuple[str | None, str] | None = None
 
@@ -45,7 +47,7 @@ class Example:
 
 
 def promised(text: str) -> Value:
-    """What a playbook's first lines say that it ends with."""
+    """What a playbook's first lines say that it ends with: its result, or if it always fails {step, kind}."""
     found = _PROMISE.search(text)
     assert found is not None, "the playbook does not say `# Ends with: <JSON>`"
     return json.loads(found[1])
@@ -86,6 +88,52 @@ ALONE = (
     Example(file="12_child.yaml", path=("price", "unpriced", "report")),
     Example(file="13_workbook.yaml", path=("orders", "customers", "report")),
     Example(file="14_time_limits.yaml", path=("fetch", "use_old")),
+    Example(file="15_quorum.yaml", path=("ask", "north", "south", "slow", "compare")),
+    Example(file="16_first.yaml", path=("read", "original", "copy", "use")),
+    Example(file="17_admission.yaml", path=("order", "ship", "bill", "report")),
+    Example(
+        file="17_admission.yaml",
+        path=("order", "ship", "bill", "report"),
+        payload={"stock": 0},
+        result={"shipped": "skipped", "billed": True},
+    ),
+    Example(file="18_ways_out.yaml", path=("by_arc", "by_event", "by_handler", "good", "report")),
+    Example(file="19_rescue.yaml", path=("reserve", "serve", "release"), error=("serve", "python")),
+    Example(file="20_scopes.yaml", path=("work", "report")),
+    Example(file="21_look_ups.yaml", path=("order", "plain", "table", "report")),
+    Example(file="22_filters.yaml", path=("show",)),
+    Example(file="23_envelopes.yaml", path=("count", "fail", "report")),
+    Example(file="24_python_forms.yaml", path=("all", "report")),
+    Example(file="25_python_names.yaml", path=("load", "use", "report")),
+    Example(file="26_sqlite.yaml", path=("book", "fail", "sum", "report"), writes=True),
+    Example(file="27_files.yaml", path=("write", "totals", "south", "report"), writes=True),
+    Example(file="28_contract.yaml", path=("load", "report")),
+    Example(file="28_contract.yaml", path=("load",), payload={"least": 10}, error=("load", "validation")),
+    Example(file="29_frames.yaml", path=("numbers", "sum", "report")),
+    Example(file="30_collections.yaml", path=("list", "mapping", "count", "json", "nothing", "report")),
+    Example(file="31_while.yaml", path=("collatz", "report")),
+    Example(file="32_cursor.yaml", path=("queue", "work", "left", "report"), writes=True),
+    Example(file="32_cursor_frames.yaml", path=("counter", "work", "report"), writes=True),
+    Example(file="33_nested.yaml", path=("stock", "report")),
+    Example(file="34_pipeline_results.yaml", path=("add", "report")),
+    Example(file="35_workbook_tasks.yaml", path=("price", "wrong", "report")),
+    Example(file="36_layers.yaml", path=("default", "own", "flaky", "report")),
+    Example(file="37_deadline.yaml", path=("wait",), error=(None, "timeout")),
+    Example(file="38_document.yaml", path=("begin", "end")),
+    Example(
+        file="38_document.yaml",
+        path=(),
+        payload={"who": "somebody with a very long name"},
+        error=(None, "validation"),
+    ),
+    Example(file="39_storage.yaml", path=("load", "fetch", "report")),
+    Example(file="40_waiting.yaml", path=("sleep", "later", "report")),
+    Example(file="41_shell.yaml", path=("text", "words", "script", "fail", "report")),
+    Example(file="42_detached.yaml", path=("start", "report")),
+    Example(file="43_network.yaml", path=("ask", "report")),
+    Example(file="44_older.yaml", path=("start", "flaky", "end")),
+    Example(file="44_today.yaml", path=("start", "flaky", "end")),
+    Example(file="45_keychain.yaml", path=("use", "ask", "report")),
 )
 """Those that need nothing but themselves."""
 

@@ -30,8 +30,9 @@ def named(example: Example) -> str:
 
 
 @pytest.mark.parametrize("example", ALONE, ids=named)
-async def test_an_example_ends_as_it_says(platform: Platform, example: Example) -> None:
-    report, result = await ran(platform, example)
+async def test_an_example_ends_as_it_says(platform: Platform, example: Example, tmp_path: Path) -> None:
+    given = {**example.payload, "out": str(tmp_path)} if example.writes else example.payload
+    report, result = await ran(platform, replace(example, payload=given))
 
     assert tuple(report["path"]) == example.path
     if example.error is None:

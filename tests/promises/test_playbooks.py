@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
+from functools import cache as once
 from pathlib import Path
 
 import pytest
 
 from noetl_stream.dsl.compiler import Compiled, compile_playbook
 from noetl_stream.tools.builtin import kinds
+from tests.playbooks.constructs import SPOKEN, UNTAUGHT, known, untaught, uses
 from tests.playbooks.examples import EXAMPLES, PLAYBOOKS, promised
 
 ROOT = PLAYBOOKS.parent
@@ -16,7 +19,9 @@ FILES = sorted(str(file.relative_to(PLAYBOOKS)) for file in PLAYBOOKS.rglob("*.y
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *PLAYBOOKS.rglob("*.md"))
 _FENCED = re.compile(r"^```ya?ml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEAD = "apiVersion: noetl.io/v2\nkind: Playbook\nmetadata: {name: shown}\nworkflow:\n"
-LINES = 60
+LINES = 50
+OLDER = "44_older.yaml"
+"""Teaches older spellings, so it has warnings."""
 
 
 def compiled(text: str, file: str) -> Compiled:
@@ -34,9 +39,24 @@ def shown() -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("file", FILES)
+@once
+def used() -> frozenset[str]:
+    """What all examples together use of the language."""
+    return frozenset().union(*(uses((PLAYBOOKS / file).read_text()) for file in FILES))
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file != OLDER])
 def test_an_example_compiles_without_a_warning(file: str) -> None:
     assert compiled((PLAYBOOKS / file).read_text(), file).warnings == ()
+
+
+def test_each_older_spelling_is_told_with_todays() -> None:
+    """The comments of the lesson name what the warnings name."""
+    text = (PLAYBOOKS / OLDER).read_text()
+    warned = [warning.line for warning in compiled(text, OLDER).warnings]
+    taught = [number for number, line in enumerate(text.splitlines(), 1) if "# today:" in line]
+
+    assert sorted(set(warned)) == taught
 
 
 @pytest.mark.parametrize("place", shown())
@@ -51,6 +71,20 @@ def test_an_example_is_short_and_says_how_it_is_run_and_what_it_ends_with(file: 
     assert len(text.splitlines()) <= LINES
     assert f"noetl-stream run playbooks/{file}" in text
     assert promised(text) is not None
+
+
+def test_every_key_of_the_language_has_an_example() -> None:
+    assert [each for each in sorted(known() - used()) if not untaught(each)] == []
+
+
+@pytest.mark.parametrize("pattern", UNTAUGHT)
+def test_what_may_go_without_an_example_is_known_and_has_none(pattern: str) -> None:
+    assert fnmatch.filter(known() - used(), pattern) != []
+
+
+@pytest.mark.parametrize(("construct", "pattern"), SPOKEN.items())
+def test_what_is_no_key_has_an_example_too(construct: str, pattern: str) -> None:
+    assert any(re.search(pattern, (PLAYBOOKS / file).read_text(), re.MULTILINE) for file in FILES), construct
 
 
 def test_the_index_lists_every_example_and_nothing_else() -> None:

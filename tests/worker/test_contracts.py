@@ -306,3 +306,20 @@ async def test_what_a_pipeline_sets_aside_is_in_no_result_of_its_tasks(cache: Ca
     stage = await played(document, cache)
 
     assert stage.act.said[-1] == {"a": 1, "b": [{"n": 1}]}
+
+
+@pytest.mark.parametrize("read", ["steps.load.", "output."])
+@pytest.mark.parametrize("more", ["", " and quarantined | length == 10"], ids=["by the owner", "by a worker"])
+async def test_a_step_s_own_arcs_read_what_its_contract_found(cache: Cache, read: str, more: str) -> None:
+    when = f"{{{{ {read}findings.violations == 10{more.replace('quarantined', read + 'quarantined')} }}}}"
+    stage = await expecting(
+        '{checks: ["n < 990"], on_violation: quarantine}',
+        [{"n": n, "text": "x" * 100} for n in range(1000)],
+        cache,
+        f"  next: {{arcs: [{{step: yes, when: '{when}'}}, {{step: no}}]}}\n"
+        "- {step: yes, tool: {kind: act, say: yes}}\n"
+        "- {step: no, tool: {kind: act, say: no}}\n",
+    )
+
+    assert stage.act.said[1] == "yes"
+    assert (ROUTE in [outcome.block.iteration for outcome in stage.outcomes]) is bool(more)
