@@ -67,10 +67,11 @@ def graph(file: OneFile, as_json: Json = False, debug: Debug = False) -> None:
 
 
 def _problems(file: Path) -> tuple[Problem, ...]:
-    from noetl_stream.cli.playbooks import kinds_here, text_of
+    from noetl_stream.cli.playbooks import environment_here, kinds_here, text_of
     from noetl_stream.editor.checking import problems_of
 
-    return problems_of(text_of(file), str(file), kinds_here())
+    text = text_of(file)
+    return problems_of(text, str(file), kinds_here(), environment_here(text))
 
 
 def _sentence(files: int, broken: int, errors: int, warnings: int) -> str:

@@ -1,17 +1,21 @@
-"""Playbooks as files: found, read and checked before anything is started."""
+"""Playbooks and subscriptions as files: found, read and checked before anything is started."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import typer
 
 from noetl_stream.core.plan import Plan
+from noetl_stream.core.subscription import SubscriptionPlan
 from noetl_stream.dsl.compiler import compile_playbook
+from noetl_stream.dsl.documents import is_subscription
+from noetl_stream.dsl.subscription import compile_subscription
 from noetl_stream.errors import InvalidPlaybook, InvalidRequest, Problem
 from noetl_stream.ports.tools import Kind
 from noetl_stream.tools.builtin import kinds
@@ -29,6 +33,19 @@ class Document:
     warnings: tuple[Problem, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribed:
+    """A subscription that compiles."""
+
+    file: Path
+    text: str
+    plan: SubscriptionPlan
+    warnings: tuple[Problem, ...]
+
+
+D = TypeVar("D", bound=Document | Subscribed)
+
+
 @cache
 def kinds_here() -> Mapping[str, Kind]:
     """Asking every installed distribution for its plugins takes as long as compiling a playbook."""
@@ -42,13 +59,31 @@ def checked(file: Path) -> Document:
     return Document(file=file, text=text, plan=compiled.plan, warnings=compiled.warnings)
 
 
-def checked_all(files: Iterable[Path]) -> tuple[Document, ...]:
-    """As `checked`, for all of them: the problems of every file in one error."""
-    documents: list[Document] = []
+def registrable(file: Path) -> Document | Subscribed:
+    """Likewise, a playbook or a subscription: whatever a catalog holds."""
+    text = text_of(file)
+    if not is_subscription(text, str(file)):
+        return checked(file)
+    compiled = compile_subscription(text, file=str(file), environment=environment_here(text))
+    return Subscribed(file=file, text=text, plan=compiled.plan, warnings=compiled.warnings)
+
+
+def environment_here(text: str) -> Mapping[str, str]:
+    """The variables that a document may see. Only a subscription asks for them."""
+    if "Subscription" not in text:
+        return {}
+    from noetl_stream.settings import settings_from_environment
+
+    return settings_from_environment().visible_environment()
+
+
+def checked_all(files: Iterable[Path], read: Callable[[Path], D]) -> tuple[D, ...]:
+    """As `checked` or `registrable`, for all of them: the problems of every file in one error."""
+    documents: list[D] = []
     problems: list[Problem] = []
     for file in files:
         try:
-            documents.append(checked(file))
+            documents.append(read(file))
         except InvalidPlaybook as error:
             problems += error.problems
     if problems:
@@ -83,7 +118,7 @@ def text_of(file: Path) -> str:
         raise InvalidRequest(f"{file} cannot be read ({error}); name a playbook's YAML file") from error
 
 
-def warn(documents: Iterable[Document]) -> None:
+def warn(documents: Iterable[Document | Subscribed]) -> None:
     """Show the warnings, one to a line."""
     for document in documents:
         for problem in document.warnings:
@@ -103,8 +138,8 @@ def _files(place: Path) -> Iterator[Path]:
     yield from found
 
 
-def _check_paths(documents: Iterable[Document]) -> None:
-    seen: dict[str, Document] = {}
+def _check_paths(documents: Iterable[Document | Subscribed]) -> None:
+    seen: dict[str, Document | Subscribed] = {}
     for document in documents:
         other = seen.setdefault(document.plan.path, document)
         if other.text != document.text:

@@ -19,7 +19,7 @@ from noetl_stream.errors import InvalidRequest
 if TYPE_CHECKING:
     from noetl_stream.adapters.catalog import KafkaCatalog
     from noetl_stream.cli.jobs import Job
-    from noetl_stream.cli.playbooks import Document
+    from noetl_stream.cli.playbooks import Document, Subscribed
     from noetl_stream.cli.reading import Installation
     from noetl_stream.settings import Settings
 
@@ -47,19 +47,21 @@ def register(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Put playbooks into the catalog under their `metadata.path`. All are checked first; the same text again is no new version.
+    """Put playbooks and subscriptions into the catalog under their `metadata.path`. All are checked first; the same text again is no new version.
 
     Examples: `noetl-stream register sales.yaml` · `noetl-stream register playbooks/ --bootstrap kafka:9092`
     """
-    from noetl_stream.cli.playbooks import checked_all, files_of, warn
+    from noetl_stream.cli.playbooks import checked_all, files_of, registrable, warn
 
-    documents = checked_all(files_of(places))
+    documents = checked_all(files_of(places), registrable)
     warn(documents)
     settings = settings_of(ctx, bootstrap=bootstrap, data=data)
     raise typer.Exit(carry_out(_register(settings, documents, as_json=as_json)))
 
 
-async def _register(settings: Settings, documents: tuple[Document, ...], *, as_json: bool) -> int:
+async def _register(
+    settings: Settings, documents: tuple[Document | Subscribed, ...], *, as_json: bool
+) -> int:
     from noetl_stream.cli.reading import opened
 
     async with opened(settings) as installation, installation.catalog() as catalog:
@@ -72,7 +74,7 @@ async def _register(settings: Settings, documents: tuple[Document, ...], *, as_j
     return Exit.COMPLETED
 
 
-async def _registered(catalog: KafkaCatalog, document: Document) -> dict[str, Value]:
+async def _registered(catalog: KafkaCatalog, document: Document | Subscribed) -> dict[str, Value]:
     version, offset = await catalog.register(document.plan.path, document.text)
     return {"path": document.plan.path, "version": version, "offset": offset, "file": str(document.file)}
 

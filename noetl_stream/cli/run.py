@@ -114,9 +114,9 @@ def run(
 
 
 def _documents(file: Path, catalog: list[Path]) -> tuple[Document, tuple[Document, ...]]:
-    from noetl_stream.cli.playbooks import catalogued, checked_all, files_of, warn
+    from noetl_stream.cli.playbooks import catalogued, checked, checked_all, files_of, warn
 
-    (playbook,) = checked_all([file])
+    (playbook,) = checked_all([file], checked)
     warn([playbook])
     return playbook, catalogued(f for f in files_of(catalog) if f.resolve() != file.resolve())
 

@@ -113,7 +113,7 @@ def _circle(start: str, declared: Mapping[str, Credential]) -> tuple[str, ...]:
     seen = set[str]()
     while ways:
         way = ways.pop()
-        for needed in sorted(declared[way[-1]].needs):
+        for needed in sorted(declared[way[-1]].needs & declared.keys()):
             if needed == start:
                 return (*way, needed)
             if needed not in seen:

@@ -64,7 +64,8 @@ def compile_subscription(
     version: int = 1,
     pools: Iterable[str] | None = None,
 ) -> CompiledSubscription:
-    """Compile a document of `kind: Subscription`. Raises InvalidPlaybook with every error, each at its place.
+    """Compile a document of `kind: Subscription`. Raises InvalidPlaybook with every fault of its shape, each at its
+    place; where there is none, with every other error.
 
     `environment` are the allow-listed variables that `${NAME}` may read. `pools` are the worker pools that exist; None
     does not check them.

@@ -27,11 +27,6 @@ class Bulk:
     few: int
     expected: Callable[[int], Value]
 
-    def payload(self, n: int, place: str) -> Value:
-        """What is asked for at a size; files go to `place`."""
-        text = {"text": "x" * n} if self.name == "payload" else {}
-        return {"n": n, "place": place, **text}
-
     @property
     def text(self) -> str:
         return _HEAD % self.name + self.steps
@@ -218,16 +213,6 @@ SLICES = Bulk(
       result = [len(parts), sum(part["rows"][0]["total"] for part in parts)]
 """,
 )
-PAYLOAD = Bulk(
-    name="payload",
-    n=400_000,
-    few=400_000,
-    expected=lambda n: n,
-    steps="""
-- step: seen
-  tool: {kind: noop, result: "{{ workload.text | length }}"}
-""",
-)
 _TEXT = """
 - step: load
   tool:
@@ -298,6 +283,6 @@ BULKS: Final[Mapping[str, Bulk]] = {
     bulk.name: bulk
     for bulk in (
         *(LOOP, LATEST, WHILE, CURSOR, OBJECT, TABLE, WIDE),
-        *(ITEMS, ROWS, SLICES, PAYLOAD, VARIABLE, ARGUMENT, PARTS),
+        *(ITEMS, ROWS, SLICES, VARIABLE, ARGUMENT, PARTS),
     )
 }

@@ -3,6 +3,7 @@
 python -m tests.campaigns.bulks                  all of them in full; several minutes
 python -m tests.campaigns.bulks loop object      these
 python -m tests.campaigns.bulks --few            as the tests run them
+python -m tests.campaigns.bulks while --n 10000  another size
 
 The exit code is 1 if a result is wrong, a record is too large, the orchestrator takes too much memory, or a state folded
 from checkpoints differs from the one folded from the log's beginning.
@@ -16,7 +17,7 @@ import logging
 import signal
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from noetl_stream.broker.launch import start_broker
 from noetl_stream.settings import Settings
 from tests.campaigns.bulk import BULKS, Bulk
 from tests.campaigns.lane import COMMAND
-from tests.campaigns.refolded import refolded
+from tests.campaigns.refolded import Refolded, refolded
 from tests.campaigns.restore import megabytes
 from tests.integration.client import Client, connected
 from tests.integration.processes import roles
@@ -49,7 +50,7 @@ class Measured:
     seconds: float
     records: dict[str, int]
     memory: dict[str, float]
-    state_hash: str
+    state: Refolded
     violations: list[str] = field(default_factory=list)
 
     def sentence(self) -> str:
@@ -57,7 +58,7 @@ class Measured:
         records = ", ".join(f"{topic} {size:,}" for topic, size in self.records.items())
         return (
             f"{self.name:8} n={self.n:<7,} {self.seconds:7.1f} s, {self.n / self.seconds:8,.0f}/s | {memory} | "
-            f"largest records: {records} | state {self.state_hash} | violations: {self.violations}"
+            f"largest records: {records} | state {self.state.state_hash}, at most {self.state.largest:,} bytes | violations: {self.violations}"
         )
 
 
@@ -65,7 +66,7 @@ async def measured(client: Client, bulk: Bulk, n: int, processes: dict[str, Proc
     """Run a playbook to its end and look at all that it left behind."""
     path = await client.register(bulk.text)
     began = time.monotonic()
-    execution = await client.ask(path, bulk.payload(n, str(client.platform.settings.data)))
+    execution = await client.ask(path, {"n": n, "place": str(client.platform.settings.data)})
     told = await client.told(execution, limit=LIMIT)
     seconds = time.monotonic() - began
     ended = told[-1].folded.machine
@@ -76,7 +77,7 @@ async def measured(client: Client, bulk: Bulk, n: int, processes: dict[str, Proc
         seconds=seconds,
         records=await largest(client),
         memory={role: megabytes(process, "VmHWM") for role, process in processes.items()},
-        state_hash="",
+        state=await refolded(client, execution),
     )
     end = ended.ended
     came = None if end is None else end.error or await client.value(end.result)
@@ -85,8 +86,7 @@ async def measured(client: Client, bulk: Bulk, n: int, processes: dict[str, Proc
     found.violations += too_large(found.records)
     if (peak := found.memory.get("orchestrator", 0.0)) > MEGABYTES:
         found.violations.append(f"the orchestrator took {peak:.0f} MB")
-    found.state_hash, differ = await refolded(client, execution)
-    found.violations += differ
+    found.violations += found.state.differ
     return found
 
 
@@ -111,12 +111,12 @@ def too_large(records: dict[str, int]) -> list[str]:
     ]
 
 
-async def run(names: list[str], bootstrap: str, folder: Path, *, few: bool) -> int:
+async def run(names: list[str], bootstrap: str, folder: Path, size: Callable[[Bulk], int]) -> int:
     """How many of them show something bad. Each has an installation of its own."""
     failed = 0
     for bulk in (BULKS[name] for name in names):
         async with laid_out(bootstrap, folder / bulk.name) as (client, processes):
-            found = await measured(client, bulk, bulk.few if few else bulk.n, processes)
+            found = await measured(client, bulk, size(bulk), processes)
         print(found.sentence(), flush=True)
         failed += bool(found.violations)
     return failed
@@ -136,6 +136,7 @@ def main() -> int:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BULKS)}; default: all")
     ask.add_argument("--few", action="store_true")
+    ask.add_argument("--n", type=int, default=0, help="another size than their own")
     asked = ask.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     signal.signal(
@@ -145,7 +146,12 @@ def main() -> int:
         broker = start_broker(Path(folder) / "broker")
         try:
             failed = asyncio.run(
-                run(asked.names or list(BULKS), broker.bootstrap, Path(folder) / "data", few=asked.few)
+                run(
+                    asked.names or list(BULKS),
+                    broker.bootstrap,
+                    Path(folder) / "data",
+                    lambda bulk: asked.n or (bulk.few if asked.few else bulk.n),
+                )
             )
         finally:
             broker.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass, field
 
 from noetl_stream.core.partition import Partition, evolve
 from noetl_stream.core.snapshot import dump, state_hash
@@ -11,22 +12,36 @@ from noetl_stream.wire.codec import decode, decode_event
 from noetl_stream.wire.records import Checkpoint
 from tests.integration.client import Client
 
+EVERY = 500
+"""Records between two looks at the state's size."""
 
-async def refolded(client: Client, execution: int) -> tuple[str, list[str]]:
-    """The hash of an execution's last state, and a line for each of its checkpoints that differs from the fold."""
+
+@dataclass(slots=True)
+class Refolded:
+    """An execution's last state by its hash, the bytes of its largest, and a line for each checkpoint that differs."""
+
+    state_hash: str = ""
+    largest: int = 0
+    differ: list[str] = field(default_factory=list)
+
+
+async def refolded(client: Client, execution: int) -> Refolded:
+    """Fold its partition from zero."""
     topic = client.platform.topics.events
     partition = partition_of(execution, topic.partitions)
     kept = await _checkpoints(client, partition, execution)
-    state, last, differ = Partition(), "", list[str]()
+    state, found = Partition(), Refolded()
     stop = await client.platform.reader.end(topic.name, partition)
     async for record in client.platform.reader.read(topic.name, partition, 0, stop):
         folded = evolve(state, int(record.key or 0), decode_event(record.value or b""), record.offset)
         if folded.machine is not None and folded.machine.id == execution and folded.machine.over:
-            last = state_hash(folded.machine)
+            found.state_hash = state_hash(folded.machine)
+        if record.offset % EVERY == 0 and execution in state.machines:
+            found.largest = max(found.largest, len(dump(state.machines[execution])))
         for body in kept.pop(record.offset, ()):
             if body != dump(state.machines[execution]):
-                differ.append(f"the checkpoint at {record.offset} differs from the log")
-    return last, differ
+                found.differ.append(f"the checkpoint at {record.offset} differs from the log")
+    return found
 
 
 async def _checkpoints(client: Client, partition: int, execution: int) -> dict[int, list[bytes]]:

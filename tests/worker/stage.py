@@ -20,6 +20,7 @@ from noetl_stream.core.plan import Plan
 from noetl_stream.core.values import Value, unmarked
 from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.orchestrator.lightening import OFFER_BYTES, lightened
+from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Call, Done, Kind, Nature, Park, Tool
 from noetl_stream.tools.builtin import kinds
@@ -29,6 +30,7 @@ from noetl_stream.tools.playbook import Playbook
 from noetl_stream.wire.codec import decode_event, decode_offer, encode, encode_offer
 from noetl_stream.wire.values import encode_value
 from noetl_stream.worker.block import run_block
+from noetl_stream.worker.credentials import FROM_DOCUMENT
 from tests.histories.builder import History, history
 
 HEAD = "apiVersion: noetl.io/v2\nkind: Playbook\nmetadata: {name: sales}\n"
@@ -91,6 +93,7 @@ class Stage:
     outcomes: list[Outcome] = field(default_factory=list)
     offers: list[Offer] = field(default_factory=list)
     children: list[StartChild] = field(default_factory=list)
+    credentials: Credentials = FROM_DOCUMENT
     _seen: int = 0
 
     async def play(self) -> Stage:
@@ -133,7 +136,12 @@ class Stage:
             message = await lightened(self.cache, message)
         offer = decode_offer(encode_offer(message))
         outcome = await run_block(
-            plan=self.log.plan, offer=offer, tools=tools_of(self.act), cache=self.cache, run_id="r"
+            plan=self.log.plan,
+            offer=offer,
+            tools=tools_of(self.act),
+            cache=self.cache,
+            run_id="r",
+            credentials=self.credentials,
         )
         self.offers.append(offer)
         self.outcomes.append(outcome)
