@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
+import pytest_asyncio
 
 from noetl_stream.cli.running import Job, report_of, resolved, run_to_end
 from noetl_stream.core.values import Value
@@ -17,7 +20,11 @@ from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, Example
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
-async def ran(platform: Platform, example: Example) -> tuple[dict[str, Any], Value]:
+Ending: TypeAlias = tuple[dict[str, Any], Value]
+AT_ONCE = 4
+
+
+async def ran(platform: Platform, example: Example) -> Ending:
     """The report of one run, and the execution's own result."""
     job = Job(path=example.catalog_path, payload=example.payload, key=uuid.uuid4().hex)
     story = await run_to_end(platform, job, timeout=100, watch=lambda _: None)
@@ -29,10 +36,29 @@ def named(example: Example) -> str:
     return " ".join([Path(example.file).stem, *(f"{k}={v}" for k, v in example.payload.items())])
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def endings(
+    request: pytest.FixtureRequest, platform: Platform, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Mapping[str, asyncio.Task[Ending]]]:
+    """The examples that this session asks for, some at once: most of an example's time is waiting."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def ending(example: Example) -> Ending:
+        out = {"out": str(tmp_path_factory.mktemp("out"))} if example.writes else {}
+        async with room:
+            return await ran(platform, replace(example, payload={**example.payload, **out}))
+
+    names = {item.name.partition("-")[2].removesuffix("]") for item in request.session.items}
+    running = {named(each): asyncio.create_task(ending(each)) for each in ALONE if named(each) in names}
+    yield running
+    await asyncio.wait(running.values())
+
+
 @pytest.mark.parametrize("example", ALONE, ids=named)
-async def test_an_example_ends_as_it_says(platform: Platform, example: Example, tmp_path: Path) -> None:
-    given = {**example.payload, "out": str(tmp_path)} if example.writes else example.payload
-    report, result = await ran(platform, replace(example, payload=given))
+async def test_an_example_ends_as_it_says(
+    endings: Mapping[str, asyncio.Task[Ending]], example: Example
+) -> None:
+    report, result = await endings[named(example)]
 
     assert tuple(report["path"]) == example.path
     if example.error is None:
