@@ -14,7 +14,7 @@ from noetl_stream.adapters.dead_letters import ORIGIN_OFFSET, ORIGIN_PARTITION, 
 from noetl_stream.agents.roles import running
 from noetl_stream.core.events import CancelRequested, ExecutionEnded
 from noetl_stream.core.report import Story
-from noetl_stream.core.values import Value
+from noetl_stream.core.values import Value, unmarked
 from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.ids import execution_id, keyed_request, partition_of
 from noetl_stream.ports.log import Record
@@ -102,9 +102,9 @@ class Client:
         return _plain(await hydrate(self.platform.cache, value))
 
     async def results(self, story: Story) -> Any:
-        """Every step's result."""
+        """Every step's result, a pipeline's without those of its tasks."""
         assert story.machine is not None
-        return await self.value(dict(story.machine.results))
+        return await self.value({name: unmarked(each) for name, each in story.machine.results.items()})
 
     async def letters(self) -> list[Letter]:
         """All dead letters so far."""
