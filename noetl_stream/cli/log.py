@@ -172,7 +172,7 @@ def replay(
 ) -> None:
     """An execution's state at a past moment, folded from the log. Without a moment: its latest state.
 
-    With `--json` the full state. Examples: `noetl-stream replay 3155905906115324390 --to-event 4` ·
+    With `--json` the full state and its hash. Examples: `noetl-stream replay 3155905906115324390 --to-event 4` ·
     `noetl-stream replay 3155905906115324390 --at 2026-01-31T12:00:00Z --json`
     """
     moment = _moment(at, to_event, offset)

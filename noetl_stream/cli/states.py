@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from noetl_stream.cli.documented import iso, plain
 from noetl_stream.core.execution import Execution
+from noetl_stream.core.snapshot import state_hash
 from noetl_stream.core.values import Value
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def full(state: Execution) -> dict[str, Value]:
         "results": plain(state.results),
         "blocks": blocks(state),
         "waiting": waiting(state),
+        "state_hash": state_hash(state),
         "state": plain(state),
     }
 

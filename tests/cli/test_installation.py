@@ -106,6 +106,7 @@ def test_a_replay_stops_before_the_next_fact_is_folded(up: Up, greeted: str) -> 
     assert before == by_offset
     assert before["blocks"]["start/0/0"]["status"] == "offered"
     assert after["blocks"] == {}
+    assert before["state_hash"] == by_offset["state_hash"] != after["state_hash"]
 
 
 def test_a_replay_to_a_time_shows_the_state_of_that_time(up: Up, greeted: str) -> None:
