@@ -162,7 +162,15 @@ async def _submit(settings: Settings, job: Job, *, wait: bool, timeout: float | 
 
 
 def _check_known(catalog: KafkaCatalog, job: Job) -> None:
-    if catalog.lookup(job.path, job.version) is None:
+    found = catalog.lookup(job.path, job.version)
+    if found is not None:
+        from noetl_stream.dsl.documents import is_subscription
+
+        if is_subscription(found.text, job.path):
+            raise InvalidRequest(
+                f"'{job.path}' is a subscription, which is not run itself; submit the playbook of its `dispatch`"
+            )
+    else:
         from noetl_stream.dsl.report import suggest
 
         hint = suggest(job.path, catalog.paths())
