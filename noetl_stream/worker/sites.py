@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 from noetl_stream.core.counts import count_of
@@ -86,15 +87,25 @@ class Desk:
         return {f"{space}.{name}": value for space, of in spaces.items() for name, value in of.items()}
 
     def scope(
-        self, site: str, *, result: Any = None, output: Any = None, own: str | None = None
+        self,
+        site: str,
+        *,
+        result: Any = None,
+        output: Any = None,
+        own: str | None = None,
+        given: Mapping[str, Value] = MappingProxyType({}),
     ) -> Mapping[str, Any]:
-        """Names for one site. With a task's `own` name, `output` (an envelope, or a `Result`) and `result` are its."""
+        """Names for one site. With a task's `own` name, `output` (an envelope, or a `Result`) and `result` are its.
+
+        `given` is a task's own input, read where the step binds no such name.
+        """
         known = facts(self.plan, self.offer, site)
         ctx = {**known.ctx, **self.ctx}
         before = {name.removeprefix("step."): value for name, value in self.offer.variables.items()}
         fixed: dict[str, Any] = {"ctx": ctx, "iter": self._iter(), "step": {**before, **self.step}}
         fixed["keychain"] = self.keychain
-        last: dict[str, Any] = {"input": self.input, "loop_index": self._place["index"], **self._frame()}
+        bound = {**given, **self.input}
+        last: dict[str, Any] = {"input": bound, "loop_index": self._place["index"], **self._frame()}
         if own is not None:
             failed = isinstance(output, Envelope) and output.fields["status"] == "error"
             event = EventName("step.failed" if failed else "step.done")

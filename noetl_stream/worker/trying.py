@@ -133,7 +133,7 @@ class Trial:
             desk.input = input_of(desk, pipeline.input)
         scope = desk.scope(task.name)
         own = evaluate(task.input, scope) if task.input is not None else {}
-        rendered = evaluate(task.config, scope)
+        rendered = evaluate(task.config, desk.scope(task.name, given=own) if own else scope)
         timeout = evaluate(task.timeout, scope) if task.timeout is not None else None
         try:
             config = tool.config.model_validate(rendered)

@@ -83,6 +83,20 @@ async def test_inputs_lie_over_each_other_task_over_step_over_arc(cache: Cache) 
     assert act.said == [["arc", "step", "step"]]
 
 
+async def test_a_tasks_config_reads_its_own_input_too(cache: Cache) -> None:
+    act = Act()
+
+    await played(
+        "- step: load\n"
+        "  input: {a: step}\n"
+        "  tool: {kind: act, input: {b: 'task, {{ input.a }}'}, say: '{{ input.b }}'}\n",
+        cache,
+        act,
+    )
+
+    assert act.said == ["task, step"]
+
+
 async def test_what_a_task_sets_later_tasks_read_and_the_outcome_carries(cache: Cache) -> None:
     act = Act()
 
