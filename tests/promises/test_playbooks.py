@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from noetl_stream.dsl.compiler import Compiled, compile_playbook
+from noetl_stream.editor.formatting import formatted
 from noetl_stream.tools.builtin import kinds
 from tests.playbooks.constructs import SPOKEN, UNTAUGHT, known, untaught, uses
 from tests.playbooks.examples import EXAMPLES, PLAYBOOKS, promised
@@ -48,6 +49,13 @@ def used() -> frozenset[str]:
 @pytest.mark.parametrize("file", [file for file in FILES if file != OLDER])
 def test_an_example_compiles_without_a_warning(file: str) -> None:
     assert compiled((PLAYBOOKS / file).read_text(), file).warnings == ()
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file != OLDER])
+def test_an_example_is_in_canonical_form(file: str) -> None:
+    text = (PLAYBOOKS / file).read_text()
+
+    assert formatted(text, file, kinds()) == text
 
 
 def test_each_older_spelling_is_told_with_todays() -> None:
