@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from noetl_stream.dsl import spellings
 from noetl_stream.dsl.document import PLAYBOOK, SUBSCRIPTION, WORKBOOK
 from noetl_stream.dsl.schema import CURSOR, LOOP, STEP
 from noetl_stream.dsl.shapes import Keys
-from noetl_stream.editor import older
 from noetl_stream.editor.json_shapes import Schema, add_older, described, of_keys, shared
 from noetl_stream.editor.json_tools import required_keys, task_schemas
 from noetl_stream.ports.tools import Kind
@@ -68,5 +68,5 @@ def _step(kinds: Mapping[str, Kind]) -> Schema:
     found = of_keys(
         Keys(keys=STEP, required=("step",)), ("workflow",), {"tool": tool, "loop": {**loop, "oneOf": ways}}
     )
-    add_older(found["properties"], older.STEP)
+    add_older(found["properties"], spellings.STEP)
     return {"description": described({}, ("step",), null=False)["description"], **found}

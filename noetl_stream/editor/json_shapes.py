@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from noetl_stream.dsl import schema
+from noetl_stream.dsl import schema, spellings
 from noetl_stream.dsl.shapes import Anything, Choice, Either, Flag, Keys, Many, Number, Shape, Templated, Text
-from noetl_stream.editor import older
 from noetl_stream.editor.words import words_of
 
 Schema: TypeAlias = dict[str, Any]
@@ -25,13 +24,13 @@ FLAG: Schema = {
 SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
 _ADMISSION = schema.ADMIT.keys["rules"].of if isinstance(schema.ADMIT.keys["rules"], Many) else None
 _OLDER = (
-    (schema.ARC, older.ARC),
-    (schema.RULE, older.RULE),
-    (_ADMISSION, older.RULE),
-    (schema.RETRY.mapping, older.RETRY),
-    (schema.STEP_SPEC, older.SPEC),
-    (schema.LOOP_SPEC, older.SPEC),
-    (schema.SPEC, older.SPEC),
+    (schema.ARC, spellings.ARC),
+    (schema.RULE, spellings.RULE),
+    (_ADMISSION, spellings.RULE),
+    (schema.RETRY.mapping, spellings.RETRY),
+    (schema.STEP_SPEC, spellings.SPEC),
+    (schema.LOOP_SPEC, spellings.SPEC),
+    (schema.SPEC, spellings.SPEC),
 )
 """Which mappings have older spellings."""
 _NAMED: tuple[tuple[str, Shape], ...] = (
@@ -125,7 +124,7 @@ def _or_null(below: Schema) -> Schema:
 
 
 def _words(shape: Choice, words: tuple[str, ...]) -> Schema:
-    table = older.BACKOFF if shape is schema.BACKOFF else older.STORE if "kv" in words else {}
+    table = spellings.BACKOFF if shape is schema.BACKOFF else spellings.STORE if "kv" in words else {}
     former = [deprecated({"const": old}, new) for old, new in table.items()]
     return {"anyOf": [{"enum": list(words)}, *former]} if former else {"enum": list(words)}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from noetl_stream.dsl import spellings
 from noetl_stream.dsl.kinds import ALIASES, EXTRAS
 from noetl_stream.dsl.schema import TASK, TASK_SPEC
 from noetl_stream.dsl.shapes import Keys
-from noetl_stream.editor import older
 from noetl_stream.editor.json_shapes import FLAG, NUMBER, TEMPLATE, Schema, add_older, deprecated, of_keys
 from noetl_stream.editor.words import TOOLS
 from noetl_stream.ports.tools import Kind
@@ -92,13 +92,13 @@ def _common() -> Schema:
     found = of_keys(_TASK, ("tool",))
     found["properties"]["spec"] |= {"anyOf": [_spec({}), {"type": "null"}]}
     del found["properties"]["kind"], found["required"]
-    add_older(found["properties"], older.TASK)
+    add_older(found["properties"], spellings.TASK)
     return found
 
 
 def _spec(own: Mapping[str, Schema], closed: bool = False) -> Schema:
     found = of_keys(Keys(keys=TASK_SPEC), ("tool", "spec"))
-    add_older(found["properties"], older.SPEC)
+    add_older(found["properties"], spellings.SPEC)
     found["properties"] = {**own, **found["properties"]}
     return {**found, "additionalProperties": not closed}
 
@@ -117,7 +117,7 @@ def _shared(common: Mapping[str, Schema]) -> dict[str, Schema]:
 def _with_keys(kind: Kind, own: Mapping[str, Schema]) -> Schema:
     """The common keys and the kind's own, which may also stand under `spec`; a common key is never the tool's."""
     found = _common()
-    common = set(found["properties"]) - (set(older.TASK) & set(own))
+    common = set(found["properties"]) - (set(spellings.TASK) & set(own))
     shared = {key: each for key, each in _shared(found["properties"]).items() if key in common}
     assert kind.config is not None
     closed = kind.config.model_config.get("extra") != "allow"

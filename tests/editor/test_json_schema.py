@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from noetl_stream.dsl import spellings
 from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.dsl.source import load
-from noetl_stream.editor import older
 from noetl_stream.editor.json_schema import playbook_schema, schema_text
 from noetl_stream.errors import InvalidPlaybook
 from noetl_stream.tools.builtin import BUILTIN
@@ -113,18 +113,18 @@ def test_a_subscription_is_held_to_its_own_table() -> None:
     assert faults(subscription.replace("dispatch: {playbook", "dispatch: {palybook")) != []
 
 
-@pytest.mark.parametrize("old", [*older.STEP, *older.TASK])
+@pytest.mark.parametrize("old", [*spellings.STEP, *spellings.TASK])
 def test_an_older_spelling_is_valid_and_deprecated(old: str) -> None:
     value = {"credential": "c", "timeout_seconds": "3"}.get(old, "{}")
     step = (
         f"  {old}: {value}\n  tool: {{kind: noop}}"
-        if old in older.STEP
+        if old in spellings.STEP
         else f"  tool: {{kind: noop, {old}: {value}}}"
     )
 
     assert faults(STEP + step) == []
     found = [each for name, each in properties(SCHEMA) if name == old and each.get("deprecated")]
-    new = {**older.TASK, **older.STEP}[old]
+    new = {**spellings.TASK, **spellings.STEP}[old]
     assert f"Older spelling of `{new}`." in {each["description"] for each in found}
 
 
@@ -147,14 +147,14 @@ def test_every_older_spelling_of_the_table_is_one_to_the_compiler() -> None:
     }
 
     tables = (
-        older.STEP,
-        older.TASK,
-        older.ARC,
-        older.RULE,
-        older.RETRY,
-        older.SPEC,
-        older.BACKOFF,
-        older.STORE,
+        spellings.STEP,
+        spellings.TASK,
+        spellings.ARC,
+        spellings.RULE,
+        spellings.RETRY,
+        spellings.SPEC,
+        spellings.BACKOFF,
+        spellings.STORE,
     )
     assert warned == {pair for table in tables for pair in table.items()}
 
