@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 _TURN = 0.001
-_REST = 1.0
+_LONGEST_REST = 0.05
+"""Of what seems a longer turn, most was a pause: nothing was cleaned for a while, or the disk was waited for."""
 
 
 class Stopped(Exception):
@@ -20,9 +22,9 @@ class Pace:
     might then take the processor from this thread while it holds the lock, and the event loop would wait for both.
     """
 
-    def __init__(self) -> None:
-        self._stopped = threading.Event()
-        self._since = time.monotonic()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stopped, self._clock = threading.Event(), clock
+        self._since = clock()
 
     def breathe(self) -> None:
         """Rest if it is time.
@@ -30,10 +32,10 @@ class Pace:
         Raises:
             Stopped: `stop` was called.
         """
-        worked = time.monotonic() - self._since
+        worked = self._clock() - self._since
         if worked >= _TURN:
-            self._stopped.wait(worked * _REST)
-            self._since = time.monotonic()
+            self._stopped.wait(min(worked, _LONGEST_REST))
+            self._since = self._clock()
         if self._stopped.is_set():
             raise Stopped
 
