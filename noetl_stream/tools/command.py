@@ -82,7 +82,7 @@ async def run_command(command: Command) -> Ended:
         ToolError: it cannot be started.
         InfrastructureError: the system starts no process.
     """
-    transport, watch = await _started(command)
+    transport, watch = await _start(command)
     try:
         _feed(transport, command.stdin)
         await asyncio.shield(watch.exited)
@@ -105,6 +105,26 @@ async def _ended(transport: asyncio.SubprocessTransport, watch: _Watch) -> None:
         await asyncio.wait([watch.closed], timeout=_HELD_OPEN)
     finally:
         transport.close()
+
+
+async def _start(command: Command) -> tuple[asyncio.SubprocessTransport, _Watch]:
+    """Start it whole: asyncio loses the pipes of a process whose start is cancelled while they are being connected."""
+    starting = asyncio.ensure_future(_started(command))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(_abandon)
+        raise
+
+
+def _abandon(starting: asyncio.Future[tuple[asyncio.SubprocessTransport, _Watch]]) -> None:
+    """Nobody waits any more for what has just been started."""
+    if starting.cancelled() or starting.exception() is not None:
+        return
+    transport, _ = starting.result()
+    with suppress(ProcessLookupError):
+        os.killpg(transport.get_pid(), signal.SIGKILL)
+    transport.close()
 
 
 async def _started(command: Command) -> tuple[asyncio.SubprocessTransport, _Watch]:
