@@ -55,10 +55,14 @@ class ExactConsumer(Consumer):
         await super().perform_seek()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """The committed offsets; a partition that has none is read from its beginning."""
+        """The committed offsets; a partition that has none is read from its beginning.
+
+        Offset 0 stands for it: asking where it is would wait behind a fetch that waits. Where retention has moved the
+        beginning, that offset is out of range, and `consumer_auto_offset_reset` goes to the earliest.
+        """
         committed: Mapping[TP, int] = await super().seek_to_committed()
         if fresh := [partition for partition, offset in committed.items() if not offset]:
-            await self._thread.seek_to_beginning(*fresh)
+            await self._thread.seek_wait(dict.fromkeys(fresh, 0))
         return committed
 
 
