@@ -48,9 +48,7 @@ def test_the_shortest_one_has_defaults(version: str) -> None:
     assert (found.window, found.spool, found.ingress) == (None, None, None)
 
 
-def test_every_key_is_read() -> None:
-    found = plan(
-        """
+EVERY_KEY = """
   source: nats
   mode: push
   activation: continuous
@@ -73,7 +71,10 @@ def test_every_key_is_read() -> None:
     circuit: {failures: 5}, retention: 7d, drain: {rate: 10}}
   ingress: {gateway_path: /in, verify: {type: hmac_sha256, secret: hook, header: x-signature}}
 """
-    )
+
+
+def test_every_key_is_read() -> None:
+    found = plan(EVERY_KEY)
 
     assert (found.source, found.mode, found.format) == ("nats", "push", "avro")
     assert found.position == Position(stream="orders", consumer="c", group="g")
@@ -85,6 +86,11 @@ def test_every_key_is_read() -> None:
     assert (found.dispatch.as_, found.dispatch.ordering) == ("frame", "per_key")
     assert found.dispatch.carry == {"sum": "total"}
     assert (found.window, found.max_in_flight, found.max_dispatch_per_sec) == (60, 8, 2.5)
+
+
+def test_every_key_about_headers_spool_and_ingress_is_read() -> None:
+    found = plan(EVERY_KEY)
+
     assert found.headers.directives == (
         Directive(header="x-pool", controls="execution_pool", allowed=("heavy", "light"), map={"h": "heavy"}),
     )
