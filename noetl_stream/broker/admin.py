@@ -9,10 +9,10 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.assignments import check_added, partition_count
+from noetl_stream.broker.cleanup_policy import deletes_old_records
 from noetl_stream.broker.config_requests import described_configs
 from noetl_stream.broker.offsets import Offsets
 from noetl_stream.broker.protocol import Fields, Request
-from noetl_stream.broker.topic_config import deletes_old_records
 from noetl_stream.broker.topics import Topics
 from noetl_stream.commitlog.refusal import Refused
 
@@ -121,7 +121,7 @@ class Admin:
     async def _delete_records(self, topic: str, index: int, offset: int) -> Fields:
         code, start = ErrorCode.none, -1
         try:
-            if not deletes_old_records(self._topics.topic(topic).config("cleanup.policy")):
+            if not deletes_old_records(self._topics.topic(topic).config):
                 raise Refused(ErrorCode.policy_violation)
             start = await self._topics.delete_records(topic, index, offset)
         except Refused as refused:

@@ -15,9 +15,14 @@ def is_compacted(setting: Setting) -> bool:
     return "compact" in _policies(setting)
 
 
+def deletes_old_records(setting: Setting) -> bool:
+    """Whether records go by their age, or on request."""
+    return "delete" in _policies(setting)
+
+
 def retention(setting: Setting) -> Retention | None:
     """How long and how much to keep, or None where compaction alone removes records."""
-    if "delete" not in _policies(setting):
+    if not deletes_old_records(setting):
         return None
     return Retention(max_ms=int(setting("retention.ms")), max_bytes=int(setting("retention.bytes")))
 

@@ -149,8 +149,3 @@ def _checked(name: str, value: str) -> str:
     if not SETTINGS[name].accepts(value):
         raise Refused(ErrorCode.invalid_config, f"Invalid value {value} for configuration {name}")
     return value
-
-
-def deletes_old_records(policy: str) -> bool:
-    """Whether a `cleanup.policy` lets records go by their age or on request."""
-    return "delete" in policy.replace(" ", "").split(",")
