@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.cleanup_policy import is_compacted
+from noetl_stream.broker.clock import as_datetime, wall_clock
 from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.timestamps import carries_append_time, check_create_times
 from noetl_stream.broker.topic import Topic
@@ -20,7 +19,6 @@ from noetl_stream.commitlog.record_codec import MalformedRecords, read_records
 from noetl_stream.commitlog.refusal import ConnectionRefused, Refused
 
 _NO_ACK, _LEADER, _ALL = 0, 1, -1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Produce:
@@ -81,7 +79,7 @@ class Produce:
             raise Refused(ErrorCode.transactional_id_authorization_failed)
         if header.producer_id >= 0:
             self._transactions.check_append(header, topic.name, sent.index)
-        batch, now = sent.records, int(time.time() * 1000)
+        batch, now = sent.records, wall_clock()
         if appended_now := carries_append_time(topic):
             batch = with_append_time(batch, now)
         else:
@@ -118,15 +116,11 @@ def _answer(
         "index": index,
         "error_code": code,
         "base_offset": base_offset,
-        "log_append_time": _as_datetime(append_time),
+        "log_append_time": as_datetime(append_time) if append_time is not None else None,
         "log_start_offset": start_offset,
         "record_errors": (),
         "error_message": reason,
     }
-
-
-def _as_datetime(milliseconds: int | None) -> datetime | None:
-    return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds is not None else None
 
 
 def _close_on_errors(responses: list[dict[str, Any]]) -> None:

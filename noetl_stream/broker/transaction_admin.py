@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.clock import wall_clock
+from noetl_stream.broker.clock import as_datetime, wall_clock
 from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transaction import Transaction, TransactionState
 from noetl_stream.broker.transactions import Transactions
 from noetl_stream.commitlog.refusal import Refused
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TransactionAdmin:
@@ -70,7 +68,7 @@ class TransactionAdmin:
             "transactional_id": transactional_id,
             "transaction_state": transaction.state,
             "transaction_timeout": timedelta(milliseconds=transaction.timeout_ms),
-            "transaction_start_time": _EPOCH + timedelta(milliseconds=transaction.began),
+            "transaction_start_time": as_datetime(transaction.began),
             "producer_id": transaction.producer_id,
             "producer_epoch": transaction.epoch,
             "topics": _by_topic(transaction),
@@ -121,7 +119,7 @@ def _unknown(transactional_id: str) -> Fields:
         "transactional_id": transactional_id,
         "transaction_state": "",
         "transaction_timeout": timedelta(0),
-        "transaction_start_time": _EPOCH,
+        "transaction_start_time": as_datetime(0),
         "producer_id": -1,
         "producer_epoch": -1,
         "topics": [],
