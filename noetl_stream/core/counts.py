@@ -25,8 +25,7 @@ def count_of(count: Count, workload: Mapping[str, Value]) -> int:
 def check_counts(plan: Plan, workload: Mapping[str, Value]) -> None:
     """Evaluate every count of a plan, so that none fails once the execution runs. Raises ExpressionError."""
     for step in plan.steps.values():
-        loop = step.loop
-        found = () if loop is None else (loop.rows, loop.frame_rows, loop.row_concurrency)
-        for each in (step.join, *found):
+        sizes = () if step.loop is None else step.loop.sizes
+        for each in (step.join, *sizes):
             if isinstance(each, Expression):
                 count_of(each, workload)
