@@ -40,7 +40,7 @@ async def running(platform: Platform, roles: Iterable[str]) -> AsyncIterator[Non
 
 @asynccontextmanager
 async def watched(apps: Iterable[faust.App]) -> AsyncIterator[None]:
-    """The block, for as long as every app is well."""
+    """The block, for as long as every app is well. What the block itself raises comes out as it is."""
     try:
         async with asyncio.TaskGroup() as group:
             watchers = [group.create_task(_until_crash(app)) for app in apps]
@@ -49,8 +49,10 @@ async def watched(apps: Iterable[faust.App]) -> AsyncIterator[None]:
             finally:
                 for watcher in watchers:
                     watcher.cancel()
-    except* InfrastructureError as crashed:
-        raise crashed.exceptions[0] from None
+    except BaseExceptionGroup as failed:
+        # A crash comes before what the block raises while it is cancelled for it.
+        first = failed.exceptions[0]
+        raise first from first.__cause__
 
 
 async def _until_crash(app: faust.App) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from noetl_stream.agents.roles import watched
-from noetl_stream.errors import InfrastructureError
+from noetl_stream.errors import InfrastructureError, InvalidRequest, NoetlError
 from tests.agents.members import Place
 
 pytestmark = pytest.mark.slow
@@ -39,3 +39,18 @@ async def test_roles_that_are_well_are_left_alone(bootstrap: str, tmp_path: Path
         await member.takes(1)
 
     assert not member.app.crashed
+
+
+@pytest.mark.parametrize("kind", [InvalidRequest, InfrastructureError])
+async def test_what_is_raised_while_roles_run_comes_out_as_it_is_with_its_cause(
+    kind: type[NoetlError],
+) -> None:
+    """The command line has one sentence and one exit code for each of our errors, and none for a group of them."""
+    raised, cause = kind("a sentence"), ValueError("its cause")
+
+    with pytest.raises(kind) as caught:
+        async with watched([]):
+            raise raised from cause
+
+    assert caught.value is raised
+    assert caught.value.__cause__ is cause

@@ -130,6 +130,16 @@ def test_a_report_that_has_no_place_is_invalid_input_before_anything_starts(tmp_
     assert not (tmp_path / "none").exists()
 
 
+def test_a_run_whose_request_intake_refuses_exits_with_2_and_its_reason_in_one_sentence(
+    tmp_path: Path,
+) -> None:
+    ended = noetl("run", written(tmp_path, "hello.yaml", HELLO), "--payload", r'{"who": "\ud800"}')
+
+    assert ended.code == 2
+    assert ended.err.splitlines() == [ended.err.strip()]
+    assert ended.err.startswith("a request is JSON or Avro, and this is neither")
+
+
 def test_a_run_that_takes_too_long_is_given_up_in_one_sentence(tmp_path: Path, place: Path) -> None:
     ended = noetl("run", written(tmp_path, "sleeping.yaml", SLEEPING), "--timeout", 0.5, "--quiet")
 
