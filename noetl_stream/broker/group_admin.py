@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 from kio.schema.errors import ErrorCode
@@ -89,14 +90,14 @@ class GroupAdmin:
         places = [
             TopicPartition(topic.name, at.partition_index) for topic in body.topics for at in topic.partitions
         ]
-        codes = {at: self._deletable(body.group_id, at) for at in places}
+        subscribed = self._groups.subscribed(body.group_id)
+        codes = {at: self._refusal(at, subscribed) for at in places}
         gone = [at for at in places if codes[at] is ErrorCode.none and at in self._offsets.of(body.group_id)]
         if gone:
             await self._offsets.forget_positions(body.group_id, gone)
         return {"error_code": ErrorCode.none, "topics": _outcomes(body.topics, codes)}
 
-    def _deletable(self, group_id: str, at: TopicPartition) -> ErrorCode:
-        subscribed = self._groups.subscribed(group_id)
+    def _refusal(self, at: TopicPartition, subscribed: Set[str] | None) -> ErrorCode:
         try:
             self._topics.partition(*at)
         except Refused as refused:
