@@ -20,7 +20,7 @@ from kio.schema.errors import ErrorCode
 from kio.serial import entity_writer
 
 from noetl_stream.broker.api import ANNOUNCED, Api, supported
-from noetl_stream.broker.reader import NOT_READABLE, Cursor, Read, reader_of
+from noetl_stream.broker.reader import NOT_READABLE, Cursor, Read, reader_of, unwrapped
 from noetl_stream.commitlog.refusal import ConnectionRefused
 
 Fields = Mapping[str, Any]
@@ -160,8 +160,7 @@ def _plan(schema: type[Any]) -> tuple[_PlannedField, ...]:
 
 def _planned(name: str, annotation: Any) -> _PlannedField:
     """Unwrap `X`, `X | None`, `tuple[X, ...]` and `tuple[X, ...] | None`."""
-    if type(None) in typing.get_args(annotation):
-        annotation = next(arg for arg in typing.get_args(annotation) if arg is not type(None))
+    annotation, _ = unwrapped(annotation)
     many = typing.get_origin(annotation) is tuple
     item = typing.get_args(annotation)[0] if many else annotation
     nested: Any = item if dataclasses.is_dataclass(item) else None

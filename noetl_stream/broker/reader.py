@@ -80,9 +80,9 @@ def reader_of(schema: Any) -> Read:
     for field in dataclasses.fields(schema):
         tag = field.metadata.get("tag")
         if tag is None:
-            plain.append((field.name, _field_reader(schema, field)))
+            plain.append((field.name, _field_reader(field, flexible=flexible)))
         else:
-            tagged[tag] = (field.name, _field_reader(schema, field, tagged=True))
+            tagged[tag] = (field.name, _field_reader(field, flexible=flexible, tagged=True))
 
     def read(cursor: Cursor) -> Any:
         values = {name: read_field(cursor) for name, read_field in plain}
@@ -105,27 +105,24 @@ def _read_tagged(cursor: Cursor, count: int, known: dict[int, tuple[str, Read]])
     return values
 
 
-def _field_reader(schema: type[Any], field: dataclasses.Field[Any], *, tagged: bool = False) -> Read:
-    flexible: bool = schema.__flexible__
-    annotation, nullable = _unwrapped(field.type)
+def _field_reader(field: dataclasses.Field[Any], *, flexible: bool, tagged: bool = False) -> Read:
+    annotation, nullable = unwrapped(field.type)
     if typing.get_origin(annotation) is not tuple:
-        return _item_reader(schema, field, annotation, flexible, nullable=nullable and not tagged)
-    item, _ = _unwrapped(typing.get_args(annotation)[0])
-    read_item = _item_reader(schema, field, item, flexible, nullable=False)
+        return _item_reader(field, annotation, flexible=flexible, nullable=nullable and not tagged)
+    item, _ = unwrapped(typing.get_args(annotation)[0])
+    read_item = _item_reader(field, item, flexible=flexible, nullable=False)
     return _array_reader(read_item, flexible=flexible, nullable=nullable)
 
 
-def _unwrapped(annotation: Any) -> tuple[Any, bool]:
-    """`X | None` as X, and whether it was so."""
+def unwrapped(annotation: Any) -> tuple[Any, bool]:
+    """A schema's `X | None` as X, and whether it was so."""
     options = typing.get_args(annotation)
     if type(None) not in options:
         return annotation, False
     return next(option for option in options if option is not type(None)), True
 
 
-def _item_reader(
-    schema: type[Any], field: dataclasses.Field[Any], item: Any, flexible: bool, *, nullable: bool
-) -> Read:
+def _item_reader(field: dataclasses.Field[Any], item: Any, *, flexible: bool, nullable: bool) -> Read:
     if dataclasses.is_dataclass(item):
         entity: Any = item
         read_entity = reader_of(entity)
