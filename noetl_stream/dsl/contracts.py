@@ -131,11 +131,11 @@ def _flagged(entries: Mapping[str, Node], key: str, value: bool) -> Iterator[str
 
 
 def _names(node: Node | None) -> Iterator[str]:
-    for each in (node.items or [node]) if node else ():
+    for each in node.listed if node else ():
         yield str(each.value)
 
 
 def _sets(node: Node | None) -> Iterator[tuple[str, ...]]:
     """Each column by itself; a list within the list is a combination of columns."""
-    for each in (node.items or [node]) if node else ():
+    for each in node.listed if node else ():
         yield tuple(str(name.value) for name in each.items) if each.is_list else (str(each.value),)

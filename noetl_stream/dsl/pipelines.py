@@ -50,7 +50,7 @@ class Setting:
 
 def compile_pipeline(setting: Setting, world: World) -> Pipeline:
     """All tasks of a step's tool, workbook entries already replaced."""
-    listed = setting.tool.items if setting.tool.is_list else [setting.tool]
+    listed = setting.tool.listed
     names = [_name(node, index, setting) for index, node in enumerate(listed)]
     labels = frozenset(names)
     site = world.site(setting.step, {*labels, *written_names(setting.tool, None), *setting.names})
@@ -223,7 +223,7 @@ def block_reads(pipeline: Pipeline, tool: Node, world: World) -> frozenset[Path]
     found |= _from_outside(_after(pipeline), own | _OUTCOME | {pipeline.step})
     opened = with_needed({alias for task in pipeline.tasks for alias in task.credentials}, world.keychain)
     found |= _from_outside((each.settings for name, each in world.keychain.items() if name in opened), own)
-    for task in tool.items or [tool]:
+    for task in tool.listed:
         kind, code = task.get("kind"), config_of(task).get(CODE)
         if kind is not None and kind.text == "python":
             found |= context_reads(code.text) if code and code.text else {("*",)}

@@ -89,15 +89,13 @@ def compile_retry(retry: Node, site: Site) -> Rule:
     """A `retry` block: one rule that holds for the error kinds or statuses it names, or for any error."""
     block = retry if retry.is_mapping else retry.with_entries({"max_attempts": retry})
     site = site.at("retry")
-    kinds = [_error_kind(each, site.at("retry_on")) for each in _listed(block.get("retry_on"))]
+    on, on_status = block.get("retry_on"), block.get("retry_on_status")
+    kinds = [_error_kind(each, site.at("retry_on")) for each in (on.listed if on else ())]
     statuses = [
-        compile_number(each, site.at("retry_on_status")) for each in _listed(block.get("retry_on_status"))
+        compile_number(each, site.at("retry_on_status")) for each in (on_status.listed if on_status else ())
     ]
-    return Rule(when=_error_is(kinds, statuses), do="retry", **_numbers(block, "max_attempts", site))
-
-
-def _listed(node: Node | None) -> list[Node]:
-    return [] if node is None else node.items or [node]
+    when = _error_is(kinds, statuses, whichever=on is None and on_status is None)
+    return Rule(when=when, do="retry", **_numbers(block, "max_attempts", site))
 
 
 def _error_kind(node: Node, site: Site) -> Expression:
@@ -107,7 +105,7 @@ def _error_kind(node: Node, site: Site) -> Expression:
     return compile_value(node, site, strict=True)
 
 
-def _error_is(kinds: list[Expression], statuses: list[Expression]) -> Expression:
+def _error_is(kinds: list[Expression], statuses: list[Expression], *, whichever: bool) -> Expression:
     def evaluate(scope: Scope) -> bool:
         output = scope["output"]
         fields = output.fields if isinstance(output, Envelope) else output
@@ -116,8 +114,8 @@ def _error_is(kinds: list[Expression], statuses: list[Expression]) -> Expression
             return False
         named = error.get("kind") in (kind.evaluate(scope) for kind in kinds)
         told = error.get("status") in (status.evaluate(scope) for status in statuses)
-        return named or told or not (kinds or statuses)
+        return named or told or whichever
 
     named = frozenset().union(*(each.reads for each in (*kinds, *statuses)))
-    text = ", ".join(each.text for each in (*kinds, *statuses)) or "any error"
+    text = ", ".join(each.text for each in (*kinds, *statuses)) or ("any error" if whichever else "none")
     return Expression(evaluate=evaluate, reads=named | {("output", "error")}, text=f"retry on {text}")

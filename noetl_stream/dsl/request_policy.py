@@ -157,7 +157,7 @@ def _retention(node: Node | None, site: Site) -> dict[str, float]:
 
 
 def _schedules(node: Node | None, site: Site) -> tuple[Schedule, ...]:
-    listed = [] if node is None else node.items or [node]
+    listed = node.listed if node else []
     return tuple(_schedule(each, site.item(index)) for index, each in enumerate(listed) if each.get("cron"))
 
 
@@ -187,7 +187,7 @@ def _is_zone(name: str) -> bool:
 
 def _hosts(node: Node | None, site: Site) -> tuple[str, ...]:
     """Hosts in lower case; a URL stands for its host."""
-    return tuple(_host(each, site) for each in ([] if node is None else node.items or [node]))
+    return tuple(_host(each, site) for each in (node.listed if node else ()))
 
 
 def _host(node: Node, site: Site) -> str:
@@ -204,4 +204,4 @@ def _host(node: Node, site: Site) -> str:
 
 def _words(node: Node, key: str) -> tuple[str, ...]:
     found = node.get(key)
-    return () if found is None else tuple(str(each.value) for each in (found.items or [found]))
+    return () if found is None else tuple(str(each.value) for each in found.listed)

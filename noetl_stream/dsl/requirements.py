@@ -54,4 +54,4 @@ def _listed(requires: Node | None, key: str) -> list[Node]:
         return []
     if found.is_mapping:
         return [Node(name, found.key_place(name)) for name in found.mapping]
-    return found.items or [found]
+    return found.listed

@@ -65,6 +65,11 @@ class Node:
         return self.value if isinstance(self.value, list) else []
 
     @property
+    def listed(self) -> list[Node]:
+        """The elements of a list, of an empty one none; anything else alone, as one is written without brackets."""
+        return self.value if isinstance(self.value, list) else [self]
+
+    @property
     def text(self) -> str | None:
         """The text of a text; None for anything else."""
         return self.value if isinstance(self.value, str) else None

@@ -189,7 +189,7 @@ def _priority(tool: Node | None, layers: Node | None) -> str | None:
 
 
 def _tasks(tool: Node | None) -> list[Node]:
-    return [] if tool is None else tool.items or [tool]
+    return [] if tool is None else tool.listed
 
 
 def _pool(tool: Node | None, layers: Node | None, site: Site, pools: frozenset[str] | None) -> str:

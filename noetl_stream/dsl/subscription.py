@@ -259,9 +259,7 @@ def _word(node: Node, key: str) -> str | None:
 
 
 def _words(node: Node | None) -> tuple[str, ...]:
-    if node is None:
-        return ()
-    return tuple(str(each.value) for each in node.items) if node.is_list else (str(node.value),)
+    return tuple(str(each.value) for each in node.listed) if node else ()
 
 
 def _plain(node: Node, key: str) -> Value:

@@ -76,7 +76,7 @@ def _names(listed: Node | None) -> tuple[str, ...]:
 
 def _step(name: str, node: Node) -> StepOutline:
     tool, iterator, desc = node.get("tool"), node.get("loop", "iterator"), node.get("desc")
-    tasks = (tool.items or [tool]) if tool else []
+    tasks = tool.listed if tool else []
     kinds = tuple(str(kind.value) for task in tasks if (kind := task.get("kind")))
     names = [task.get("name") for task in tasks] if tool and tool.is_list else []
     return StepOutline(

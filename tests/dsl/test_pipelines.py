@@ -74,6 +74,12 @@ class TestPolicy:
         assert found.attempts.evaluate({}) == 2
         assert found.when.evaluate({"output": {"status": "error", "error": {"kind": "python"}}}) is True
 
+    @pytest.mark.parametrize("on", ["retry_on: []", "retry_on_status: []"])
+    def test_a_retry_on_an_empty_list_holds_for_no_error(self, on: str) -> None:
+        (found,) = self.rules(f"retry: {{max_attempts: 2, {on}}}")
+
+        assert found.when.evaluate(output(kind="timeout", status=503)) is False
+
     def test_the_document_s_rules_come_last(self) -> None:
         rules = "spec: {policy: {rules: [{when: true, then: {do: continue}}]}}"
 

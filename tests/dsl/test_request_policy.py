@@ -89,6 +89,13 @@ def test_what_is_recorded_is_all_nothing_or_what_is_named(
     assert replay.record == record
 
 
+def test_an_empty_list_names_nothing() -> None:
+    found = policy("{access: {roles: []}, replay: {record: []}, schedule: [], network: {allow: []}}")
+
+    assert (found.access, found.replay, found.schedule) == (Access(), Replay(record=()), ())
+    assert found.hosts == ()
+
+
 def test_a_deadline_and_the_payloads_bound_may_be_templates() -> None:
     plan = compiled(
         "executor: {spec: {policy: {limits: {max_payload_bytes: '{{ workload.most }}'}}}}\n"

@@ -14,7 +14,7 @@ def required(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "text", ["{tools: [python, http]}", "{tools: python}", "{tools: {python: '>=3.11'}, features: [loops, Sub-Playbook, join]}"]
+    "text", ["{tools: [python, http]}", "{tools: python}", "{tools: [], features: []}", "{tools: {python: '>=3.11'}, features: [loops, Sub-Playbook, join]}"]
 )  # fmt: skip
 def test_known_tools_and_features_say_nothing(text: str) -> None:
     assert warnings(required(text)) == []

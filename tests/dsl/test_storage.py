@@ -105,6 +105,12 @@ def test_a_contract_s_columns_may_be_written_out() -> None:
     assert (found.not_null, found.unique) == (("id",), (("a", "b"), ("id",)))
 
 
+def test_an_empty_list_of_a_contract_names_no_column() -> None:
+    found = contract_of("{not_null: [], unique: []}")
+
+    assert (found.not_null, found.unique) == ((), ())
+
+
 def test_an_unknown_type_is_an_error_with_its_place_and_a_suggestion() -> None:
     found = error(flow("step: a\nexpect: {schema: {id: integr}}\ntool: {kind: noop}"))
 
