@@ -17,9 +17,9 @@ from faust.tables.manager import TableManager
 from faust.types import TP
 
 from noetl_stream.adapters.security import OPEN, Security
-from noetl_stream.agents.consumer import (
-    ExactApp,
-)  # brings in what Faust imports late, beside a broker's start
+
+# It brings in what Faust imports late, beside a broker's start.
+from noetl_stream.agents.consumer import ExactApp
 from noetl_stream.ports.log import Record
 
 AGAIN_AFTER = 1.0

@@ -11,7 +11,7 @@ import faust
 from faust.types import StreamT
 
 from noetl_stream.agents.acks import Acks
-from noetl_stream.agents.app import events_of, partitions_of, raw_topic, record_of, until_done
+from noetl_stream.agents.app import events_of, holds, partitions_of, raw_topic, record_of, until_done
 from noetl_stream.orchestrator.orchestrator import Orchestrator
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Seats:
         self.acks: defaultdict[int, Acks] = defaultdict(Acks)
 
     def still_mine(self, partition: int) -> bool:
-        return partition in partitions_of(self._app, self._topic)
+        return holds(self._app, self._topic, partition)
 
     def commit(self, partition: int, offset: int) -> None:
         self.acks[partition].finish_below(offset)
