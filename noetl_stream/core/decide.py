@@ -93,7 +93,7 @@ def _go_on(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
     if run.error is not None or draft.failure is not None:
         return ()
     free = run.limit - (run.open - run.probing)
-    upto = min(run.ready, run.next + min(free, MOVES_PER_DECISION))
+    upto = min(run.count, run.next + min(free, MOVES_PER_DECISION))
     offers = tuple(first_offer(BlockId(name, run.epoch, index)) for index in range(run.next, upto))
     return offers or (grow(plan, draft, name, run, now) if run.grows and run.total is None else ())
 

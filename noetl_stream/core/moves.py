@@ -111,7 +111,7 @@ def _count(run: Run, event: BlockOffered) -> None:
     if is_iteration(index):
         _expect(index == run.next, event, f"next is {run.next}", str(event.block))
         run.next += 1
-        run.ready = max(run.ready, run.next)
+        run.count = max(run.count, run.next)
     elif index <= PROBES:
         _expect(index == PROBES - run.probes, event, f"{run.probes} probes", str(event.block))
         run.probes += 1

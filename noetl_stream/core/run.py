@@ -51,11 +51,13 @@ class Batch:
 class Run:
     """A step while it runs. Iterations below `next` were started; those in flight are the execution's blocks.
 
-    `total` is None until the number of iterations is final; until then `batches` bring more. `writes` waits for the end
-    of a parallel loop, each name with the last index that wrote it; elsewhere a `ctx` write counts at once. `variables` are `step.*` and, without a loop,
-    `iter.*`. `failed` is a bitset of iterations that failed. `open` counts blocks in flight, `probing` those of them
-    that ask for more; `last` is a growing loop's latest result, for its condition. `routed` is what a worker concluded of
-    its ending, `unroutable` that it could not. `findings` are those of its contract, counted over a loop's iterations.
+    `count` is the number of iterations as far as it is known, `total` the same once it is final; until then `batches`
+    bring more. `writes` waits for the end of a parallel loop, each name with the last index that wrote it; elsewhere a
+    `ctx` write counts at once. `variables` are `step.*` and, without a loop, `iter.*`. `failed` is a bitset of iterations
+    that failed. `open` counts blocks in flight. Of a growing loop `probes` counts the blocks that asked for more, up to
+    `frames` of them at once, `probing` those in flight; `dry` tells that one found nothing, `last` is the latest result,
+    for its condition. `routed` is what a worker concluded of the step's ending, `unroutable` that it could not.
+    `findings` are those of its contract, counted over a loop's iterations.
     """
 
     epoch: int
@@ -68,6 +70,7 @@ class Run:
     entered_at: float
     via: str | None = None
     args: Value = None
+    count: int = 0
     next: int = 0
     open: int = 0
     ended: int = 0
@@ -86,7 +89,6 @@ class Run:
     probing: int = 0
     dry: bool = False
     batches: tuple[Batch, ...] = ()
-    ready: int = 0
     last: Value = None
     admitted: bool = True
     writes: dict[str, tuple[int, Value]] = field(default_factory=dict)
@@ -110,7 +112,7 @@ class Run:
             args=event.args,
             grows=event.grows,
             frames=event.frames,
-            ready=event.total or 0,
+            count=event.total or 0,
         )
 
     def draft(self) -> Run:
@@ -125,11 +127,6 @@ class Run:
         return self.error is not None or (self.total is not None and self.next >= self.total)
 
     @property
-    def count(self) -> int:
-        """How many iterations there are, as far as that is known."""
-        return self.ready if self.total is None else self.total
-
-    @property
     def chunked(self) -> bool:
         return self.count > CHUNK or self.stored > 0
 
@@ -139,8 +136,8 @@ class Run:
 
     def grown(self, items: list[Value] | Ref, count: int) -> None:
         """A probe found `count` more iterations."""
-        self.batches += (Batch(start=self.ready, count=count, left=count, items=items),)
-        self.ready += count
+        self.batches += (Batch(start=self.count, count=count, left=count, items=items),)
+        self.count += count
 
     def batch(self, index: int) -> Batch | None:
         """The batch that brought an iteration, while any of it has not ended."""
@@ -148,7 +145,7 @@ class Run:
 
     def close(self) -> None:
         """There will be no more iterations than are known now."""
-        self.total = self.ready
+        self.total = self.count
 
     def write(self, index: int, found: Mapping[str, Value]) -> None:
         """What a parallel iteration wrote: of each name the last index counts, so nothing else is kept."""
