@@ -141,13 +141,10 @@ def _with_parts(steps: Mapping[str, Step], world: World) -> dict[str, Step]:
 
 
 def _entry(world: World, steps: Mapping[str, Step]) -> str:
-    named = world.spec.get("entry_step") if world.spec else None
-    if named is None:
-        return "start" if "start" in steps else next(iter(steps), "")
-    if named.text not in steps:
-        hint = suggest(str(named.value), steps)
-        world.report.error(f"`entry_step` is '{named.value}', which is no step", named.place, hint)
-    return str(named.value)
+    named = _named_step(("executor", "spec", "entry_step"), world, steps)
+    if named is not None:
+        return named
+    return "start" if "start" in steps else next(iter(steps), "")
 
 
 def _named_step(path: tuple[str, ...], world: World, steps: Mapping[str, Step]) -> str | None:

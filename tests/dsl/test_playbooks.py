@@ -215,6 +215,11 @@ class TestEntry:
         assert compiled("executor: {spec: {entry_step: a}}\n" + flow).plan.entry == "a"
         assert compiled(flow.replace("start", "b")).plan.entry == "a"
 
+    def test_a_step_whose_name_is_a_number_may_be_the_entry(self) -> None:
+        flow = "workflow: [{step: a, tool: {kind: noop}, next: 5}, {step: 5, tool: {kind: noop}, next: a}]\n"
+
+        assert compiled("executor: {spec: {entry_step: 5}}\n" + flow).plan.entry == "5"
+
     def test_steps_may_have_slashes_in_their_names(self) -> None:
         body = "workflow: [{step: a/b, tool: {kind: noop}, next: c}, {step: c, tool: {kind: noop}, set: {ctx.x: \"{{ steps['a/b'].data.y | length }}\"}}]\n"
 
