@@ -53,7 +53,7 @@ def ending(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
     known = facts(plan, after, site, now, via=run.via, error=led_here(draft, run.via))
     ended = Ending(
         step=name,
-        result=_result(draft, name, run),
+        result=run.result(draft.id, name),
         error=run.error,
         http=run.http,
         tries=run.tries,
@@ -64,10 +64,6 @@ def ending(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
         findings=run.findings,
     )
     return known, ended
-
-
-def _result(draft: Execution, name: str, run: Run) -> Value:
-    return None if run.spilt and run.error is not None else run.result(draft.id, name)
 
 
 def _variables(run: Run) -> Mapping[str, Value]:

@@ -150,8 +150,7 @@ def _finish(execution: Execution, event: StepFinished, at: float) -> list[StoreC
 def _keep_result(execution: Execution, event: StepFinished, run: Run) -> list[StoreChunk]:
     """The step's result under its name. A step that was skipped, or failed without bringing anything, has none."""
     nothing = event.status == "skipped" or (run.count == 0 and not run.loop)
-    broken = run.spilt and run.error is not None
-    result = None if nothing or broken else run.result(execution.id, event.step)
+    result = None if nothing else run.result(execution.id, event.step)
     if nothing or (result is None and event.status == "failed"):
         execution.results.pop(event.step, None)
         execution.weights.pop(event.step, None)

@@ -16,10 +16,8 @@ CHUNK = 1_000
 """Iterations per stored chunk of results."""
 INLINE_BYTES = 64 * 1024
 """A collection or a loop's results up to this size (as JSON) stay in the log; larger ones go to the cache."""
-
-
 LAST_BYTES = 4 * 1024
-"""The largest result that a growing loop's condition may read without a look into the cache."""
+"""The largest result of an iteration that a growing loop's condition reads; a worker sends larger ones by reference."""
 
 
 def json_size(value: Value) -> int:
@@ -161,12 +159,13 @@ class Run:
 
     def keep(self, index: int, result: Value) -> Iterator[int]:
         """Record one iteration's result; yields the number of a chunk that is now full."""
+        size = json_size(result)
         self.ended += 1
         self.results[index] = result
-        self.result_bytes += json_size(result)
+        self.result_bytes += size
         if self.grows:
             self._leave_batch(index)
-            self.last = result if json_size(result) <= LAST_BYTES else None
+            self.last = result if size <= LAST_BYTES else None
         if self.grows or self.chunked:
             chunk = index // CHUNK
             self.filled[chunk] = self.filled.get(chunk, 0) + 1
@@ -213,9 +212,14 @@ class Run:
         return {"total": self.count, "success": self.ended - failed, "failed": failed}
 
     def result(self, execution: int, step: str) -> Value:
-        """The step's result as readers see it: a reference, named after them, if it does not fit an event."""
+        """The step's result as readers see it: a reference, named after them, if it does not fit an event.
+
+        A large loop that failed has none: not all that it would name was kept.
+        """
         if not self.loop:
             return self.results.get(0)
+        if self.spilt and self.error is not None:
+            return None
         if self.spilt:
             return self._reference(loop_name(execution, step, self.epoch))
         results = [self.results.get(i) for i in range(self.count)]
