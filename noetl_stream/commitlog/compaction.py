@@ -71,7 +71,6 @@ class Compaction:
         self._newest, self._end, self._aborted, self._last_writes = newest, end, aborted, last_writes
         self._now, self._horizon = now, now + delete_retention_ms
         self._met: set[int] = set()  # producers with batches since their last marker
-        self.removed_markers: list[int] = []
         self.next_horizon: int | None = None
         self.removed_records = 0
 
@@ -114,7 +113,6 @@ class Compaction:
         if met or self._holds_place(header):
             return batch
         if self._expired(header):
-            self.removed_markers.append(header.base_offset)
             return None
         horizon = self._horizon_for(header, True)
         return batch if horizon is None else rebuild(header, read_records(header, batch), horizon=horizon)

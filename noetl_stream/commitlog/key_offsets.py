@@ -12,7 +12,6 @@ from hashlib import blake2b
 
 _SLOT = struct.Struct("=QQ")
 _FULL_AT = 0.8
-BYTES_PER_SLOT = 24
 
 
 class KeyOffsets:
