@@ -25,6 +25,7 @@ from noetl_stream.broker.entries import (
     TopicDeleted,
     TransactionChanged,
     TransactionForgotten,
+    commits,
 )
 
 
@@ -108,15 +109,6 @@ class _Kept:
         yield from self.marks.values()
         yield from self.groups.values()
         for group, places in self.positions.items():
-            yield from _committed(group, places)
+            yield from commits(group, places.items())
         yield self.reserved
         yield from self.transactions.values()
-
-
-def _committed(group: str, places: dict[_Place, tuple[int, str, int]]) -> Iterator[OffsetsCommitted]:
-    """An entry for each time at which positions that still stand were committed."""
-    by_time: dict[int, list[tuple[str, int, int, str]]] = defaultdict(list)
-    for (topic, partition), (offset, metadata, at) in places.items():
-        by_time[at].append((topic, partition, offset, metadata))
-    for at, offsets in by_time.items():
-        yield OffsetsCommitted(group=group, offsets=offsets, at=at)

@@ -6,6 +6,8 @@ is what an older journal means by leaving it out. Times are in milliseconds sinc
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, get_args
 
@@ -150,6 +152,17 @@ _KNOWN = {name: frozenset(names) for name, names in _FIELDS.items()}
 _REQUIRED = {
     name: frozenset(f.name for f in fields(kind) if f.default is MISSING) for name, kind in _KINDS.items()
 }
+
+
+def commits(
+    group: str, positions: Iterable[tuple[tuple[str, int], tuple[int, str, int]]]
+) -> Iterator[OffsetsCommitted]:
+    """An entry for each time at which a group's positions, by place as (offset, metadata, time), were committed."""
+    by_time: dict[int, list[tuple[str, int, int, str]]] = defaultdict(list)
+    for (topic, partition), (offset, metadata, at) in positions:
+        by_time[at].append((topic, partition, offset, metadata))
+    for at, offsets in by_time.items():
+        yield OffsetsCommitted(group=group, offsets=offsets, at=at)
 
 
 def dump(entry: Entry) -> bytes:

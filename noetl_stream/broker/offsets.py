@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from noetl_stream.broker.clock import wall_clock
-from noetl_stream.broker.entries import GroupChanged, GroupDeleted, OffsetsCommitted, OffsetsForgotten
+from noetl_stream.broker.entries import (
+    GroupChanged,
+    GroupDeleted,
+    OffsetsCommitted,
+    OffsetsForgotten,
+    commits,
+)
 from noetl_stream.broker.journal import Journal
 
 MAX_METADATA_BYTES = 4096
@@ -111,11 +117,7 @@ class Offsets:
     def entries(self) -> Iterator[GroupChanged | OffsetsCommitted]:
         yield from self._groups.values()
         for group, positions in self._positions.items():
-            by_time: dict[int, list[tuple[str, int, int, str]]] = {}
-            for at, (offset, metadata, committed_at) in positions.items():
-                by_time.setdefault(committed_at, []).append((*at, offset, metadata))
-            for committed_at, offsets in by_time.items():
-                yield OffsetsCommitted(group=group, offsets=offsets, at=committed_at)
+            yield from commits(group, positions.items())
 
     def record_changes_in(self, journal: Journal) -> None:
         self._journal = journal
