@@ -15,6 +15,7 @@ from noetl_stream.dsl.normalise import COMMON
 from noetl_stream.dsl.pending import STEP as PENDING
 from noetl_stream.dsl.pending import warn_pending
 from noetl_stream.dsl.pipelines import Setting, block_reads, compile_pipeline
+from noetl_stream.dsl.policy import outcome_of
 from noetl_stream.dsl.report import Site, suggest
 from noetl_stream.dsl.routes import compile_routes
 from noetl_stream.dsl.schema import STEP
@@ -162,9 +163,7 @@ def compile_admission(node: Node, site: Site) -> Expression:
 
 def _admission(rule: Node, site: Site) -> tuple[Expression, Expression]:
     """When a rule holds, and whether it admits then."""
-    when, otherwise = rule.get("when"), rule.get("else")
-    then = rule.get("then") or (otherwise and (otherwise.get("then") or otherwise))
-    allow = then.get("allow") if then else None
+    when, allow = rule.get("when"), outcome_of(rule).get("allow")
     return (
         compile_condition(when, site.at("when")) if when else constant(True),
         compile_condition(allow, site.at("allow")) if allow else constant(True),
