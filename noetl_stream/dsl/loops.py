@@ -25,8 +25,6 @@ IN_FLIGHT = 16
 """Iterations in flight where nobody says."""
 FRAME_SIZE = 10_000
 """Rows of a slice, where nobody says."""
-
-
 KINDS = ("in", "while", "frames", "cursor")
 """What a loop may go by. It has exactly one of them."""
 FRAME_ROWS = 1

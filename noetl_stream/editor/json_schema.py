@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from noetl_stream.dsl import spellings
 from noetl_stream.dsl.document import PLAYBOOK, SUBSCRIPTION, WORKBOOK
+from noetl_stream.dsl.loops import KINDS
 from noetl_stream.dsl.schema import CURSOR, LOOP, STEP
 from noetl_stream.dsl.shapes import Keys
 from noetl_stream.editor.json_shapes import Schema, add_older, described, of_keys, shared
@@ -64,7 +65,7 @@ def _step(kinds: Mapping[str, Kind]) -> Schema:
     }
     cursor = of_keys(CURSOR, ("workflow", "loop", "cursor"))
     loop = of_keys(LOOP, ("workflow", "loop"), {"cursor": cursor})
-    ways: list[Schema] = [{"required": [key]} for key in ("in", "while", "frames", "cursor")]
+    ways: list[Schema] = [{"required": [key]} for key in KINDS]
     found = of_keys(
         Keys(keys=STEP, required=("step",)), ("workflow",), {"tool": tool, "loop": {**loop, "oneOf": ways}}
     )
