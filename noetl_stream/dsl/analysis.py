@@ -21,7 +21,6 @@ class Reads:
     """Paths from names of the scope, and sentences about what is not allowed."""
 
     paths: set[Path] = field(default_factory=set)
-    passed: set[Path] = field(default_factory=set)
     refused: list[str] = field(default_factory=list)
 
     def visit(self, node: nodes.Node, local: set[str]) -> None:

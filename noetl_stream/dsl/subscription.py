@@ -147,12 +147,12 @@ def _dispatch(node: Node, site: Site) -> Dispatch:
         pool=_word(node, "execution_pool"),
         batched=batched is not None and truth(batched.value),
         batch_max=_number(node, "batch_max", site),
-        carry=_carried(node.get("carry"), site.at("carry")),
+        carry=_carried(node.get("carry")),
         **{key: each for key, each in said.items() if each is not None},
     )
 
 
-def _carried(node: Node | None, site: Site) -> Mapping[str, str]:
+def _carried(node: Node | None) -> Mapping[str, str]:
     """Names of the next batch's inputs, and the results that they come from."""
     if node is None:
         return {}

@@ -35,12 +35,11 @@ class BadTemplate(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """A compiled text. `evaluate` raises what its filters and operators raise; `sole` ones yield native values."""
+    """A compiled text. `evaluate` raises what its filters and operators raise."""
 
     evaluate: Callable[[Scope], Value]
     reads: frozenset[Path]
     passes: frozenset[Path]
-    sole: bool
     notes: tuple[str, ...] = ()
 
 
@@ -72,7 +71,6 @@ def _compiled(text: str) -> Template:
             evaluate=_text_of(_rooted(tree)),
             reads=frozenset(reads.paths),
             passes=frozenset(),
-            sole=False,
             notes=notes,
         )
     assign = nodes.Assign(nodes.Name(VALUE, "store"), root, lineno=1)
@@ -81,7 +79,6 @@ def _compiled(text: str) -> Template:
         evaluate=_value_of(compiled, looked_up=isinstance(root, nodes.Name | nodes.Getattr | nodes.Getitem)),
         reads=frozenset(reads.paths),
         passes=passes_of(root),
-        sole=True,
         notes=notes,
     )
 

@@ -18,13 +18,11 @@ _KEY = re.compile(r"""(?P<key>"[^"]*"|'[^']*'|[^\s#'"{}\[\],&*!|>%@`-][^#{}\[\],
 class Cursor:
     """`path` are the keys above, down to the mapping or the value that is being written.
 
-    `writing` tells a key from a value, `prefix` is what of it stands before the cursor. `known` are scalars that stand
-    beside the path, by the path of their mapping.
+    `writing` tells a key from a value. `known` are scalars that stand beside the path, by the path of their mapping.
     """
 
     path: Path
     writing: Literal["key", "value"]
-    prefix: str
     known: dict[Path, dict[str, str]] = field(default_factory=dict)
 
 
@@ -44,7 +42,7 @@ def cursor_at(text: str, line: int, column: int) -> Cursor:
     lead = _DASHES.match(written)
     content = lead.end() if lead else 0
     outer = _Outer(lines, line, content)
-    inner = _inline(written[content:], is_flow=False)
+    inner = _inline(written[content:])
     inner.path = (*outer.path, *inner.path)
     inner.known = outer.known | {(*outer.path, *path): scalars for path, scalars in inner.known.items()}
     return inner
@@ -104,20 +102,20 @@ def _starts(line: str) -> Iterator[_Start]:
         yield _Start(end, _bare(found["key"]), _bare(found["rest"].partition(" #")[0].strip()))
 
 
-def _inline(text: str, *, is_flow: bool) -> Cursor:
+def _inline(text: str) -> Cursor:
     """What the written part of a line says: `key: value`, brackets included."""
     if found := _KEY.match(text):
         inner = _value(found["rest"].lstrip())
         inner.path = (_bare(found["key"]), *inner.path)
         inner.known = {(_bare(found["key"]), *path): scalars for path, scalars in inner.known.items()}
         return inner
-    return Cursor(path=(), writing="key", prefix=text.lstrip())
+    return Cursor(path=(), writing="key")
 
 
 def _value(text: str) -> Cursor:
     opened = _open_entry(text) if text[:1] in ("{", "[") else None
     if opened is None:
-        return Cursor(path=(), writing="value", prefix=text.lstrip("'\""))
+        return Cursor(path=(), writing="value")
     entry, before = opened
     if text.startswith("["):
         inner = _value(entry)
@@ -126,7 +124,7 @@ def _value(text: str) -> Cursor:
             {(ITEM, *path): scalars for path, scalars in inner.known.items()},
         )
         return inner
-    inner = _inline(entry, is_flow=True)
+    inner = _inline(entry)
     beside = [found for each in before if (found := _KEY.match(each))]
     inner.known[()] = {_bare(each["key"]): _bare(each["rest"].strip()) for each in beside}
     return inner
