@@ -13,20 +13,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
-import signal
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-from noetl_stream.broker.launch import start_broker
 from noetl_stream.settings import Settings
 from tests.campaigns.bulk import BULKS, Bulk
+from tests.campaigns.by_hand import campaigning, own_broker
 from tests.campaigns.lane import COMMAND
 from tests.campaigns.refolded import Refolded, refolded
 from tests.campaigns.restore import megabytes
@@ -138,23 +135,13 @@ def main() -> int:
     ask.add_argument("--few", action="store_true")
     ask.add_argument("--n", type=int, default=0, help="another size than their own")
     asked = ask.parse_args()
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # whoever ends a campaign ends its processes too
-    with TemporaryDirectory(prefix="noetl-bulks-") as folder:
-        broker = start_broker(Path(folder) / "broker")
-        try:
-            failed = asyncio.run(
-                run(
-                    asked.names or list(BULKS),
-                    broker.bootstrap,
-                    Path(folder) / "data",
-                    lambda bulk: asked.n or (bulk.few if asked.few else bulk.n),
-                )
-            )
-        finally:
-            broker.stop()
+
+    def size(bulk: Bulk) -> int:
+        return asked.n or (bulk.few if asked.few else bulk.n)
+
+    names = asked.names or list(BULKS)
+    with campaigning() as folder, own_broker(folder) as broker:
+        failed = asyncio.run(run(names, broker.bootstrap, folder / "data", size))
     return 1 if failed else 0
 
 

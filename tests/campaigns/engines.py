@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from noetl_stream.broker.launch import start_broker
+from tests.campaigns.by_hand import own_broker
 from tests.campaigns.lane import Stuck, lane
 from tests.campaigns.report import Report
 
@@ -50,8 +50,5 @@ async def _broker(bootstrap: str, folder: Path) -> AsyncIterator[str]:
     if bootstrap:
         yield bootstrap
         return
-    broker = start_broker(folder / "broker")
-    try:
+    with own_broker(folder) as broker:
         yield broker.bootstrap
-    finally:
-        broker.stop()

@@ -12,14 +12,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import logging
-import signal
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from tests.campaigns.brokers import against_broker
+from tests.campaigns.by_hand import campaigning, told
 from tests.campaigns.engines import against_engine
 from tests.campaigns.report import Report
 
@@ -51,16 +48,9 @@ def main() -> int:
         seed=asked.seed,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # whoever ends a campaign ends its processes too
-    with TemporaryDirectory(prefix="noetl-campaign-") as folder:
-        asyncio.run(carry_out(report, Path(folder), lanes=asked.lanes, bootstrap=asked.bootstrap))
-    print(json.dumps(report.as_json()) if asked.json else report.sentence())
-    for violation in report.violations[:20]:
-        print(f"  {violation}", file=sys.stderr)
-    return 1 if report.violations else 0
+    with campaigning() as folder:
+        asyncio.run(carry_out(report, folder, lanes=asked.lanes, bootstrap=asked.bootstrap))
+    return told(report.sentence(), report.as_json(), report.violations, as_json=asked.json)
 
 
 async def carry_out(report: Report, folder: Path, *, lanes: int = 4, bootstrap: str = "") -> None:

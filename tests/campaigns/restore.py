@@ -10,22 +10,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import logging
-import signal
-import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-from noetl_stream.broker.launch import start_broker
 from noetl_stream.ids import partition_of
 from noetl_stream.settings import Settings
+from tests.campaigns.by_hand import campaigning, own_broker, told
 from tests.campaigns.lane import COMMAND, Stuck
 from tests.campaigns.load import Load
 from tests.integration.client import Client, connected
@@ -184,28 +179,18 @@ def main() -> int:
     ask.add_argument("--delay", type=float, default=90.0, help="seconds that every second execution waits")
     ask.add_argument("--json", action="store_true")
     asked = ask.parse_args()
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # whoever ends a campaign ends its processes too
-    with TemporaryDirectory(prefix="noetl-restore-") as folder:
-        broker = start_broker(Path(folder) / "broker")
-        try:
-            told = restoration(
+    with campaigning() as folder, own_broker(folder) as broker:
+        found = asyncio.run(
+            restoration(
                 broker.bootstrap,
-                Path(folder) / "data",
+                folder / "data",
                 asked.executions,
                 partitions=asked.partitions,
                 delay=asked.delay,
                 limit=600.0,
             )
-            found = asyncio.run(told)
-        finally:
-            broker.stop()
-    print(json.dumps(asdict(found)) if asked.json else found.sentence())
-    for violation in found.violations[:20]:
-        print(f"  {violation}", file=sys.stderr)
-    return 1 if found.violations else 0
+        )
+    return told(found.sentence(), asdict(found), found.violations, as_json=asked.json)
 
 
 if __name__ == "__main__":
