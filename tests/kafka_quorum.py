@@ -140,8 +140,27 @@ class Quorum:
         )
 
 
-async def paused(machine: Machine, seconds: float) -> None:
-    """Silence a machine for so long."""
+@asynccontextmanager
+async def crashed(machine: Machine) -> AsyncIterator[None]:
+    """A machine that is gone for the block, and started again at its end."""
+    await asyncio.to_thread(machine.crash)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(machine.start)
+
+
+@asynccontextmanager
+async def paused(machine: Machine, seconds: float) -> AsyncIterator[None]:
+    """A machine that is silent for so long, which may end in the block or after it."""
+    silence = asyncio.create_task(_silence(machine, seconds))
+    try:
+        yield
+    finally:
+        await silence
+
+
+async def _silence(machine: Machine, seconds: float) -> None:
     await asyncio.to_thread(machine.pause)
     try:
         await asyncio.sleep(seconds)

@@ -12,22 +12,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import logging
 import random
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from noetl_stream.adapters.admin import ensure_topics
 from noetl_stream.wire.topics import Topic
+from tests.campaigns.by_hand import campaigning, told
 from tests.campaigns.lane import Lane, Stuck, lane
 from tests.campaigns.report import Report
 from tests.campaigns.writer import PARTITIONS, Writer
 from tests.kafka_cluster import Unavailable
-from tests.kafka_quorum import NODES, Quorum, paused, resolve_quorum
+from tests.kafka_quorum import NODES, Machine, Quorum, crashed, paused, resolve_quorum
 
 TOPIC = "written"
 MOST_ACKNOWLEDGED = 2_000
@@ -50,20 +47,16 @@ def main() -> int:
         seed=asked.seed,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    quorum = resolve_quorum()
-    if isinstance(quorum, Unavailable):
-        print(f"three brokers cannot be had here: {quorum.reason}", file=sys.stderr)
-        return 3
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    try:
-        with TemporaryDirectory(prefix="noetl-campaign-") as folder:
-            asyncio.run(against(quorum, Path(folder), report))
-    finally:
-        quorum.stop()
-    print(json.dumps(report.as_json()) if asked.json else report.sentence())
-    for violation in report.violations[:20]:
-        print(f"  {violation}", file=sys.stderr)
-    return 1 if report.violations else 0
+    with campaigning() as folder:
+        quorum = resolve_quorum()
+        if isinstance(quorum, Unavailable):
+            print(f"three brokers cannot be had here: {quorum.reason}", file=sys.stderr)
+            return 3
+        try:
+            asyncio.run(against(quorum, folder, report))
+        finally:
+            quorum.stop()
+    return told(report.sentence(), report.as_json(), report.violations, as_json=asked.json)
 
 
 async def against(quorum: Quorum, folder: Path, report: Report) -> None:
@@ -90,7 +83,7 @@ async def _strikes(quorum: Quorum, writer: Writer, running: Lane, report: Report
         for _ in range(report.goal):
             await running.grow(chance.randrange(1, MOST_RECORDS))
             await writer.until_acknowledged(chance.randrange(1, MOST_ACKNOWLEDGED))
-            async with _struck(quorum, await _chosen(quorum, running, chance), chance):
+            async with _struck(quorum.machines[await _chosen(quorum, running, chance)], chance):
                 await writer.until_acknowledged(1)
                 await running.grow(1)
             await quorum.whole()
@@ -101,22 +94,11 @@ async def _strikes(quorum: Quorum, writer: Writer, running: Lane, report: Report
         writing.cancel()
 
 
-@asynccontextmanager
-async def _struck(quorum: Quorum, node: int, chance: random.Random) -> AsyncIterator[None]:
-    """A node that is gone for the block, or silent for a time that may end in the block or after it."""
-    machine = quorum.machines[node]
+def _struck(machine: Machine, chance: random.Random) -> AbstractAsyncContextManager[None]:
+    """Gone for the block, or silent for a time that may end in the block or after it."""
     if chance.randrange(KILLS_A_PAUSE + 1):
-        await asyncio.to_thread(machine.crash)
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(machine.start)
-    else:
-        pause = asyncio.create_task(paused(machine, chance.uniform(0.1, LONGEST_PAUSE)))
-        try:
-            yield
-        finally:
-            await pause
+        return crashed(machine)
+    return paused(machine, chance.uniform(0.1, LONGEST_PAUSE))
 
 
 async def _chosen(quorum: Quorum, running: Lane, chance: random.Random) -> int:

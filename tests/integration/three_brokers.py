@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +14,7 @@ from tests.integration.client import Client, installed
 from tests.integration.conftest import settings_at
 from tests.integration.demo import DEMO, Outcome, outcome
 from tests.integration.test_kills import accepted, completions
-from tests.kafka_quorum import Machine, Quorum, paused
+from tests.kafka_quorum import Machine, Quorum, crashed, paused
 
 Victim = Literal["leader", "controller", "coordinator"]
 """Of the execution's partition of the event log; of the cluster; of the orchestrators' group."""
@@ -62,19 +60,9 @@ async def struck(quorum: Quorum, strike: Strike, folder: Path) -> Struck:
     return Struck(accepted=accepted(told), outcome=found)
 
 
-@asynccontextmanager
-async def _down(machine: Machine, blow: Blow) -> AsyncIterator[None]:
+def _down(machine: Machine, blow: Blow) -> AbstractAsyncContextManager[None]:
     """Gone for the block, or silent until it is no longer the leader of anything; back at the end."""
-    if blow == "pause":
-        silence = asyncio.create_task(paused(machine, PAUSE))
-        yield
-        await silence
-        return
-    await asyncio.to_thread(machine.crash)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(machine.start)
+    return crashed(machine) if blow == "kill" else paused(machine, PAUSE)
 
 
 async def _chosen(quorum: Quorum, client: Client, settings: Settings, execution: int, victim: Victim) -> int:
