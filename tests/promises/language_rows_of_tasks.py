@@ -11,7 +11,7 @@ PIPELINE = "worker/test_pipeline.py::"
 PYTHON = "tools/test_python.py::"
 HTTP = "tools/test_http.py::"
 DUCKDB = "tools/test_duckdb.py::"
-SQLITE = "tools/test_sqlite.py::"
+SQL = "contract/sql.py::SqlContract::"
 CHILD = "tools/test_playbook.py::"
 KEEP = "worker/test_keep.py::"
 TEMPLATES = "dsl/test_templates.py::"
@@ -38,7 +38,7 @@ TASKS = (
     row("task.moves", "", "A pipeline makes at most 1,000,000 moves.", POLICY + "test_a_pipeline_without_end_is_stopped"),
     row("result.python", "", "The returned object itself.", PYTHON + "test_a_result_is_what_code_returns_or_assigns_or_main_yields"),
     row("result.http", "{status_code, headers, url, elapsed, data, body}", "Exactly these; a status from 400 is an error that still carries them.", HTTP + "test_an_answer_has_exactly_these_keys", HTTP + "test_a_refusal_is_an_error_that_carries_the_answer"),
-    row("result.sql", "command_0 …: {rows, columns, row_count}  rows  columns  row_count", "Those of the last statement that produced rows, even none, stand on top.", DUCKDB + "test_every_statement_has_its_result_and_the_last_result_set_stands_on_top", DUCKDB + "test_without_a_result_set_the_last_statements_count_stands_on_top", SQLITE + "test_every_statement_has_its_result_and_the_last_result_set_stands_on_top"),
+    row("result.sql", "command_0 …: {rows, columns, row_count}  rows  columns  row_count", "Those of the last statement that produced rows, even none, stand on top.", SQL + "test_every_statement_has_its_result_and_the_last_result_set_stands_on_top", SQL + "test_without_a_result_set_the_last_statements_count_stands_on_top"),
     row("result.pipeline", "results.<task>", "The last task's, each one's beside its own keys; an own `results` wins.", PIPELINE + "test_a_list_of_tasks_keeps_each_ones_result", PIPELINE + "test_a_results_key_of_its_own_wins", ROWS + "test_tasks_of_a_list_have_labels_names_or_numbers"),
     row("result.playbook", "", "The child's: of `return_step`, else of its last step; `{execution_id, status}` with `wait: false`.", CHILD + "test_a_childs_result_is_the_tasks", CHILD + "test_without_waiting_the_result_is_the_childs_id"),
     row("result.external", "_ref  _store  _preview", "On a result only if it was externalised, by default over 64 KiB.", TEMPLATES + "TestReferences::test_an_externalised_result_tells_where_it_is", KEEP + "test_what_is_over_the_limit_becomes_a_reference_with_the_parts_that_others_read"),
@@ -48,7 +48,7 @@ TASKS = (
     row("kind.python", "kind: python", "`code` or `script`; a returned value, else `result`, else `main(…)`; inputs are globals, `context` is read-only; `libs` are bound.", PYTHON + "test_a_result_is_what_code_returns_or_assigns_or_main_yields", PYTHON + "test_the_context_is_read_only_and_knows_the_execution", PYTHON + "test_an_input_with_a_reserved_name_wins", PYTHON + "test_libraries_are_bound_to_their_aliases", PYTHON + "test_a_missing_library_is_an_error_of_the_task", PYTHON + "test_nothing_of_one_call_is_seen_by_the_next", PYTHON + "test_a_frame_is_rows_polars_or_arrow_as_code_asks", PYTHON + "test_a_returned_frame_is_an_arrow_table"),
     row("kind.python.script", "script: {uri, source: {type}}", "Fetched, and never rendered.", PYTHON + "test_a_script_is_read_and_never_rendered", "tools/test_script.py::test_a_file_is_read", "tools/test_script.py::test_an_object_is_read_through_its_store"),
     row("kind.polars", "kind: polars", "`code` over LazyFrames named by `input`, or `sql`.", "tools/test_polars.py::test_every_table_is_a_lazy_frame_by_its_name", "tools/test_polars.py::test_a_config_is_code_or_sql"),
-    row("kind.duckdb", "kind: duckdb  kind: sqlite", "Parameters are bound, `%` is literal, splitting respects quotes and comments, statements commit one by one.", DUCKDB + "test_quotes_and_comments_do_not_split", DUCKDB + "test_parameters_are_bound_and_dealt_out", DUCKDB + "test_no_statement_is_an_error", DUCKDB + "test_a_database_is_fresh_unless_it_has_a_file", SQLITE + "test_statements_commit_one_by_one_unless_they_are_a_transaction"),
+    row("kind.duckdb", "kind: duckdb  kind: sqlite", "Parameters are bound, `%` is literal, splitting respects quotes and comments, statements commit one by one.", DUCKDB + "test_quotes_and_comments_do_not_split", SQL + "test_parameters_are_bound_and_dealt_out", SQL + "test_no_statement_is_an_error", DUCKDB + "test_a_database_is_fresh_unless_it_has_a_file", SQL + "test_statements_commit_one_by_one_unless_they_are_a_transaction"),
     row("kind.postgres", "kind: postgres  kind: ducklake  kind: snowflake", "The same shapes.", KNOWN, waits="their drivers"),
     row("kind.http", "kind: http", "Bodies by their form; empty parameters are sent, nulls dropped; metadata addresses are refused.", HTTP + "test_a_body_is_sent_as_its_form_says", HTTP + "test_empty_parameters_are_sent_and_nulls_dropped", "tools/test_http_guard.py::test_metadata_services_are_refused_even_where_private_addresses_are_allowed", "tools/test_http_guard.py::test_private_addresses_are_the_deployments_choice", "tools/test_http_pages.py::test_the_items_of_all_pages_are_the_body"),
     row("kind.playbook", "kind: playbook", "A child execution; no slot is held; its failure fails the task.", CHILD + "test_it_asks_for_a_child_and_gives_its_slot_back", CHILD + "test_a_child_that_fails_fails_the_task", CHILD + "test_a_wait_beyond_its_bound_is_a_timeout"),

@@ -1,4 +1,4 @@
-"""The duckdb tool: result shapes, parameters, inputs as views, files, and an end on time."""
+"""The duckdb tool: the shapes and rules of every SQL kind, and what is duckdb's own: inputs as views, types, files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,56 +18,31 @@ from noetl_stream.errors import ToolError
 from noetl_stream.tools.duckdb import Duckdb
 from noetl_stream.worker.keep import plain_rows
 from tests.contract.cache import KEY, flights
+from tests.contract.sql import SqlContract, rows
 from tests.tools.conftest import Run, call, runner, unreachable
 
 
 @pytest.fixture
-async def duckdb_tool() -> AsyncIterator[Duckdb]:
+async def tool() -> AsyncIterator[Duckdb]:
     tool = Duckdb(unreachable)
     yield tool
     await tool.close()
 
 
 @pytest.fixture
-def run(duckdb_tool: Duckdb) -> Run:
-    return runner(duckdb_tool)
+def run(tool: Duckdb) -> Run:
+    return runner(tool)
 
 
-def rows(shape: dict[str, Any]) -> list[dict[str, Any]]:
-    table = shape["rows"]
-    assert isinstance(table, pa.Table)
-    listed: list[dict[str, Any]] = table.to_pylist()
-    return listed
+ENDLESS = "SELECT count(*) FROM range(10_000_000) a, range(10_000_000) b WHERE a.range * b.range % 7 = 3"
 
 
-async def test_every_statement_has_its_result_and_the_last_result_set_stands_on_top(run: Run) -> None:
-    script = """
-        CREATE TABLE t (n INT); -- a comment; it is no statement
-        INSERT INTO t VALUES (1), (2), (3);
-        SELECT sum(n) AS total FROM t;
-        SELECT n FROM t WHERE n > 9;
-        UPDATE t SET n = n + 1 WHERE n > 1;
-    """
+class TestDuckdb(SqlContract):
+    """The shapes and rules of every SQL kind."""
 
-    result = await run({"query": script})
-
-    assert list(result) == [*(f"command_{n}" for n in range(5)), "rows", "columns", "row_count"]
-    assert result["command_1"] == {"rows": [], "columns": [], "row_count": 3}
-    assert rows(result["command_2"]) == [{"total": 6}]
-    assert (rows(result), result["columns"], result["row_count"]) == ([], ["n"], 0)
-    assert result["command_4"]["row_count"] == 2
-
-
-async def test_without_a_result_set_the_last_statements_count_stands_on_top(run: Run) -> None:
-    result = await run({"commands": ["CREATE TABLE t (n INT)", "INSERT INTO t VALUES (1), (2)"]})
-
-    assert (result["rows"], result["columns"], result["row_count"]) == ([], [], 2)
-
-
-async def test_returning_is_a_result_set(run: Run) -> None:
-    result = await run({"command": "CREATE TABLE t (n INT); INSERT INTO t VALUES (4) RETURNING n * 2 AS m"})
-
-    assert rows(result) == [{"m": 8}]
+    endless = ENDLESS
+    twice = "Constraint Error"
+    twice_code = "ConstraintException"
 
 
 async def test_quotes_and_comments_do_not_split(run: Run) -> None:
@@ -76,20 +50,6 @@ async def test_quotes_and_comments_do_not_split(run: Run) -> None:
 
     assert rows(result) == [{"x": "a;b", "y": "c;'d"}]
     assert "command_1" not in result
-
-
-async def test_statements_commit_one_by_one_unless_they_are_a_transaction(run: Run, tmp_path: Path) -> None:
-    database = {"database": str(tmp_path / "kept.db")}
-    await run({"query": "CREATE TABLE t (n INT UNIQUE)", **database})
-    twice = {"commands": ["INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1)"], **database}
-
-    with pytest.raises(ToolError, match=r"^command_1: Constraint Error"):
-        await run({**twice, "transaction": True})
-    assert rows(await run({"query": "SELECT n FROM t", **database})) == []
-
-    with pytest.raises(ToolError, match=r"^command_1: Constraint Error"):
-        await run(twice)
-    assert rows(await run({"query": "SELECT n FROM t", **database})) == [{"n": 1}]
 
 
 async def test_a_file_that_another_process_holds_may_be_tried_again(run: Run, tmp_path: Path) -> None:
@@ -157,39 +117,6 @@ async def test_a_key_for_a_credential_of_a_cloud_is_taken(run: Run) -> None:
     assert rows(await run({"query": "SELECT 1 AS n", "gcs_credential": "gcs_hmac"})) == [{"n": 1}]
 
 
-async def test_two_columns_of_one_name_stay_two(run: Run) -> None:
-    assert rows(await run({"query": "SELECT 1 AS a, 2 AS a, 3 AS a"})) == [{"a": 1, "a_1": 2, "a_2": 3}]
-
-
-@pytest.mark.parametrize("config", [{}, {"query": ""}, {"script": "-- nothing\n"}, {"commands": []}])
-async def test_no_statement_is_an_error(run: Run, config: dict[str, Any]) -> None:
-    with pytest.raises(ToolError, match=r"^no sql command provided$") as refused:
-        await run(config)
-    assert (refused.value.kind, refused.value.retryable) == ("validation", False)
-
-
-async def test_parameters_are_bound_and_dealt_out(run: Run) -> None:
-    text = "SELECT ? AS a; SELECT ? AS b, ? AS c"
-    named = {"query": "SELECT $low AS a; SELECT $high AS b", "params": {"low": 1, "high": "x'; DROP TABLE t"}}
-
-    assert rows(await run({"query": text, "params": [1, 2, "%s"]})) == [{"b": 2, "c": "%s"}]
-    assert rows(await run(named)) == [{"b": "x'; DROP TABLE t"}]
-
-
-@pytest.mark.parametrize(
-    ("params", "sentence"),
-    [
-        ([1], "the statements take 2 params or more, 1 are given"),
-        ([1, 2, 3], "3 params are given, the statements take 2"),
-        ({"x": 1}, r"the SQL names \$1, which is not in `params` \(x\)"),
-    ],
-)
-async def test_parameters_that_do_not_fit_are_told(run: Run, params: Any, sentence: str) -> None:
-    with pytest.raises(ToolError, match=sentence) as refused:
-        await run({"query": "SELECT ?; SELECT ?", "params": params})
-    assert refused.value.kind == "sql"
-
-
 async def test_inputs_are_views_by_their_names(run: Run, tmp_path: Path) -> None:
     cache = LocalCache(tmp_path)
     inputs = {
@@ -245,27 +172,6 @@ async def test_local_files_are_written_and_read(run: Run, tmp_path: Path) -> Non
 async def test_urls_are_not_read_past_the_guard(run: Run) -> None:
     with pytest.raises(ToolError, match=r"HTTPFileSystem|httpfs"):
         await run({"query": "SELECT * FROM 'http://169.254.169.254/x.csv'"})
-
-
-ENDLESS = "SELECT count(*) FROM range(10_000_000) a, range(10_000_000) b WHERE a.range * b.range % 7 = 3"
-
-
-async def test_a_query_without_end_is_stopped(run: Run) -> None:
-    with pytest.raises(ToolError, match=r"the duckdb task ran longer than 0.1 s and was stopped") as stopped:
-        await run({"query": ENDLESS}, timeout=0.1)
-
-    assert (stopped.value.kind, stopped.value.retryable) == ("timeout", True)
-    assert rows(await run({"query": "SELECT 1 AS n"})) == [{"n": 1}]
-
-
-async def test_a_cancelled_query_leaves_its_thread(duckdb_tool: Duckdb) -> None:
-    """close() waits for the threads: it would hang if the query still ran."""
-    running = asyncio.create_task(duckdb_tool.run(call(duckdb_tool, {"query": ENDLESS})))
-    await asyncio.sleep(0)
-    running.cancel()
-
-    with pytest.raises(asyncio.CancelledError):
-        await running
 
 
 async def test_waiting_queries_end_on_time_too() -> None:
