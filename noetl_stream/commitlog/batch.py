@@ -18,21 +18,20 @@ _HEADER = struct.Struct(">qiibIhiqqqhii")
 HEADER_SIZE = _HEADER.size
 _BASE_OFFSET = struct.Struct(">q")
 _LEADER_EPOCH = struct.Struct(">i")
-_LENGTH_COVERS_FROM = 12
+LENGTH_COVERS_FROM = 12
 _CRC_AT = 17
-_CRC_COVERS_FROM = 21
+CRC_COVERS_FROM = 21
 _ATTRIBUTES_AT = 21
 _MAX_TIMESTAMP_AT = 35
 _MAGIC = 2
-_CODEC_MASK = 0x07
+CODEC_MASK = 0x07
 _LAST_CODEC = 4
-_APPEND_TIME = 0x08
+APPEND_TIME = 0x08
 _TRANSACTIONAL = 0x10
 _CONTROL = 0x20
-_LOWEST_LENGTH = HEADER_SIZE - _LENGTH_COVERS_FROM
+_LOWEST_LENGTH = HEADER_SIZE - LENGTH_COVERS_FROM
 _CONTROL_TYPE_AT = HEADER_SIZE + 7
-_MAX_SEQUENCE = 0x7FFFFFFF
-
+MAX_SEQUENCE = 0x7FFFFFFF
 
 Octets = bytes | bytearray | memoryview
 
@@ -57,7 +56,7 @@ class BatchHeader(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of the whole batch."""
-        return self.length + _LENGTH_COVERS_FROM
+        return self.length + LENGTH_COVERS_FROM
 
     @property
     def next_offset(self) -> int:
@@ -65,7 +64,7 @@ class BatchHeader(NamedTuple):
 
     @property
     def last_sequence(self) -> int:
-        return (self.base_sequence + self.last_offset_delta) & _MAX_SEQUENCE
+        return (self.base_sequence + self.last_offset_delta) & MAX_SEQUENCE
 
     @property
     def transactional(self) -> bool:
@@ -88,7 +87,7 @@ def read_header(source: Octets, at: int = 0) -> BatchHeader:
 
 def intact(header: BatchHeader, batch: Octets) -> bool:
     """Whether the CRC over the whole batch holds."""
-    return crc32c(memoryview(batch)[_CRC_COVERS_FROM : header.size]) == header.crc
+    return crc32c(memoryview(batch)[CRC_COVERS_FROM : header.size]) == header.crc
 
 
 def check_produced(records: bytes | None, max_bytes: int) -> BatchHeader:
@@ -97,10 +96,11 @@ def check_produced(records: bytes | None, max_bytes: int) -> BatchHeader:
     Raises:
         Refused: not whole, of another format, too large, corrupt, several batches, or not a producer's.
     """
-    header = _whole_header(records or b"")
-    if header.size < len(records or b""):
+    batch = records or b""
+    header = _whole_header(batch)
+    if header.size < len(batch):
         raise Refused(ErrorCode.invalid_record, "a partition takes exactly one record batch per request")
-    if records is None or not intact(header, records):
+    if not intact(header, batch):
         raise Refused(ErrorCode.corrupt_message, "the record batch fails its CRC")
     if header.size > max_bytes:
         raise Refused(
@@ -129,7 +129,7 @@ def _is_a_producers(header: BatchHeader) -> bool:
     """Whether a producer may say all this of its batch; the rest is the broker's to say."""
     counted = header.record_count == header.last_offset_delta + 1 and header.record_count > 0
     in_sequence = header.producer_id < 0 or header.base_sequence >= 0
-    known_codec = header.attributes & _CODEC_MASK <= _LAST_CODEC
+    known_codec = header.attributes & CODEC_MASK <= _LAST_CODEC
     return counted and in_sequence and known_codec and header.base_offset == 0 and not header.control
 
 
@@ -137,7 +137,7 @@ def stamp(batch: bytes, base_offset: int) -> bytearray:
     """The batch as it is kept: with its place in the log, and leader epoch 0 since there is one broker."""
     stamped = bytearray(batch)
     _BASE_OFFSET.pack_into(stamped, 0, base_offset)
-    _LEADER_EPOCH.pack_into(stamped, _LENGTH_COVERS_FROM, 0)
+    _LEADER_EPOCH.pack_into(stamped, LENGTH_COVERS_FROM, 0)
     return stamped
 
 
@@ -145,9 +145,9 @@ def with_append_time(batch: bytes, timestamp: int) -> bytes:
     """A producer's batch, all of whose records have the broker's `timestamp` (milliseconds)."""
     timed = bytearray(batch)
     (attributes,) = struct.unpack_from(">h", timed, _ATTRIBUTES_AT)
-    struct.pack_into(">h", timed, _ATTRIBUTES_AT, attributes | _APPEND_TIME)
+    struct.pack_into(">h", timed, _ATTRIBUTES_AT, attributes | APPEND_TIME)
     struct.pack_into(">q", timed, _MAX_TIMESTAMP_AT, timestamp)
-    struct.pack_into(">I", timed, _CRC_AT, crc32c(memoryview(timed)[_CRC_COVERS_FROM:]))
+    struct.pack_into(">I", timed, _CRC_AT, crc32c(memoryview(timed)[CRC_COVERS_FROM:]))
     return bytes(timed)
 
 
@@ -160,10 +160,10 @@ def transaction_marker(*, producer_id: int, epoch: int, committed: bool, timesta
     record = bytes([len(record) << 1]) + record
     batch = bytearray(HEADER_SIZE) + record
     _HEADER.pack_into(
-        batch, 0, 0, len(batch) - _LENGTH_COVERS_FROM, 0, _MAGIC, 0, _TRANSACTIONAL | _CONTROL,
+        batch, 0, 0, len(batch) - LENGTH_COVERS_FROM, 0, _MAGIC, 0, _TRANSACTIONAL | _CONTROL,
         0, timestamp, timestamp, producer_id, epoch, -1, 1,
     )  # fmt: skip
-    struct.pack_into(">I", batch, _CRC_AT, crc32c(memoryview(batch)[_CRC_COVERS_FROM:]))
+    struct.pack_into(">I", batch, _CRC_AT, crc32c(memoryview(batch)[CRC_COVERS_FROM:]))
     return bytes(batch)
 
 

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.commitlog.batch import BatchHeader
+from noetl_stream.commitlog.batch import MAX_SEQUENCE, BatchHeader
 from noetl_stream.commitlog.refusal import Refused
 
 _REMEMBERED_BATCHES = 5  # a producer has at most five requests in flight
-_MAX_SEQUENCE = 0x7FFFFFFF
 
 
 class WrittenBatch(NamedTuple):
@@ -25,7 +24,7 @@ class WrittenBatch(NamedTuple):
 
     @property
     def last_offset(self) -> int:
-        return self.base_offset + ((self.last_sequence - self.first_sequence) & _MAX_SEQUENCE)
+        return self.base_offset + ((self.last_sequence - self.first_sequence) & MAX_SEQUENCE)
 
 
 class ProducerView(NamedTuple):
@@ -84,7 +83,7 @@ class Producers:
         for batch in known.batches:
             if (batch.first_sequence, batch.last_sequence) == (header.base_sequence, header.last_sequence):
                 return batch.base_offset
-        expected = (known.batches[-1].last_sequence + 1) & _MAX_SEQUENCE
+        expected = (known.batches[-1].last_sequence + 1) & MAX_SEQUENCE
         if header.base_sequence != expected:
             raise Refused(
                 ErrorCode.out_of_order_sequence_number,

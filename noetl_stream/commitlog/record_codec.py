@@ -12,14 +12,18 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
-from noetl_stream.commitlog.batch import HEADER_SIZE, BatchHeader, Octets
+from noetl_stream.commitlog.batch import (
+    APPEND_TIME,
+    CODEC_MASK,
+    CRC_COVERS_FROM,
+    HEADER_SIZE,
+    LENGTH_COVERS_FROM,
+    BatchHeader,
+    Octets,
+)
 from noetl_stream.commitlog.compression import Codec, Undecodable, compress, decompress
 
-_CODEC_MASK = 0x07
-_APPEND_TIME_FLAG = 0x08
-_HORIZON_FLAG = 0x40
-_LENGTH_COVERS_FROM = 12
-_CRC_COVERS_FROM = 21
+_HORIZON = 0x40
 _BEFORE_CRC = struct.Struct(">qiib")
 _AFTER_CRC = struct.Struct(">hiqqqhii")
 _MAX_VARINT_BITS = 63
@@ -42,7 +46,7 @@ class Record(NamedTuple):
 
 def delete_horizon(header: BatchHeader) -> int | None:
     """The time (milliseconds) from which the batch's tombstones, or the marker it is, may be removed (KIP-534)."""
-    return header.base_timestamp if header.attributes & _HORIZON_FLAG else None
+    return header.base_timestamp if header.attributes & _HORIZON else None
 
 
 def read_records(header: BatchHeader, batch: Octets) -> list[Record]:
@@ -74,7 +78,7 @@ def rebuild(header: BatchHeader, records: Sequence[Record], *, horizon: int | No
     section = b"".join(_encoded(record, record.timestamp_delta + shift) for record in records)
     return _assembled(
         header._replace(
-            attributes=header.attributes | (0 if horizon is None else _HORIZON_FLAG),
+            attributes=header.attributes | (0 if horizon is None else _HORIZON),
             base_timestamp=base,
             max_timestamp=_latest(header, records),
             record_count=len(records),
@@ -84,7 +88,7 @@ def rebuild(header: BatchHeader, records: Sequence[Record], *, horizon: int | No
 
 
 def _latest(header: BatchHeader, records: Sequence[Record]) -> int:
-    if header.attributes & _APPEND_TIME_FLAG or not records:
+    if header.attributes & APPEND_TIME or not records:
         return header.max_timestamp
     return header.base_timestamp + max(record.timestamp_delta for record in records)
 
@@ -93,18 +97,18 @@ def _section(header: BatchHeader, batch: Octets) -> bytes:
     """The records' bytes, decompressed."""
     kept = bytes(memoryview(batch)[HEADER_SIZE : header.size])
     try:
-        return decompress(Codec(header.attributes & _CODEC_MASK), kept) if header.record_count else kept
+        return decompress(Codec(header.attributes & CODEC_MASK), kept) if header.record_count else kept
     except (ValueError, Undecodable) as error:
         raise MalformedRecords(f"the records cannot be decompressed ({error})") from error
 
 
 def _assembled(header: BatchHeader, section: bytes) -> bytes:
     if header.record_count:
-        section = compress(Codec(header.attributes & _CODEC_MASK), section)
+        section = compress(Codec(header.attributes & CODEC_MASK), section)
     else:
-        header = header._replace(attributes=header.attributes & ~_CODEC_MASK)
+        header = header._replace(attributes=header.attributes & ~CODEC_MASK)
     covered = _AFTER_CRC.pack(*header[5:]) + section
-    length = _CRC_COVERS_FROM - _LENGTH_COVERS_FROM + len(covered)
+    length = CRC_COVERS_FROM - LENGTH_COVERS_FROM + len(covered)
     before = _BEFORE_CRC.pack(header.base_offset, length, header.leader_epoch, header.magic)
     return before + struct.pack(">I", crc32c(covered)) + covered
 
