@@ -16,11 +16,12 @@ from noetl_stream.core.run import is_iteration
 from noetl_stream.core.values import Error, Value
 from noetl_stream.errors import ExpressionError
 from noetl_stream.ports.credentials import Credentials
-from noetl_stream.ports.frames import Cache, FrameKey
+from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.credentials import FROM_DOCUMENT
 from noetl_stream.worker.hydrate import hydrate_offer, whole_offer
 from noetl_stream.worker.items import Collections, materialised, slice_at
+from noetl_stream.worker.keep import key_of
 from noetl_stream.worker.pipeline import PipelineRun
 from noetl_stream.worker.sites import beginning_of, condition_of, route_of
 from noetl_stream.worker.storing import Shelf
@@ -70,7 +71,7 @@ async def _with_item(cache: Cache, collections: Collections, offer: Offer, step:
         return offer
     if step.loop is None or step.loop.rows is None:
         return replace(offer, item=await collections.item(offer.items, offer.row))
-    key, rows = _key(offer, "item"), count_of(step.loop.rows, offer.workload)
+    key, rows = key_of(offer, "item"), count_of(step.loop.rows, offer.workload)
     return replace(offer, item=await slice_at(cache, key, offer.items, offer.row, rows))
 
 
@@ -79,7 +80,7 @@ async def _found_out(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Valu
     match offer.block.iteration:
         case _ if offer.block.iteration == ITEMS:
             begun = beginning_of(plan, step, offer)
-            items = await materialised(cache, _key(offer, "items"), begun.items)
+            items = await materialised(cache, key_of(offer, "items"), begun.items)
             return {
                 "admitted": begun.admitted,
                 "items": items,
@@ -100,10 +101,6 @@ async def _route(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Value:
     writes = {name: await shelf.put(f"set-{name}", value) for name, value in found["writes"].items()}
     targets = [{**to, "args": await shelf.put(f"to-{to['step']}", to["args"])} for to in found["targets"]]
     return {**found, "writes": writes, "targets": targets}
-
-
-def _key(offer: Offer, name: str) -> FrameKey:
-    return FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name=name)
 
 
 def _refused(offer: Offer, run_id: str, error: ExpressionError) -> BlockFailed:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Path
 from noetl_stream.core.values import Piped, Ref, Value
 from noetl_stream.dsl.lookup import parts_of
@@ -21,6 +22,11 @@ PART_BYTES = 1024
 """The largest value that a reference carries for conditions to read."""
 ROWS_INLINE = 100
 """A table of up to so many rows also travels in its reference, if that stays within the block's inline limit."""
+
+
+def key_of(offer: Offer, name: str) -> FrameKey:
+    """Where a block leaves what it calls `name`."""
+    return FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name=name)
 
 
 async def keep(

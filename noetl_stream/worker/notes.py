@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from noetl_stream.core.values import Envelope, Value
-from noetl_stream.ports.frames import Cache, FrameKey
-from noetl_stream.worker.keep import keep
+from noetl_stream.ports.frames import Cache
+from noetl_stream.worker.keep import keep, key_of
 from noetl_stream.worker.sites import Desk
 
 NOTE_BYTES = 1024
@@ -87,9 +87,7 @@ async def _envelope(cache: Cache, desk: Desk, output: Envelope) -> Value:
 
 
 async def _kept(cache: Cache, desk: Desk, name: str, value: Any) -> Value:
-    offer = desk.offer
-    key = FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name=f"note-{name}")
-    return await keep(cache, key, value, inline_limit=NOTE_BYTES)
+    return await keep(cache, key_of(desk.offer, f"note-{name}"), value, inline_limit=NOTE_BYTES)
 
 
 def restore(desk: Desk, resume: Mapping[str, Any]) -> None:

@@ -15,9 +15,9 @@ from noetl_stream.core.values import NeedsPayload, Piped, Ref, Value
 from noetl_stream.dsl.lookup import KV_BYTES, Nothing, part_key, parts_of, value_at
 from noetl_stream.dsl.native import native
 from noetl_stream.dsl.storage import Selection, Storage, Store
-from noetl_stream.ports.frames import Cache, FrameKey
+from noetl_stream.ports.frames import Cache
 from noetl_stream.wire.values import encode_value
-from noetl_stream.worker.keep import PART_BYTES, keep
+from noetl_stream.worker.keep import PART_BYTES, keep, key_of
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +44,11 @@ class Shelf:
         inline: float | None = None,
     ) -> Value:
         """What the record carries of `value`. `inline` are the bytes up to which its author leaves it in the log."""
-        offer = self._offer
-        key = FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name=name)
         limit = min(self._limit(storage, inline), max(self._left, PART_BYTES))
-        beside = _selected(value, storage, min(SELECTED_BYTES, offer.inline_limit))
+        beside = _selected(value, storage, min(SELECTED_BYTES, self._offer.inline_limit))
         if beside and not isinstance(_inner(value), dict):
             limit = -1  # only a reference has room for names beside a list, a text or a number
-        kept = await keep(self._cache, key, value, inline_limit=limit, paths=paths)
+        kept = await keep(self._cache, key_of(self._offer, name), value, inline_limit=limit, paths=paths)
         match kept:
             case Ref():
                 kept = self._told(kept, storage, beside)
@@ -61,9 +59,7 @@ class Shelf:
 
     async def put_apart(self, name: str, value: Any, paths: Iterable[Path] = ()) -> Value:
         """A reference to `value`, however small it is."""
-        offer = self._offer
-        key = FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name=name)
-        return await keep(self._cache, key, value, inline_limit=-1, paths=paths)
+        return await keep(self._cache, key_of(self._offer, name), value, inline_limit=-1, paths=paths)
 
     def _told(self, ref: Ref, storage: Storage | None, beside: Mapping[str, Value]) -> Ref:
         """A reference that tells its store, and beside it what was selected."""

@@ -20,10 +20,10 @@ from noetl_stream.dsl.tasks import Task
 from noetl_stream.errors import DamagedResult, ExpressionError, InfrastructureError, ToolError
 from noetl_stream.ids import child_request, effect_key
 from noetl_stream.ports.credentials import Credentials, Secret
-from noetl_stream.ports.frames import Cache, FrameKey
+from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Call, Done, Park, Tool
 from noetl_stream.worker.credentials import Keyring
-from noetl_stream.worker.keep import frames_of
+from noetl_stream.worker.keep import frames_of, key_of
 from noetl_stream.worker.notes import Notes
 from noetl_stream.worker.sites import Desk, input_of
 from noetl_stream.worker.storing import with_selected
@@ -176,9 +176,7 @@ class Trial:
 
     async def framed(self, name: str, value: Any) -> Any:
         """What a tool yielded, its tables in the cache and open. Raises ToolError for what cannot be written down."""
-        offer = self._offer
-        key = FrameKey(execution=offer.execution, block=offer.block, attempt=offer.attempt, name=name)
-        limit, paths = offer.inline_limit, self._step.parts
+        key, limit, paths = key_of(self._offer, name), self._offer.inline_limit, self._step.parts
         return await frames_of(self._cache, key, value, inline_limit=limit, paths=paths)
 
 
