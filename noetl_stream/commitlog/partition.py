@@ -119,8 +119,7 @@ class Partition(Watched):
         if log.active.is_full_for(header, log.limits):
             self.roll()
         position = log.append(header, stamped)
-        if header.producer_id >= 0:
-            self._state.note(header, position, stamped, log.active.aborted)
+        self._state.note(header, position, stamped, log.active.aborted)
         if log.checkpoint_is_due():
             self.checkpoint()
         self._commit.mark_dirty(self)

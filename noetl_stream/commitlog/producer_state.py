@@ -21,7 +21,9 @@ class ProducerState:
     def note(
         self, header: BatchHeader, position: int, batch: Octets, aborted: list[AbortedTransaction]
     ) -> None:
-        """Learn from a batch of some producer. If it aborts a transaction, that is added to `aborted`."""
+        """Learn from a batch, if it is of an idempotent producer. A transaction that it aborts is added to `aborted`."""
+        if header.producer_id < 0:
+            return
         self.producers.note(header)
         if header.control:
             ended = self.isolation.end(header, committed=marker_commits(batch))

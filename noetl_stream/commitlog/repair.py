@@ -32,12 +32,13 @@ def recover_log(directory: Path) -> list[Finding]:
     if not wrong or not log_paths(directory):
         return wrong
     _begin_behind(directory)
-    *logs, last = log_paths(directory)
+    logs = log_paths(directory)
+    last = logs[-1]
     if read_checkpoint(index_path(last)) is None:
         index_path(last).unlink(missing_ok=True)
     state, done = ProducerState(), list[Finding]()
-    expected = base_offset_of((*logs, last)[0])
-    for log, behind in pairwise((*logs, last)):
+    expected = base_offset_of(logs[0])
+    for log, behind in pairwise(logs):
         repair = _SegmentRepair(log, expected, base_offset_of(behind), state)
         done += repair.run()
         expected = base_offset_of(behind)
@@ -116,8 +117,7 @@ class _SegmentRepair:
             for found in self._scan(file):
                 assert isinstance(found, SoundBatch)
                 segment.note(found.header, found.position)
-                if found.header.producer_id >= 0:
-                    self._state.note(found.header, found.position, found.raw, segment.aborted)
+                self._state.note(found.header, found.position, found.raw, segment.aborted)
             file.sync()
         finally:
             file.close()

@@ -19,8 +19,7 @@ def replay(segment: ActiveSegment, state: ProducerState, position: int, *, gaps:
     """
     for found in sound_batches(segment, position, gaps=gaps):
         segment.note(found.header, found.position)
-        if found.header.producer_id >= 0:
-            state.note(found.header, found.position, found.raw, segment.aborted)
+        state.note(found.header, found.position, found.raw, segment.aborted)
         position = found.position + found.header.size
     return position
 
