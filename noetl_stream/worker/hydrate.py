@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from noetl_stream.core.events import ROUTE
-from noetl_stream.core.messages import Offer
+from noetl_stream.core.messages import BROUGHT, Offer
 from noetl_stream.core.plan import Path
 from noetl_stream.core.run import CHUNK
 from noetl_stream.core.values import Brought, Piped, Ref, Value
@@ -33,21 +33,12 @@ async def hydrate_offer(cache: Cache, offer: Offer, reads: Iterable[Path] = EVER
     """
     if not _mentions_ref(offer):
         return offer
-    return replace(
-        offer,
-        workload=await hydrate(cache, offer.workload),
-        ctx=await hydrate(cache, offer.ctx),
-        results={
-            name: await _brought(cache, each, elements_read(name, reads, offer.via))
-            for name, each in offer.results.items()
-        },
-        steps=await hydrate(cache, offer.steps),
-        item=await hydrate(cache, offer.item),
-        args=await hydrate(cache, offer.args),
-        resume=await _noted(cache, offer),
-        variables=await hydrate(cache, offer.variables),
-        answer=await hydrate(cache, offer.answer),
-    )
+    found = {name: await hydrate(cache, getattr(offer, name)) for name in BROUGHT if name != "results"}
+    results = {
+        name: await _brought(cache, each, elements_read(name, reads, offer.via))
+        for name, each in offer.results.items()
+    }
+    return replace(offer, **found, results=results, resume=await _noted(cache, offer))
 
 
 async def _noted(cache: Cache, offer: Offer) -> Value:
@@ -69,18 +60,7 @@ async def _brought(cache: Cache, result: Value, only: frozenset[int] | None = No
 
 
 def _mentions_ref(offer: Offer) -> bool:
-    layers = (
-        offer.workload,
-        offer.ctx,
-        offer.results,
-        offer.steps,
-        offer.item,
-        offer.args,
-        offer.resume,
-        offer.variables,
-        offer.answer,
-    )
-    return any(has_ref(layer) for layer in layers)
+    return any(has_ref(getattr(offer, name)) for name in (*BROUGHT, "resume"))
 
 
 def has_ref(value: Value) -> bool:
