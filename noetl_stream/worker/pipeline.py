@@ -14,7 +14,7 @@ from noetl_stream.core.events import BlockCompleted, BlockFailed, BlockParked, O
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Expression, Plan
 from noetl_stream.core.run import is_iteration
-from noetl_stream.core.scope import evaluate
+from noetl_stream.core.scope import envelope, evaluate
 from noetl_stream.core.values import Envelope, Error, Piped, Result, Value
 from noetl_stream.dsl.storage import Storage
 from noetl_stream.dsl.tasks import Pipeline, Task
@@ -26,7 +26,7 @@ from noetl_stream.worker.contracts import Held, hold_to
 from noetl_stream.worker.notes import Notes, restore, written
 from noetl_stream.worker.policy import IN_SLOT, Again, Break, Continue, Fail, Jump, Ruled, rule
 from noetl_stream.worker.repeating import repeated
-from noetl_stream.worker.sites import Desk, input_of, task_envelope
+from noetl_stream.worker.sites import Desk, input_of
 from noetl_stream.worker.storing import Shelf, with_selected
 from noetl_stream.worker.trying import Ended, Trial, invalid, refused
 
@@ -153,8 +153,11 @@ class PipelineRun:
         self._desk.previous = output
 
     def _envelope(self, task: Task, last: Ended) -> Envelope:
+        """The `output` of the task's rules."""
         attempt = max(1, self._notes.tries.get(task.name, 0))
-        return task_envelope(last.result, last.error, last.http, attempt, last.duration_ms)
+        return envelope(
+            last.result, error=last.error, http=last.http, attempt=attempt, duration_ms=last.duration_ms
+        )
 
     async def _completed(self, last: Ended, ran: Task | None) -> Outcome:
         """The pipeline ended well: its result is held to the step's contract, and kept where its storage says."""

@@ -13,7 +13,7 @@ from noetl_stream.core.events import StepFinished
 from noetl_stream.core.finishing import concluded, routed
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Expression, Plan, Step
-from noetl_stream.core.scope import EventName, Facts, envelope, evaluate, names
+from noetl_stream.core.scope import EventName, Facts, evaluate, names
 from noetl_stream.core.sites import Ending, passing
 from noetl_stream.core.values import Envelope, Error, Result, Value
 from noetl_stream.worker.masking import Mask
@@ -154,13 +154,6 @@ def input_of(desk: Desk, bindings: Expression | None) -> Mapping[str, Value]:
     desk.input = desk.offer.args or {}
     bound = {} if bindings is None else evaluate(bindings, desk.scope("input"))
     return {**desk.input, **bound}
-
-
-def task_envelope(
-    result: Value, error: Error | None, http: Value, attempt: int, duration_ms: float
-) -> Envelope:
-    """The `output` of a task's rules."""
-    return envelope(result, error=error, http=http, attempt=attempt, duration_ms=duration_ms)
 
 
 def beginning_of(plan: Plan, step: Step, offer: Offer) -> Beginning:
