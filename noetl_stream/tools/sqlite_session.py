@@ -45,7 +45,8 @@ class SqliteSession:
     def stop(self) -> None:
         self._stop.set()
         if self._connection is not None:
-            self._connection.interrupt()
+            with suppress(sqlite3.ProgrammingError):  # the thread has just closed it
+                self._connection.interrupt()
 
     def _run(self, text: str) -> dict[str, Any]:
         found = list(_whole(statements(text)))
@@ -60,10 +61,7 @@ class SqliteSession:
         )
         with closing(connection):
             self._connection = connection
-            try:
-                return sql_result(self._execute_all(connection, found, values))
-            finally:
-                self._connection = None
+            return sql_result(self._execute_all(connection, found, values))
 
     def _execute_all(
         self, connection: sqlite3.Connection, found: list[SqlText], values: list[Any]
