@@ -35,26 +35,25 @@ METADATA: Final = Keys(
     open=True,
 )
 PROVIDERS: Final = ("env", "file", "vault", "aws", "gcp", "azure", "k8s")
-KEYCHAIN: Final = Many(
-    Keys(
-        keys={
-            "name": TEXT,
-            "kind": TEXT,
-            "provider": Choice(PROVIDERS),
-            "auth": ANY,
-            "map": Either(mapping=ANY, list=ANY),
-            "scope": Choice(("local", "shared", "global", "catalog")),
-            "auto_renew": FLAG,
-            **dict.fromkeys(("endpoint", "method"), TEXT),
-            "headers": Templated(MAPPING),
-            **dict.fromkeys(("data", "token", "credential", "ref"), ANY),
-            **dict.fromkeys(("type", "target_audience"), TEXT),
-        },
-        required=("name", "kind"),
-        open=True,
-    )
+CREDENTIAL: Final = Keys(
+    keys={
+        "name": TEXT,
+        "kind": TEXT,
+        "provider": Choice(PROVIDERS),
+        "auth": ANY,
+        "map": Either(mapping=ANY, list=ANY),
+        "scope": Choice(("local", "shared", "global", "catalog")),
+        "auto_renew": FLAG,
+        **dict.fromkeys(("endpoint", "method"), TEXT),
+        "headers": Templated(MAPPING),
+        **dict.fromkeys(("data", "token", "credential", "ref"), ANY),
+        **dict.fromkeys(("type", "target_audience"), TEXT),
+    },
+    required=("name", "kind"),
+    open=True,
 )
 """Further keys, such as `service_account_…`, are for the provider."""
+KEYCHAIN: Final = Many(CREDENTIAL)
 RATE: Final = Keys(keys={"max": NUMBER, "per": TEXT, "key": TEXT}, required=("max",), open=True)
 NAMES: Final = Either(scalar=TEXT, list=TEXTS, mapping=MAPPING)
 """Names as a list, as one text, or as keys."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -11,10 +12,9 @@ from typing import Final
 from noetl_stream.core.credentials import Credential
 from noetl_stream.core.names import KEYCHAIN
 from noetl_stream.core.plan import Path
-from noetl_stream.dsl.document import KEYCHAIN as SHAPE
+from noetl_stream.dsl.document import CREDENTIAL
 from noetl_stream.dsl.expressions import compile_value
 from noetl_stream.dsl.report import Report, Site, suggest
-from noetl_stream.dsl.shapes import Keys
 from noetl_stream.dsl.source import Node, walk
 from noetl_stream.dsl.templates import truth
 from noetl_stream.dsl.world import World
@@ -25,6 +25,7 @@ _WORDS: Final = frozenset({"name", "kind", "desc", "description", "provider", "s
 _POINTING: Final = ("auth", "credential", "ref")
 """Keys that may name another credential."""
 _SURE: Final = 0.85
+_WORD: Final = re.compile(r"[\w-]+")
 
 
 def compile_keychain(world: World) -> Mapping[str, Credential]:
@@ -72,7 +73,7 @@ def _check_words(node: Node, site: Site) -> None:
     if kind is not None and str(kind.value) not in KINDS:
         hint = suggest(str(kind.value), KINDS)
         site.report.warn(f"{site.subject}: the kind '{kind.value}' is not known here", kind.place, hint)
-    known = _known()
+    known = CREDENTIAL.keys
     for key in node.mapping:
         close = get_close_matches(key, known, n=1, cutoff=_SURE) if key not in known else []
         if close:
@@ -82,11 +83,6 @@ def _check_words(node: Node, site: Site) -> None:
                 node.key_place(key),
                 hint,
             )
-
-
-def _known() -> list[str]:
-    assert isinstance(SHAPE.of, Keys)  # a keychain is a list of mappings
-    return list(SHAPE.of.keys)
 
 
 def _word(node: Node, key: str) -> str | None:
@@ -144,16 +140,14 @@ def warn_unused(document: Node, report: Report) -> None:
     """Credentials whose names stand nowhere else in the document."""
     keychain = document.get(KEYCHAIN)
     declared = keychain.items if keychain else []
-    outside = _texts(walk(document.without(KEYCHAIN)))
+    told = Counter(word for each in (document.without(KEYCHAIN), *declared) for word in _words_in(each))
     for each in declared:
         name = each.get("name")
-        if name is None:
-            continue
-        word = re.compile(rf"(?<![\w-]){re.escape(str(name.value))}(?![\w-])")
-        others = _texts(node for other in declared if other is not each for node in walk(other))
-        if not any(word.search(text) for text in (*outside, *others)):
+        if name is not None and any(told[word] < 2 for word in _WORD.findall(str(name.value))):
             report.warn(f"credential '{name.value}' is never used", name.place, "remove it")
 
 
-def _texts(nodes: Iterable[Node]) -> list[str]:
-    return [text for node in nodes for text in (node.text or "", *node.mapping)]
+def _words_in(part: Node) -> set[str]:
+    """Every word of its texts and keys."""
+    texts = (text for node in walk(part) for text in (node.text or "", *node.mapping))
+    return {word for text in texts for word in _WORD.findall(text)}
