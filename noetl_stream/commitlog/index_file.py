@@ -61,8 +61,12 @@ class IndexHead(NamedTuple):
     columns_checksum: int
 
     @property
+    def state_at(self) -> int:
+        return _HEAD_SIZE + self.aborted_size
+
+    @property
     def columns_at(self) -> int:
-        return _HEAD_SIZE + self.aborted_size + self.state_size
+        return self.state_at + self.state_size
 
 
 def index_path(log: Path) -> Path:
@@ -106,9 +110,10 @@ def read_aborted(path: Path, head: IndexHead) -> tuple[AbortedTransaction, ...] 
     return None if raw is None else tuple(map(AbortedTransaction._make, _ABORTED.iter_unpack(raw)))
 
 
-def read_state(path: Path, head: IndexHead) -> bytes | None:
-    """The producers' state, or None if it is damaged."""
-    return _read_part(path, _HEAD_SIZE + head.aborted_size, head.state_size, head.state_checksum)
+def read_state(path: Path) -> bytes | None:
+    """The producers' state, or None if it is missing or damaged."""
+    head = read_head(path)
+    return _read_state(path, head) if head is not None else None
 
 
 def read_columns(path: Path, head: IndexHead) -> bytes | None:
@@ -121,7 +126,7 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     head = read_head(path)
     if head is None:
         return None
-    aborted, state, columns = read_aborted(path, head), read_state(path, head), read_columns(path, head)
+    aborted, state, columns = read_aborted(path, head), _read_state(path, head), read_columns(path, head)
     if aborted is None or state is None or columns is None:
         return None
     return Checkpoint(
@@ -134,6 +139,10 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
         state=state,
         columns=columns,
     )
+
+
+def _read_state(path: Path, head: IndexHead) -> bytes | None:
+    return _read_part(path, head.state_at, head.state_size, head.state_checksum)
 
 
 def _read_part(path: Path, position: int, size: int, checksum: int) -> bytes | None:

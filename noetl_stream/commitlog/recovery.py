@@ -112,9 +112,9 @@ class _Recovery:
                 return known
             if not self.closed:
                 return None
-            state = _state_after(self.closed[-1])
+            state = read_state(index_path(self.closed[-1].path))
             if state is not None:
-                self.state = state
+                self.state = ProducerState.loaded(state)
                 return None
             self.closed.pop()
 
@@ -206,13 +206,6 @@ def _complete(log: Path, next_offset: int) -> Segment | None:
         latest=head.latest,
         aborted=aborted,
     )
-
-
-def _state_after(segment: Segment) -> ProducerState | None:
-    """What producers had done at its end, unless its index is damaged."""
-    head = read_head(index_path(segment.path))
-    state = read_state(index_path(segment.path), head) if head is not None else None
-    return ProducerState.loaded(state) if state is not None else None
 
 
 def _note(segment: ActiveSegment, state: ProducerState, next_offset: int) -> None:

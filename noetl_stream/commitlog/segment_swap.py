@@ -6,7 +6,6 @@ then (removing the old ones, moving index and log to their names) is done again 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +84,7 @@ def _settle(swap: Path) -> None:
     if index.exists():
         index.replace(index_path(swap))
     sync_directory(swap.parent)
-    os.replace(swap, swap.with_suffix(".log"))
+    swap.replace(swap.with_suffix(".log"))
 
 
 def _read_through(file: AppendFile, old: Sequence[Segment], breathe: Callable[[], None]) -> ActiveSegment:
@@ -110,8 +109,7 @@ def _read_through(file: AppendFile, old: Sequence[Segment], breathe: Callable[[]
 
 def _complete(content: ActiveSegment, old: Sequence[Segment]) -> Checkpoint:
     last = index_path(old[-1].path)
-    head = read_head(last)
-    state = read_state(last, head) if head is not None else None
+    state = read_state(last)
     if state is None:
         raise InfrastructureError(f"{last} is damaged; the old segments stay in use")
     return replace(content.checkpoint(state), next_offset=old[-1].next_offset)
