@@ -13,7 +13,7 @@ import duckdb
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.duckdb_types import arrow_table
-from noetl_stream.tools.sql import Parameters, Statement, sql_result
+from noetl_stream.tools.sql import Statement, dealt, sql_result
 from noetl_stream.tools.tables import table_of
 
 if TYPE_CHECKING:
@@ -45,11 +45,7 @@ class DuckdbSession:
 
     def _run(self, text: str) -> dict[str, Any]:
         statements = duckdb.extract_statements(text)
-        if not statements:
-            raise ToolError("no sql command provided", kind="validation")
-        parameters = Parameters(self._config.params)
-        values = [parameters.of(statement.named_parameters) for statement in statements]
-        parameters.check_spent()
+        values = dealt(self._config.params, [statement.named_parameters for statement in statements])
         with duckdb.connect(self._config.database, config=dict(self._settings)) as connection:
             self._connection = connection
             self._prepare(connection)

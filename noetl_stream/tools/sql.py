@@ -48,7 +48,21 @@ def _distinct(table: pa.Table | None) -> pa.Table | None:
     return table.rename_columns(names)
 
 
-class Parameters:
+def dealt(params: Mapping[str, Value] | Sequence[Value], places: Sequence[Collection[str]]) -> list[Any]:
+    """The values for each statement, whose places are called so ("1", "2", … for `?`).
+
+    Raises:
+        ToolError: there is no statement, or the params do not fit.
+    """
+    if not places:
+        raise ToolError("no sql command provided", kind="validation")
+    parameters = _Parameters(params)
+    values = [parameters.of(each) for each in places]
+    parameters.check_spent()
+    return values
+
+
+class _Parameters:
     """Deals `params` out: to each statement those it names, or, from a list, as many as it has places for."""
 
     def __init__(self, params: Mapping[str, Value] | Sequence[Value]) -> None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
-from noetl_stream.tools.sql import Parameters, Statement, sql_result
+from noetl_stream.tools.sql import Statement, dealt, sql_result
 from noetl_stream.tools.sql_config import SqlConfig
 from noetl_stream.tools.sql_text import SqlText, statements
 
@@ -50,11 +50,7 @@ class SqliteSession:
 
     def _run(self, text: str) -> dict[str, Any]:
         found = list(_whole(statements(text)))
-        if not found:
-            raise ToolError("no sql command provided", kind="validation")
-        parameters = Parameters(self._config.params)
-        values = [parameters.of(each.places) for each in found]
-        parameters.check_spent()
+        values = dealt(self._config.params, [each.places for each in found])
         # Waiting for a lock inside sqlite could not be interrupted; `_patiently` waits instead.
         connection = sqlite3.connect(
             self._config.database, isolation_level=None, timeout=0, check_same_thread=False
