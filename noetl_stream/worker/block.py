@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from noetl_stream.core import events
 from noetl_stream.core.counts import count_of
-from noetl_stream.core.events import ITEMS, PROBES, ROUTE, BlockCompleted, BlockFailed, Outcome
+from noetl_stream.core.events import PROBES, BlockCompleted, BlockFailed, Outcome
 from noetl_stream.core.finishing import ENDING_BYTES
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.outbox import reads_of
@@ -25,6 +26,7 @@ from noetl_stream.worker.keep import key_of
 from noetl_stream.worker.pipeline import PipelineRun
 from noetl_stream.worker.sites import beginning_of, condition_of, route_of
 from noetl_stream.worker.storing import Shelf
+from noetl_stream.worker.trying import invalid
 
 
 async def run_block(
@@ -54,7 +56,7 @@ async def run_block(
     try:
         found = await _found_out(plan, step, offer, cache)
     except ExpressionError as error:
-        return _refused(offer, run_id, error)
+        return broken(offer, run_id, replace(invalid(error), step=offer.block.step))
     return BlockCompleted(
         block=offer.block,
         attempt=offer.attempt,
@@ -78,7 +80,7 @@ async def _with_item(cache: Cache, collections: Collections, offer: Offer, step:
 async def _found_out(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Value:
     """What the owner could not tell: how a step begins, whether its loop goes on, how it ends."""
     match offer.block.iteration:
-        case _ if offer.block.iteration == ITEMS:
+        case events.ITEMS:
             begun = beginning_of(plan, step, offer)
             items = await materialised(cache, key_of(offer, "items"), begun.items)
             return {
@@ -88,7 +90,7 @@ async def _found_out(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Valu
                 "limit": begun.limit,
                 "frames": begun.frames,
             }
-        case _ if offer.block.iteration == ROUTE:
+        case events.ROUTE:
             return await _route(plan, step, offer, cache)
         case _:
             goes_on = condition_of(plan, step, offer)
@@ -103,12 +105,13 @@ async def _route(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Value:
     return {**found, "writes": writes, "targets": targets}
 
 
-def _refused(offer: Offer, run_id: str, error: ExpressionError) -> BlockFailed:
+def broken(offer: Offer, run_id: str, error: Error) -> BlockFailed:
+    """A block that failed outside its tasks."""
     return BlockFailed(
         block=offer.block,
         attempt=offer.attempt,
         segment=offer.segment,
         run=run_id,
-        error=Error(kind="validation", message=str(error), step=offer.block.step, place=error.place),
+        error=error,
         time=time.time(),
     )

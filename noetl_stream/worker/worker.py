@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.facts import FactLog
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
-from noetl_stream.worker.block import run_block
+from noetl_stream.worker.block import broken, run_block
 from noetl_stream.worker.credentials import FROM_DOCUMENT
 from noetl_stream.worker.items import Collections
 from noetl_stream.worker.lease import USUAL, Pace, hold
@@ -185,15 +184,15 @@ class Worker:
                 collections=self._collections,
             )
         except ToolError as error:
-            return _broken(offer, run_id, Error(kind=error.kind, message=error.message, code=error.code))
+            return broken(offer, run_id, Error(kind=error.kind, message=error.message, code=error.code))
         except InfrastructureError as error:
             return _postponed(offer, run_id, error)
         except NoetlError as error:
-            return _broken(offer, run_id, Error(kind="server_error", message=str(error)))
+            return broken(offer, run_id, Error(kind="server_error", message=str(error)))
         except Exception as fault:  # a fault of ours costs this block, never the worker
             trace = traceback.format_exc()[-TRACE_BYTES:]
             message = f"{type(fault).__name__}: {fault}; report this with the trace"
-            return _broken(offer, run_id, Error(kind="server_error", message=message, trace=trace))
+            return broken(offer, run_id, Error(kind="server_error", message=message, trace=trace))
 
     async def _conclude(self, offer: Offer, run_id: str, outcome: Outcome) -> None:
         """Report the outcome; one that cannot be written down is the block's failure."""
@@ -203,7 +202,7 @@ class Worker:
             error = Error(
                 kind="validation", message=f"the result cannot be recorded: {fault}", step=offer.block.step
             )
-            await self._report(offer.execution, _broken(offer, run_id, error))
+            await self._report(offer.execution, broken(offer, run_id, error))
 
     async def _report(self, execution: int, fact: BlockFact) -> None:
         """Append until it is durable: the outcome of a run is never dropped while its worker lives."""
@@ -251,18 +250,7 @@ def _postponed(offer: Offer, run_id: str, error: InfrastructureError) -> BlockFa
     """The platform failed outside any task: the block is offered again, unless that would lose the answer it waited for."""
     lasting = isinstance(error, DamagedResult)
     recorded = Error(kind="server_error", message=str(error), retryable=not lasting)
-    broken = _broken(offer, run_id, recorded)
+    failed = broken(offer, run_id, recorded)
     if lasting or offer.answered or offer.attempt >= POSTPONED:
-        return broken
-    return replace(broken, retry=Retry(after=POSTPONED_FOR, resume=offer.resume))
-
-
-def _broken(offer: Offer, run_id: str, error: Error) -> BlockFailed:
-    return BlockFailed(
-        block=offer.block,
-        attempt=offer.attempt,
-        segment=offer.segment,
-        run=run_id,
-        error=error,
-        time=time.time(),
-    )
+        return failed
+    return replace(failed, retry=Retry(after=POSTPONED_FOR, resume=offer.resume))
