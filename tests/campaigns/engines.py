@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.campaigns.by_hand import own_broker
-from tests.campaigns.lane import Stuck, lane
+from tests.campaigns.lane import lane
 from tests.campaigns.report import Report
 
 
@@ -34,15 +34,11 @@ async def _one(
     turns: Iterator[int],
 ) -> None:
     async with lane(address, folder) as running:
-        report.lanes.append(running)
-        try:
+        with report.joined_by(running):
             for _ in turns:
                 await running.strike(chance.choice(roles), chance)
                 report.killed()
             await running.drain()
-        except Stuck as stuck:
-            report.violations.append(str(stuck))
-        report.violations += running.load.violations
 
 
 @asynccontextmanager

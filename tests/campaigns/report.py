@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.campaigns.lane import Lane
+from tests.campaigns.lane import Lane, Stuck
 from tests.campaigns.writer import Writer
 
 EVERY = 10
@@ -26,6 +27,16 @@ class Report:
     writer: Writer | None = None
     violations: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+
+    @contextmanager
+    def joined_by(self, lane: Lane) -> Iterator[None]:
+        """Count a lane for the block: that it is stuck, and what its log then says against it."""
+        self.lanes.append(lane)
+        try:
+            yield
+        except Stuck as stuck:
+            self.violations.append(str(stuck))
+        self.violations += lane.load.violations
 
     def killed(self) -> None:
         """Count one more."""

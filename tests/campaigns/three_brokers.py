@@ -17,19 +17,14 @@ import sys
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from noetl_stream.adapters.admin import ensure_topics
-from noetl_stream.wire.topics import Topic
 from tests.campaigns.by_hand import campaigning, told
-from tests.campaigns.lane import Lane, Stuck, lane
+from tests.campaigns.lane import Lane
 from tests.campaigns.report import Report
-from tests.campaigns.writer import PARTITIONS, Writer
+from tests.campaigns.under_load import under_load
+from tests.campaigns.writer import Writer
 from tests.kafka_cluster import Unavailable
 from tests.kafka_quorum import NODES, Machine, Quorum, crashed, paused, resolve_quorum
 
-TOPIC = "written"
-MOST_ACKNOWLEDGED = 2_000
-MOST_RECORDS = 20
-"""A broker is struck up to so many acknowledged records, and records of the event log, after the cluster was whole."""
 KILLS_A_PAUSE = 3
 LONGEST_PAUSE = 15.0
 """Seconds: up to long after its session has ended, and its leadership with it."""
@@ -61,37 +56,16 @@ def main() -> int:
 
 async def against(quorum: Quorum, folder: Path, report: Report) -> None:
     """The campaign that `report` describes, to its end."""
+
+    async def strike(writer: Writer, running: Lane, chance: random.Random) -> None:
+        machine = quorum.machines[await _chosen(quorum, running, chance)]
+        async with _struck(machine, chance):
+            await writer.until_acknowledged(1)
+            await running.grow(1)
+        await quorum.whole()
+
     await quorum.whole()
-    report.writer = writer = Writer(bootstrap=quorum.bootstrap, topic=TOPIC)
-    await ensure_topics(writer.bootstrap, [Topic(name=TOPIC, partitions=PARTITIONS, replication=None)])
-    async with lane(quorum.bootstrap, folder) as running:
-        report.lanes.append(running)
-        try:
-            await _strikes(quorum, writer, running, report)
-        except Stuck as stuck:
-            report.violations.append(str(stuck))
-        report.violations += running.load.violations
-        report.violations += await writer.violations(running.load.client.platform.reader)
-
-
-async def _strikes(quorum: Quorum, writer: Writer, running: Lane, report: Report) -> None:
-    chance = random.Random(report.seed)
-    writing = asyncio.create_task(writer.write(running.stop))
-    try:
-        await running.at_work("orchestrator")
-        await running.at_work("worker")
-        for _ in range(report.goal):
-            await running.grow(chance.randrange(1, MOST_RECORDS))
-            await writer.until_acknowledged(chance.randrange(1, MOST_ACKNOWLEDGED))
-            async with _struck(quorum.machines[await _chosen(quorum, running, chance)], chance):
-                await writer.until_acknowledged(1)
-                await running.grow(1)
-            await quorum.whole()
-            report.killed()
-        await running.drain()
-        await writing
-    finally:
-        writing.cancel()
+    await under_load(quorum.bootstrap, folder, report, strike)
 
 
 def _struck(machine: Machine, chance: random.Random) -> AbstractAsyncContextManager[None]:
