@@ -25,7 +25,7 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlText:
-    """One statement, and the places it has for parameters: names, or "1", "2", … for question marks."""
+    """One statement, and the places it has for parameters, each once: names, or "1", "2", … for question marks."""
 
     text: str
     places: tuple[str, ...] = ()
@@ -34,19 +34,19 @@ class SqlText:
 def statements(text: str) -> Iterator[SqlText]:
     """The statements of a text. Comments alone are none; what is left open reaches to the end."""
     start = at = 0
-    places: list[str] = []
+    places: dict[str, None] = {}
     empty = True
     while (token := _TOKEN.search(text, at)) is not None:
         at = token.end()
         if token["end"]:
             if not empty:
                 yield SqlText(text=text[start : token.start()], places=tuple(places))
-            start, places, empty = at, [], True
+            start, places, empty = at, {}, True
         elif token["comment"]:
             at = _after_comment(text, token)
         else:
             empty = False
-            places += _place(token, len(places))
+            places |= dict.fromkeys(_place(token, len(places)))
     if not empty:
         yield SqlText(text=text[start:], places=tuple(places))
 

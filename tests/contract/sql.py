@@ -99,6 +99,7 @@ class SqlContract:
         }
 
         assert rows(await run({"query": text, "params": [1, 2, "%s"]})) == [{"b": 2, "c": "%s"}]
+        assert rows(await run({"query": "SELECT ?1 AS a, ?1 AS b", "params": [5]})) == [{"a": 5, "b": 5}]
         assert rows(await run(named)) == [{"b": "x'; DROP TABLE t"}]
 
     @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def test_comments_alone_are_no_statement(text: str) -> None:
     [
         ("SELECT ?, ?", ("1", "2")),
         ("SELECT ?2, ?1", ("2", "1")),
+        ("SELECT ?1, ?1, ?, :a, :a", ("1", "2", "a")),
         ("SELECT :a, @b, $c", ("a", "b", "c")),
         ("SELECT '?', \"?\", $$?$$ -- ?\n /* :a */", ()),
         ("SELECT x::text, 'a' LIKE '50%'", ()),
