@@ -15,8 +15,6 @@ from noetl_stream.commitlog.sparse_index import COLUMNS, ENTRY_SIZE, GrowingInde
 
 logger = logging.getLogger(__name__)
 
-_KEPT_OPEN = 64
-
 
 class OpenSegment:
     """A closed segment's file and index, open for reading."""
@@ -25,7 +23,8 @@ class OpenSegment:
         self._descriptor = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
         self._mapped = _map_index(segment) if index is None else None
         self.size = segment.size
-        self.index = index or self._mapped or self._read_through(segment)
+        known = self._mapped if index is None else index
+        self.index = self._read_through(segment) if known is None else known
 
     def read(self, position: int, size: int) -> bytes:
         return os.pread(self._descriptor, size, position)
@@ -47,7 +46,7 @@ class OpenSegment:
 class OpenSegments:
     """The segments read last, of all partitions."""
 
-    def __init__(self, kept_open: int = _KEPT_OPEN) -> None:
+    def __init__(self, kept_open: int) -> None:
         self._kept_open = kept_open
         self._open: OrderedDict[Path, OpenSegment] = OrderedDict()
 

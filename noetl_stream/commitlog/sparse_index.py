@@ -29,9 +29,6 @@ class SparseIndex:
     ) -> None:
         self._offsets, self._positions, self._latest_before = offsets, positions, latest_before
 
-    def __len__(self) -> int:
-        return len(self._offsets)
-
     def floor_of_offset(self, offset: int) -> int:
         """A position at or before the batch that holds `offset`."""
         entry = bisect_right(self._offsets, offset) - 1

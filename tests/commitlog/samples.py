@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 from noetl_stream.commitlog.fsync import FsyncPolicy, GroupCommit
-from noetl_stream.commitlog.storage import CHECKPOINT_EVERY, Storage
+from noetl_stream.commitlog.storage import CHECKPOINT_EVERY, KEPT_OPEN, Storage
 
 BASE_TIME = 1_700_000_000_000
 
@@ -42,7 +42,7 @@ def values(chunk: bytes) -> list[tuple[int, bytes]]:
 
 @asynccontextmanager
 async def opened_storage(
-    policy: FsyncPolicy = "commit", *, checkpoint_every: int = CHECKPOINT_EVERY, kept_open: int = 64
+    policy: FsyncPolicy = "commit", *, checkpoint_every: int = CHECKPOINT_EVERY, kept_open: int = KEPT_OPEN
 ) -> AsyncIterator[Storage]:
     """What partitions share; at the end everything is synced, and what waits for that is written."""
     commit = GroupCommit(policy, lambda error: None)
