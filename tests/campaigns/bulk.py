@@ -151,6 +151,19 @@ WIDE = Bulk(
   tool: {kind: noop, result: "{{ [each.count, each.results[7].text | length, each.results[-1].text[0]] }}"}
 """,
 )
+_ROWS: Final = """
+- step: load
+  tool: {kind: duckdb, query: "SELECT range AS id, repeat('x', 100) AS text FROM range({{ workload.n }})"}
+  next: each
+"""
+_SUM_OVER: Final = """
+- step: each
+  loop: {in: "{{ %s }}", iterator: item, spec: {mode: parallel, max_in_flight: 64}}
+  tool: {kind: noop, result: "{{ item.id }}"}
+  next: sum
+- step: sum
+  tool: {kind: noop, result: "{{ [each.count, each.results | sum] }}"}
+"""
 ITEMS = Bulk(
     name="items",
     n=100_000,
@@ -164,40 +177,23 @@ ITEMS = Bulk(
     code: |
       result = [{"id": i, "text": "x" * 100} for i in range(n)]
   next: each
-- step: each
-  loop: {in: "{{ load }}", iterator: item, spec: {mode: parallel, max_in_flight: 64}}
-  tool: {kind: noop, result: "{{ item.id }}"}
-  next: sum
-- step: sum
-  tool: {kind: noop, result: "{{ [each.count, each.results | sum] }}"}
-""",
+"""
+    + _SUM_OVER % "load",
 )
 ROWS = Bulk(
     name="rows",
     n=100_000,
     few=1_200,
     expected=lambda n: [n, n * (n - 1) // 2],
-    steps="""
-- step: load
-  tool: {kind: duckdb, query: "SELECT range AS id, repeat('x', 100) AS text FROM range({{ workload.n }})"}
-  next: each
-- step: each
-  loop: {in: "{{ load.rows }}", iterator: item, spec: {mode: parallel, max_in_flight: 64}}
-  tool: {kind: noop, result: "{{ item.id }}"}
-  next: sum
-- step: sum
-  tool: {kind: noop, result: "{{ [each.count, each.results | sum] }}"}
-""",
+    steps=_ROWS + _SUM_OVER % "load.rows",
 )
 SLICES = Bulk(
     name="slices",
     n=100_000,
     few=100_000,
     expected=lambda n: [10, n * (n - 1) // 2],
-    steps="""
-- step: load
-  tool: {kind: duckdb, query: "SELECT range AS id, repeat('x', 100) AS text FROM range({{ workload.n }})"}
-  next: each
+    steps=_ROWS
+    + """
 - step: each
   loop: {frames: "{{ load.rows }}", rows: 10000, iterator: part, spec: {mode: parallel}}
   tool:
@@ -213,7 +209,7 @@ SLICES = Bulk(
       result = [len(parts), sum(part["rows"][0]["total"] for part in parts)]
 """,
 )
-_TEXT = """
+_TEXT: Final = """
 - step: load
   tool:
     kind: python
