@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from noetl_stream.core.names import KEYCHAIN
@@ -82,6 +84,18 @@ def test_a_credential_that_only_another_one_needs_is_used() -> None:
     )
 
     assert not any("never used" in each for each in warnings(body))
+
+
+@pytest.mark.slow
+def test_many_credentials_are_checked_in_time_that_grows_with_the_document() -> None:
+    """Processor time: to compare each declaration with all others takes twenty seconds and more."""
+    keychain = ", ".join(f"{{name: name-{index}, kind: static}}" for index in range(3_000))
+
+    begun = time.process_time()
+    found = warnings(document(keychain, "{kind: noop, auth: name-7}"))
+
+    assert sum("is never used" in each for each in found) == 2_999
+    assert time.process_time() - begun < 8.0
 
 
 class TestNames:
