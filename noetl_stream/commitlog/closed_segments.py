@@ -44,10 +44,7 @@ class ClosedSegments:
 
     def before(self, offset: int) -> list[Segment]:
         """Those that lie wholly before `offset`."""
-        at = bisect_right(self._bases, offset)
-        if at == len(self._bases) and at > 0 and self._segments[-1].next_offset <= offset:
-            return self._segments[:]
-        return self._segments[: max(0, at - 1)]
+        return [segment for segment in self._segments if segment.next_offset <= offset]
 
     def view(self, segment: Segment) -> OpenSegment:
         """Open it for reading, until the next one is asked for."""
