@@ -80,7 +80,7 @@ def compile_playbook(
     max_payload = _max_payload(document, report)
     report.raise_errors()
     plan = Plan(
-        path=_path(document),
+        path=catalog_path(document),
         version=version,
         digest=digest or digest_of(text),
         catalog_offset=catalog_offset,
@@ -110,11 +110,17 @@ def _check_document(document: Node, report: Report) -> None:
         report.raise_errors()
     site = Site(report=report, subject="the playbook")
     PLAYBOOK.check(document, site)
+    check_named(document, site)
+    warn_pending(document, DOCUMENT, site)
+
+
+def check_named(document: Node, site: Site) -> None:
+    """A document's name and path are more than blanks."""
     for key in ("name", "path"):
         found = document.get("metadata", key)
         if found is not None and not str(found.value).strip():
-            report.error(f"key 'metadata.{key}' of the playbook is empty", found.place, "name the playbook")
-    warn_pending(document, DOCUMENT, site)
+            what = f"key 'metadata.{key}' of {site.subject} is empty"
+            site.report.error(what, found.place, f"name {site.subject}")
 
 
 def _steps(world: World) -> dict[str, Step]:
@@ -207,7 +213,8 @@ def _warn_unreached(entries: set[str], steps: Mapping[str, Step], world: World) 
             )
 
 
-def _path(document: Node) -> str:
+def catalog_path(document: Node) -> str:
+    """By which path the catalog knows a document: its own, else its name."""
     metadata = document.mapping["metadata"]
     return str((metadata.get("path") or metadata.mapping["name"]).value).strip()
 

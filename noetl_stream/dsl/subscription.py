@@ -21,7 +21,7 @@ from noetl_stream.core.subscription import (
 )
 from noetl_stream.core.values import Value
 from noetl_stream.dsl.auth import compile_auth
-from noetl_stream.dsl.compiler import digest_of
+from noetl_stream.dsl.compiler import catalog_path, check_named, digest_of
 from noetl_stream.dsl.document import SUBSCRIPTION
 from noetl_stream.dsl.durations import compile_duration
 from noetl_stream.dsl.expressions import as_number, compile_number, compile_value
@@ -73,28 +73,27 @@ def compile_subscription(
     report = Report()
     written = normalise(load(text, file), report)
     variables = Variables(environment=environment or {}, report=report)
-    SUBSCRIPTION.check(variables.shaped(written), Site(report=report, subject="the subscription"))
+    site = Site(report=report, subject="the subscription", known=NAMES)
+    SUBSCRIPTION.check(variables.shaped(written), site)
     report.raise_errors()
     document = variables.replaced(written)
+    check_named(document, site)
     world = world_of(document, report, {})
     keychain = compile_keychain(world)
-    site = Site(report=report, subject="the subscription", known=NAMES, aliases=frozenset(keychain)).at(
-        "spec"
-    )
+    site = replace(site, aliases=frozenset(keychain)).at("spec")
     spec = document.mapping["spec"]
     _check_source(spec, site)
     _check_pools(spec, None if pools is None else frozenset(pools), site)
     warn_unused(document, report)
     parts = _parts(spec, site)
     report.raise_errors()
-    metadata = document.mapping["metadata"]
     plan = SubscriptionPlan(
-        path=str((metadata.get("path") or metadata.mapping["name"]).value),
+        path=catalog_path(document),
         version=version,
         digest=digest_of(text),
         keychain=keychain,
         missing=frozenset(variables.missing),
-        metadata=metadata.plain(),
+        metadata=document.mapping["metadata"].plain(),
         **parts,
     )
     return CompiledSubscription(plan=plan, warnings=tuple(report.warnings))
