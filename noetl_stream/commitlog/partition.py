@@ -249,8 +249,8 @@ class Partition(Watched):
     async def replace(self, old: Sequence[Segment], cleaned: Path, breathe: Callable[[], None]) -> bool:
         """Put a cleaned file in the place of closed segments that follow one another; never cancel it.
 
-        It holds batches of theirs, in order, none, some or all. False, and it is removed, if the log has changed
-        meanwhile. The thread that reads it calls `breathe` often; what that raises ends the attempt.
+        It holds batches of theirs, in order, none, some or all. False, and it is left where it is, if the log has
+        changed meanwhile. The thread that reads it calls `breathe` often; what that raises ends the attempt.
 
         Raises:
             OSError, InfrastructureError: the cleaned file could not be used; the old segments stay.

@@ -73,8 +73,8 @@ def open_partition(
 
 def _remove_unreadable(directory: Path, start_offset: int) -> None:
     """Deleting segments, or their indexes, was cut short."""
-    gone = [log for log, behind in pairwise(log_paths(directory)) if base_offset_of(behind) <= start_offset]
-    remove_files(tuple(gone))
+    logs = log_paths(directory)
+    remove_files(log for log, behind in pairwise(logs) if base_offset_of(behind) <= start_offset)
     for index in directory.glob("*.index"):
         if not index.with_suffix(".log").exists():
             index.unlink()

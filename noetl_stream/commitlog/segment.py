@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +32,9 @@ class SegmentLimits:
 class Segment:
     """A closed segment: it never changes.
 
-    `next_offset` is the base of the one behind it, also where a compacted file ends earlier. `earliest` is the largest
-    timestamp of its first batch, `latest` that of all, in milliseconds, -1 without records; `size` is in bytes. `aborted` are the transactions whose abort
-    marker stands in it.
+    `next_offset` is the base of the one behind it, also where a compacted file ends earlier. `size` is in bytes.
+    `earliest` is the largest timestamp of its first batch, `latest` that of all, in milliseconds, -1 without records.
+    `aborted` are the transactions whose abort marker stands in it.
     """
 
     path: Path
@@ -133,7 +134,7 @@ def base_offset_of(path: Path) -> int:
     return int(path.stem)
 
 
-def remove_files(paths: tuple[Path, ...]) -> None:
+def remove_files(paths: Iterable[Path]) -> None:
     """Delete segments' logs with their indexes, oldest first."""
     for path in paths:
         path.unlink(missing_ok=True)

@@ -52,7 +52,7 @@ def prepare_swap(
 
 def clear_replaced(old: Sequence[Segment], swap: Segment) -> None:
     """Remove the old segments but the first, and give the new one's index its name, durably."""
-    remove_files(tuple(segment.path for segment in old[1:]))
+    remove_files(segment.path for segment in old[1:])
     swap.path.with_suffix(".swap-index").replace(index_path(swap.path))
     sync_directory(swap.path.parent)
 
@@ -78,9 +78,7 @@ def _settle(swap: Path) -> None:
             f"{swap} has lost its index, so what it replaces is not known; restore the directory from a copy"
         )
     base = base_offset_of(swap)
-    remove_files(
-        tuple(log for log in log_paths(swap.parent) if base < base_offset_of(log) < head.next_offset)
-    )
+    remove_files(log for log in log_paths(swap.parent) if base < base_offset_of(log) < head.next_offset)
     if index.exists():
         index.replace(index_path(swap))
     sync_directory(swap.parent)

@@ -14,20 +14,18 @@ from noetl_stream.commitlog.closed_segments import ClosedSegments
 from noetl_stream.commitlog.fsync import Mark
 from noetl_stream.commitlog.index_file import index_path
 from noetl_stream.commitlog.isolation import AbortedTransaction
-from noetl_stream.commitlog.log_reader import walk
+from noetl_stream.commitlog.log_reader import Readable, walk
 from noetl_stream.commitlog.segment import ActiveSegment, Segment, SegmentLimits, log_path
 from noetl_stream.commitlog.segment_swap import clear_replaced, finish_swap, prepare_swap
 from noetl_stream.commitlog.sparse_index import SparseIndex
 from noetl_stream.commitlog.storage import Storage
 
 
-class SegmentView(Protocol):
+class SegmentView(Readable, Protocol):
     """A segment that can be read, closed or not."""
 
     @property
     def index(self) -> SparseIndex: ...
-
-    def read(self, position: int, size: int) -> bytes: ...
 
 
 class Found(NamedTuple):
@@ -188,15 +186,12 @@ class SegmentedLog:
         return tuple(segment.path for segment in gone)
 
     async def replace(self, old: Sequence[Segment], cleaned: Path, breathe: Callable[[], None]) -> bool:
-        """Put `cleaned` in the place of `old`; False if they are no longer what the log holds.
+        """Put `cleaned` in the place of `old`; False, and nothing is done, if the log no longer holds them.
 
         Raises:
             OSError, InfrastructureError: the cleaned file could not be used; the old segments stay.
         """
         if self._swapping or not self.closed.holds(old):
-            await asyncio.to_thread(
-                cleaned.unlink, missing_ok=True
-            )  # not the index: that of a segment in use
             return False
         self._swapping = True
         try:
