@@ -16,6 +16,11 @@ from tests.kafka_quorum import Quorum
 APACHE = pytest.StashKey[Cluster | Unavailable]()
 QUORUM = pytest.StashKey[Quorum | Unavailable]()
 
+BROKERS = [
+    pytest.param("embedded", marks=pytest.mark.slow),
+    pytest.param("apache", marks=[pytest.mark.slow, pytest.mark.kafka]),
+]
+
 
 @pytest.fixture(scope="session")
 def embedded_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -33,6 +38,13 @@ def apache_bootstrap(pytestconfig: pytest.Config) -> Iterator[str]:
         pytest.skip(f"no Apache Kafka: {cluster.reason}")
     yield cluster.bootstrap
     cluster.stop()
+
+
+@pytest.fixture(scope="session", params=BROKERS)
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    """The address of the broker under test."""
+    address: str = request.getfixturevalue(f"{request.param}_bootstrap")
+    return address
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

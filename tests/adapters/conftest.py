@@ -11,19 +11,7 @@ from noetl_stream.adapters.admin import ensure_topics
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.wire.topics import Topics
 
-BROKERS = [
-    pytest.param("embedded", marks=pytest.mark.slow),
-    pytest.param("apache", marks=[pytest.mark.slow, pytest.mark.kafka]),
-]
-
 _tests = count()
-
-
-@pytest.fixture(scope="session", params=BROKERS)
-def bootstrap(request: pytest.FixtureRequest) -> str:
-    """The address of the broker under test."""
-    address: str = request.getfixturevalue(f"{request.param}_bootstrap")
-    return address
 
 
 @pytest.fixture

@@ -13,18 +13,6 @@ from noetl_stream.settings import Settings
 from tests.integration.client import installed
 from tests.integration.demo import DEMO, Outcome, outcome
 
-BROKERS = [
-    pytest.param("embedded", marks=pytest.mark.slow),
-    pytest.param("apache", marks=[pytest.mark.slow, pytest.mark.kafka]),
-]
-
-
-@pytest.fixture(scope="session", params=BROKERS)
-def bootstrap(request: pytest.FixtureRequest) -> str:
-    """The address of the broker under test."""
-    address: str = request.getfixturevalue(f"{request.param}_bootstrap")
-    return address
-
 
 @pytest.fixture(scope="session")
 def command() -> Path:

@@ -15,8 +15,8 @@ from _pytest.mark import ParameterSet
 from noetl_stream.core.events import BlockCompleted
 from noetl_stream.replay.telling import Told
 from noetl_stream.settings import Settings
+from tests.conftest import BROKERS
 from tests.integration.client import Client, installed
-from tests.integration.conftest import BROKERS
 from tests.integration.demo import BLOCKS, DEMO, Outcome, outcome
 from tests.integration.processes import Roles, kill, roles
 

@@ -12,8 +12,8 @@ from noetl_stream.adapters.admin import committed_offsets
 from noetl_stream.core.events import BlockClaimed, BlockOffered
 from noetl_stream.settings import Settings
 from noetl_stream.worker.lease import USUAL
+from tests.conftest import BROKERS
 from tests.integration.client import LIMIT, Client, installed
-from tests.integration.conftest import BROKERS
 from tests.integration.processes import kill, roles
 from tests.integration.test_kills import accepted
 from tests.integration.test_requests import GREET

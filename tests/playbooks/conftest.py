@@ -14,7 +14,7 @@ import pytest_asyncio
 from noetl_stream.cli.running import everything
 from noetl_stream.settings import Settings
 from noetl_stream.wiring import Platform
-from tests.integration.conftest import BROKERS
+from tests.conftest import BROKERS
 from tests.playbooks.examples import EXAMPLES, PLAYBOOKS
 
 
