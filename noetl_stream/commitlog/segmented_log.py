@@ -20,6 +20,8 @@ from noetl_stream.commitlog.segment_swap import clear_replaced, finish_swap, pre
 from noetl_stream.commitlog.sparse_index import SparseIndex
 from noetl_stream.commitlog.storage import Storage
 
+_CHECKPOINT_EVERY = 8 << 20  # bytes; it bounds what a start reads of each log
+
 
 class SegmentView(Readable, Protocol):
     """A segment that can be read, closed or not."""
@@ -48,7 +50,7 @@ class SegmentedLog:
         self, closed: Sequence[Segment], active: ActiveSegment, storage: Storage, limits: SegmentLimits
     ) -> None:
         self.closed = ClosedSegments(closed, storage.open_segments)
-        self.active, self.limits, self._storage = active, limits, storage
+        self.active, self.limits = active, limits
         self._rolled: list[ActiveSegment] = []  # closed for writing, and perhaps not on the disk yet
         self.checkpoints = PendingCheckpoints(storage.checkpoints, self._index_written)
         self._checkpointed = active.end()
@@ -108,7 +110,7 @@ class SegmentedLog:
         return self.active.end() == self._checkpointed
 
     def checkpoint_is_due(self) -> bool:
-        return self.active.size - self._checkpointed.position >= self._storage.checkpoint_every
+        return self.active.size - self._checkpointed.position >= _CHECKPOINT_EVERY
 
     def checkpoint(self, state: bytes) -> None:
         """Note what is known of the active segment, as soon as it is on the disk up to here."""

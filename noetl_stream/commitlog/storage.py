@@ -6,17 +6,14 @@ from noetl_stream.commitlog.checkpoints import CheckpointWriter
 from noetl_stream.commitlog.fsync import GroupCommit
 from noetl_stream.commitlog.open_segments import OpenSegments
 
-CHECKPOINT_EVERY = 8 << 20
 KEPT_OPEN = 64
 
 
 class Storage:
-    """Lives on one event loop. A log is checkpointed each `checkpoint_every` bytes, which bounds what a start reads."""
+    """Lives on one event loop."""
 
-    def __init__(
-        self, commit: GroupCommit, *, checkpoint_every: int = CHECKPOINT_EVERY, kept_open: int = KEPT_OPEN
-    ) -> None:
-        self.commit, self.checkpoint_every = commit, checkpoint_every
+    def __init__(self, commit: GroupCommit, *, kept_open: int = KEPT_OPEN) -> None:
+        self.commit = commit
         self.checkpoints = CheckpointWriter()
         self.open_segments = OpenSegments(kept_open)
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from noetl_stream.commitlog.fsync import FsyncPolicy, GroupCommit
-from noetl_stream.commitlog.storage import CHECKPOINT_EVERY, KEPT_OPEN, Storage
+from noetl_stream.commitlog.fsync import GroupCommit
+from noetl_stream.commitlog.storage import KEPT_OPEN, Storage
 
 BASE_TIME = 1_700_000_000_000
 
@@ -41,12 +41,10 @@ def values(chunk: bytes) -> list[tuple[int, bytes]]:
 
 
 @asynccontextmanager
-async def opened_storage(
-    policy: FsyncPolicy = "commit", *, checkpoint_every: int = CHECKPOINT_EVERY, kept_open: int = KEPT_OPEN
-) -> AsyncIterator[Storage]:
+async def opened_storage(*, kept_open: int = KEPT_OPEN) -> AsyncIterator[Storage]:
     """What partitions share; at the end everything is synced, and what waits for that is written."""
-    commit = GroupCommit(policy, lambda error: None)
-    storage = Storage(commit, checkpoint_every=checkpoint_every, kept_open=kept_open)
+    commit = GroupCommit("commit", lambda error: None)
+    storage = Storage(commit, kept_open=kept_open)
     yield storage
     await commit.close()
     await storage.close()
