@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from noetl_stream.editor.completion import completions
-from noetl_stream.editor.json_schema import playbook_schema
-from noetl_stream.tools.builtin import BUILTIN
+from tests.editor.kinds import SCHEMA
 
-SCHEMA = playbook_schema({name: plugin.kind for name, plugin in BUILTIN.items()})
 HEAD = """\
 apiVersion: noetl.io/v2
 kind: Playbook

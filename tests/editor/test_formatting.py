@@ -10,13 +10,12 @@ from hypothesis import Phase, given, settings
 from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.editor.formatting import formatted, respelled
 from noetl_stream.errors import InvalidPlaybook
-from noetl_stream.tools.builtin import BUILTIN
 from tests.editor.documents import documents
+from tests.editor.kinds import KINDS
 from tests.editor.plans import sketch
 from tests.playbooks.examples import PLAYBOOKS
 from tests.promises.test_playbooks import FILES, shown
 
-KINDS = {name: plugin.kind for name, plugin in BUILTIN.items()}
 COMMENT = re.compile(r"^ *#.*$", re.MULTILINE)
 
 MESSY = """\

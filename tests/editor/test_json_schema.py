@@ -12,15 +12,13 @@ from jsonschema import Draft202012Validator
 from noetl_stream.dsl import spellings
 from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.dsl.source import load
-from noetl_stream.editor.json_schema import playbook_schema, schema_text
+from noetl_stream.editor.json_schema import schema_text
 from noetl_stream.errors import InvalidPlaybook
-from noetl_stream.tools.builtin import BUILTIN
+from tests.editor.kinds import KINDS, SCHEMA
 from tests.playbooks.examples import PLAYBOOKS
 from tests.promises.test_playbooks import FILES, shown
 
 ROOT = Path(__file__).parents[2]
-KINDS = {name: plugin.kind for name, plugin in BUILTIN.items()}
-SCHEMA = playbook_schema(KINDS)
 VALIDATOR = Draft202012Validator(SCHEMA)
 HEAD = "apiVersion: noetl.io/v2\nkind: Playbook\nmetadata: {name: shown}\nworkflow:\n"
 STEP = "- step: start\n"

@@ -7,14 +7,11 @@ import pytest
 from noetl_stream.editor.checking import problems_of
 from noetl_stream.editor.fixes import applied, fix_of
 from noetl_stream.editor.hover import hover_at
-from noetl_stream.editor.json_schema import playbook_schema
 from noetl_stream.editor.marks import span_of
 from noetl_stream.editor.mentions import mentions, renamed
 from noetl_stream.errors import InvalidRequest
-from noetl_stream.tools.builtin import BUILTIN
+from tests.editor.kinds import KINDS, SCHEMA
 
-KINDS = {name: plugin.kind for name, plugin in BUILTIN.items()}
-SCHEMA = playbook_schema(KINDS)
 TEXT = """\
 apiVersion: noetl.io/v2
 kind: Playbook
