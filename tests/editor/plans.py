@@ -17,11 +17,7 @@ def sketch(value: Any) -> Any:
     """The plan as plain values; of an expression, what it reads and the templates it is made of."""
     match value:
         case Compiled():
-            return (
-                sketch(value.plan),
-                sketch(value.kept),
-                list(value.plan.workload or ()) if isinstance(value.plan.workload, Mapping) else None,
-            )
+            return sketch(value.plan), sketch(value.kept)
         case Expression():
             return sorted(value.reads), sorted(value.passes), sorted(_current(value.text).split(", "))
         case Mapping():
