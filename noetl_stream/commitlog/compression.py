@@ -44,12 +44,12 @@ def decompress(codec: Codec, section: bytes) -> bytes:
     Raises:
         Undecodable: as it says.
     """
+    if codec is Codec.NONE:
+        return section
     import cramjam  # only where batches are compressed
 
     try:
         match codec:
-            case Codec.NONE:
-                return section
             case Codec.GZIP:
                 return _gunzip(section)
             case Codec.SNAPPY:

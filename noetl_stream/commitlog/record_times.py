@@ -1,4 +1,4 @@
-"""The one place that opens a batch: to find a record by its time. aiokafka's codec also undoes the compression."""
+"""Opens a batch to find a record by its time. aiokafka's codec also undoes the compression."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,17 +91,13 @@ def batches_of(segment: Segment, pace: Pace) -> Iterator[tuple[BatchHeader, memo
         raise Uncleanable(f"{segment.path} is damaged at byte {position}")
 
 
-class _placed:
+@contextmanager
+def _placed(segment: Segment, header: BatchHeader) -> Iterator[None]:
     """Says where malformed records stand."""
-
-    def __init__(self, segment: Segment, header: BatchHeader) -> None:
-        self._place = f"{segment.path}, offset {header.base_offset}"
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, MalformedRecords):
-            raise Uncleanable(f"{self._place}: {error}") from error
+    try:
+        yield
+    except MalformedRecords as error:
+        raise Uncleanable(f"{segment.path}, offset {header.base_offset}: {error}") from error
 
 
 class _Source:
