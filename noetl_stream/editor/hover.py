@@ -11,14 +11,13 @@ from ruamel.yaml.nodes import Node as YamlNode
 
 from noetl_stream.editor.cursor import ITEM, Path
 from noetl_stream.editor.json_shapes import Schema
-from noetl_stream.editor.marks import Span, composed
+from noetl_stream.editor.marks import Span, composed, templates
 from noetl_stream.editor.mentions import step_at
 from noetl_stream.editor.outline import StepOutline, outline_of
 from noetl_stream.editor.places import Known, keys_of, schemas_at, words_at
 from noetl_stream.editor.template_words import FILTERS, NAMES, SHAPES
 from noetl_stream.editor.words import TOOLS
 
-_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _WORD = re.compile(r"(?P<pipe>\|\s*)?(?<![\w.])(?P<word>[A-Za-z_]\w*)")
 
 
@@ -90,10 +89,9 @@ def _of_key(spot: _Spot, schema: Schema) -> Hover | None:
 def _of_value(spot: _Spot, text: str, index: int, schema: Schema) -> Hover | None:
     if spot.path[-1:] == ("kind",) and str(spot.node.value) in TOOLS:
         return Hover(span=_span(spot.node), words=_of_tool(str(spot.node.value), schema))
-    start = spot.node.start_mark.index
-    for template in _TEMPLATE.finditer(text[start : spot.node.end_mark.index]):
-        for word in _WORD.finditer(template[0]):
-            at = start + template.start() + word.start("word")
+    for start, template in templates(spot.node, text):
+        for word in _WORD.finditer(template):
+            at = start + word.start("word")
             known = FILTERS if word["pipe"] else NAMES
             if at <= index < at + len(word["word"]) and word["word"] in known:
                 span = Span(at, at + len(word["word"]))

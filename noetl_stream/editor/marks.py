@@ -14,6 +14,8 @@ from ruamel.yaml.nodes import Node as YamlNode
 
 from noetl_stream.errors import Problem
 
+_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
@@ -54,6 +56,13 @@ def scalars(text: str) -> Mapping[int, ScalarNode]:
     root = composed(text)
     found = below(root) if root is not None else ()
     return {each.start_mark.index: each for each in found if isinstance(each, ScalarNode)}
+
+
+def templates(node: ScalarNode, text: str) -> Iterator[tuple[int, str]]:
+    """The templates that stand in a scalar, each with the index of its first character."""
+    start = node.start_mark.index
+    for found in _TEMPLATE.finditer(text[start : node.end_mark.index]):
+        yield start + found.start(), found[0]
 
 
 def index_of(text: str, line: int, column: int) -> int:

@@ -10,10 +10,9 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
 from noetl_stream.editor.fixes import Edit
-from noetl_stream.editor.marks import Span, composed
+from noetl_stream.editor.marks import Span, below, composed, templates
 from noetl_stream.errors import InvalidRequest
 
-_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _TOKEN = re.compile(
     r"""\bsteps\s*\[\s*(?P<quote>['"])(?P<keyed>[^'"]*)(?P=quote)"""
     r"""|'[^']*'|"[^"]*\""""
@@ -123,18 +122,12 @@ def _whole(node: YamlNode, text: str, kind: str) -> Iterator[Mention]:
 
 def _own_names(step: MappingNode) -> frozenset[str]:
     """Names that mean something else inside this step: its tasks, its loop's item."""
-    found: set[str] = set()
-
-    def look(node: YamlNode) -> None:
-        for key, value in node.value if isinstance(node, MappingNode) else ():
-            if key.value in ("iterator", "item", "name") and isinstance(value, ScalarNode):
-                found.add(str(value.value))
-            look(value)
-        for each in node.value if isinstance(node, SequenceNode) else ():
-            look(each)
-
-    look(step)
-    return frozenset(found)
+    pairs = (pair for node in below(step) if isinstance(node, MappingNode) for pair in node.value)
+    return frozenset(
+        str(value.value)
+        for key, value in pairs
+        if key.value in ("iterator", "item", "name") and isinstance(value, ScalarNode)
+    )
 
 
 def _read(node: YamlNode, text: str, own: frozenset[str]) -> Iterator[Mention]:
@@ -152,13 +145,12 @@ def _read(node: YamlNode, text: str, own: frozenset[str]) -> Iterator[Mention]:
 
 
 def _in_text(node: ScalarNode, text: str, own: frozenset[str]) -> Iterator[Mention]:
-    start = node.start_mark.index
-    for template in _TEMPLATE.finditer(text[start : node.end_mark.index]):
-        for token in _TOKEN.finditer(template[0]):
+    for start, template in templates(node, text):
+        for token in _TOKEN.finditer(template):
             group = next((g for g in ("keyed", "field", "bare") if token[g]), None)
             if group is None or (group == "bare" and token["bare"] in own):
                 continue
-            at = start + template.start() + token.start(group)
+            at = start + token.start(group)
             yield Mention(Span(at, at + len(token[group])), token[group])
 
 
