@@ -128,8 +128,8 @@ def _jvm() -> Cluster:
     return Cluster(bootstrap=node.config.listener, origin=origin, stop=node.kill)
 
 
-def jvm_jars() -> tuple[str, Path]:
-    """The newest version that can be had, and its jars.
+def jvm_jars(*more: str) -> tuple[str, Path]:
+    """The newest version that can be had, and its jars, `more` of its artifacts with them.
 
     Raises:
         KafkaMissing: the JVM is too old, or Maven resolves none.
@@ -138,7 +138,7 @@ def jvm_jars() -> tuple[str, Path]:
     reasons = []
     for version in VERSIONS:
         try:
-            return version, kafka_jars(version)
+            return version, kafka_jars(version, *more)
         except KafkaMissing as missing:
             reasons.append(str(missing))
     raise KafkaMissing("; ".join(reasons))

@@ -11,8 +11,8 @@ from subprocess import DEVNULL, PIPE
 from types import TracebackType
 from typing import Self
 
-from tests.kafka_cluster import VERSIONS
-from tests.kafka_node import KafkaMissing, java_command, kafka_jars, require_java
+from tests.kafka_cluster import jvm_jars
+from tests.kafka_node import java_command
 
 TOPICS = "org.apache.kafka.tools.TopicCommand"
 GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
@@ -45,7 +45,7 @@ class JavaTools:
         Raises:
             AssertionError: it failed; the message has what it said.
         """
-        command = [*java_command(self.jars), *tool.split(), "--bootstrap-server", self.bootstrap, *arguments]
+        command = self._command(tool, *arguments)
         run = subprocess.run(
             command, input=typed, capture_output=True, text=True, timeout=_PATIENCE, check=False
         )
@@ -56,14 +56,10 @@ class JavaTools:
 
     def consumer(self, *arguments: str) -> JavaConsumer:
         """A member of a consumer group that goes on until it is killed."""
-        command = [
-            *java_command(self.jars),
-            VERIFIABLE_CONSUMER,
-            "--bootstrap-server",
-            self.bootstrap,
-            *arguments,
-        ]
-        return JavaConsumer(command)
+        return JavaConsumer(self._command(VERIFIABLE_CONSUMER, *arguments))
+
+    def _command(self, tool: str, *arguments: str) -> list[str]:
+        return [*java_command(self.jars), *tool.split(), "--bootstrap-server", self.bootstrap, *arguments]
 
 
 class JavaConsumer:
@@ -101,11 +97,5 @@ def find_tools(bootstrap: str) -> JavaTools:
     Raises:
         KafkaMissing: there is no JVM here, or Maven cannot fetch them.
     """
-    require_java()
-    reasons = []
-    for version in VERSIONS:
-        try:
-            return JavaTools(bootstrap=bootstrap, jars=kafka_jars(version, "kafka-tools"))
-        except KafkaMissing as missing:
-            reasons.append(str(missing))
-    raise KafkaMissing("; ".join(reasons))
+    _, jars = jvm_jars("kafka-tools")
+    return JavaTools(bootstrap=bootstrap, jars=jars)
