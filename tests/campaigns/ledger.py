@@ -19,9 +19,9 @@ from noetl_stream.core.events import (
 )
 from noetl_stream.core.partition import Folded, Partition, evolve
 from noetl_stream.core.values import Value
+from noetl_stream.orchestrator.restore import event_of, machine_of
 from noetl_stream.ports.log import Record
 from noetl_stream.replay.telling import Told
-from noetl_stream.wire.codec import decode_event
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Ledger:
         if record.offset < self.position:
             return None
         self.position = record.offset + 1
-        machine, event = int(record.key or 0), decode_event(record.value or b"")
+        machine, event = machine_of(record), event_of(record)
         self.fenced_off += isinstance(event, Decision) and event.fence != self.state.fence
         folded = evolve(self.state, machine, event, record.offset)
         self._count(machine, event, folded)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from noetl_stream.core.partition import Partition, evolve
 from noetl_stream.core.snapshot import dump, state_hash
 from noetl_stream.ids import partition_of
-from noetl_stream.wire.codec import decode, decode_event
+from noetl_stream.orchestrator.restore import event_of, machine_of
+from noetl_stream.wire.codec import decode
 from noetl_stream.wire.records import Checkpoint
 from tests.integration.client import Client
 
@@ -33,7 +34,7 @@ async def refolded(client: Client, execution: int) -> Refolded:
     state, found = Partition(), Refolded()
     stop = await client.platform.reader.end(topic.name, partition)
     async for record in client.platform.reader.read(topic.name, partition, 0, stop):
-        folded = evolve(state, int(record.key or 0), decode_event(record.value or b""), record.offset)
+        folded = evolve(state, machine_of(record), event_of(record), record.offset)
         if folded.machine is not None and folded.machine.id == execution and folded.machine.over:
             found.state_hash = state_hash(folded.machine)
         if record.offset % EVERY == 0 and execution in state.machines:
