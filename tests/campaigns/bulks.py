@@ -24,11 +24,10 @@ from uuid import uuid4
 from noetl_stream.settings import Settings
 from tests.campaigns.bulk import BULKS, Bulk
 from tests.campaigns.by_hand import campaigning, own_broker
-from tests.campaigns.lane import COMMAND
 from tests.campaigns.refolded import Refolded, refolded
 from tests.campaigns.restore import megabytes
 from tests.integration.client import Client, connected
-from tests.integration.processes import roles
+from tests.integration.processes import COMMAND, roles
 
 RECORD_BYTES = 256 * 1024
 """What no event, and no record of a block, exceeds."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,9 +15,8 @@ from noetl_stream.settings import Settings
 from tests.campaigns.crew import Crew, crew
 from tests.campaigns.load import ERRAND, Load
 from tests.integration.client import connected
-from tests.integration.processes import roles
+from tests.integration.processes import COMMAND, roles
 
-COMMAND = Path(sys.executable).with_name("noetl-stream")
 SOON = 60.0
 """Seconds in which a killed process must be replaced and at work, or all that is open must end."""
 MOST_RECORDS = 40

@@ -21,10 +21,10 @@ from uuid import uuid4
 from noetl_stream.ids import partition_of
 from noetl_stream.settings import Settings
 from tests.campaigns.by_hand import campaigning, own_broker, told
-from tests.campaigns.lane import COMMAND, Stuck
+from tests.campaigns.lane import Stuck
 from tests.campaigns.load import Load
 from tests.integration.client import Client, connected
-from tests.integration.processes import Roles, kill, roles
+from tests.integration.processes import COMMAND, Roles, kill, roles
 
 WAITING = """
 apiVersion: noetl.io/v2

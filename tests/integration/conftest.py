@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,12 +11,13 @@ import pytest_asyncio
 from noetl_stream.settings import Settings
 from tests.integration.client import installed
 from tests.integration.demo import DEMO, Outcome, outcome
+from tests.integration.processes import COMMAND
 
 
 @pytest.fixture(scope="session")
 def command() -> Path:
     """The command line of this environment."""
-    return Path(sys.executable).with_name("noetl-stream")
+    return COMMAND
 
 
 def settings_at(bootstrap: str, folder: Path) -> Settings:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from noetl_stream.settings import Settings
 
+COMMAND = Path(sys.executable).with_name("noetl-stream")
+"""The command line of this environment."""
 START = 30.0
 """Seconds a role may take until it says that it is ready."""
 
