@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -112,20 +113,25 @@ async def test_a_disk_that_fills_up_amid_a_rewrite_gives_it_up(
 ) -> None:
     """An entry that the successor does not take is in the journal all the same."""
     path = tmp_path / "journal"
-    append = journal_module._JournalFile.append
-    refused: list[bytes] = []
+    append, sync = journal_module._JournalFile.append, journal_module._JournalFile.sync
+    refused = threading.Event()
 
-    def append_unless_second(file: journal_module._JournalFile, line: bytes) -> None:
-        if file is journal._successor and file._lines.path.suffix == ".new" and not refused:
-            refused.append(line)
+    def append_but_once(file: journal_module._JournalFile, line: bytes) -> None:
+        if file is journal._successor and not refused.is_set():
+            refused.set()
             raise OSError(28, "No space left on device")
         append(file, line)
 
+    def sync_after_that(file: journal_module._JournalFile) -> None:
+        refused.wait(30)
+        sync(file)
+
     async with _journal(path) as journal:
-        monkeypatch.setattr(journal_module._JournalFile, "append", append_unless_second)
+        monkeypatch.setattr(journal_module._JournalFile, "append", append_but_once)
+        monkeypatch.setattr(journal_module._JournalFile, "sync", sync_after_that)
         await asyncio.gather(*(_commit_in_turn(journal, partition, 200) for partition in range(4)))
 
-    assert refused
+    assert refused.is_set()
     assert "could not be rewritten" in caplog.text
     assert _positions(path) == dict.fromkeys(range(4), 200)
 
