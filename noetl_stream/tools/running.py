@@ -18,6 +18,7 @@ from noetl_stream.errors import ToolError
 from noetl_stream.ports.tools import Call, Done
 from noetl_stream.tools.command import Command, Ended, Limits, run_command
 from noetl_stream.tools.config import Config
+from noetl_stream.tools.running_time import running_time
 
 
 class ProcessConfig(Config):
@@ -40,7 +41,10 @@ async def run_in_folder(call: Call, kind: str, words: Callable[[Path], list[str]
     """
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="noetl-"))
     try:
-        return _done(kind, await _within(call, kind, _command(call, folder, words(folder))))
+        command = _command(call, folder, words(folder))
+        async with running_time(kind, call.timeout):
+            ended = await run_command(command)
+        return _done(kind, ended)
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -66,22 +70,6 @@ def _spelled(values: Mapping[str, Value]) -> dict[str, str]:
         name: value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
         for name, value in found.items()
     }
-
-
-async def _within(call: Call, kind: str, command: Command) -> Ended:
-    limit = asyncio.timeout(call.timeout)
-    try:
-        async with limit:
-            return await run_command(command)
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise ToolError(
-            f"the {kind} task ran longer than {call.timeout:g} s and was stopped; "
-            "raise its `timeout` or let it do less",
-            kind="timeout",
-            retryable=True,
-        ) from None
 
 
 def _done(kind: str, ended: Ended) -> Done:

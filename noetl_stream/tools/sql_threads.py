@@ -6,7 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from noetl_stream.errors import ToolError
+from noetl_stream.tools.running_time import running_time
 
 _INTERRUPT_AGAIN = 0.01
 
@@ -37,15 +37,8 @@ class SqlThreads:
         running = self._threads.submit(session.run, text)
         answer = asyncio.wrap_future(running)
         try:
-            async with asyncio.timeout(timeout):
+            async with running_time(self._kind, timeout):
                 return await asyncio.shield(answer)
-        except TimeoutError:
-            raise ToolError(
-                f"the {self._kind} task ran longer than {timeout:g} s and was stopped; "
-                "raise its `timeout` or let it do less",
-                kind="timeout",
-                retryable=True,
-            ) from None
         finally:
             running.cancel()
             await _stopped(session, answer)

@@ -16,6 +16,7 @@ import orjson
 
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
+from noetl_stream.tools.running_time import running_time
 from noetl_stream.tools.warm.framing import dumps, restore
 from noetl_stream.tools.warm.process import Child, ChildEnded, Limits
 
@@ -64,15 +65,8 @@ class WarmPool:
         """
         folder = self._scratch / f"call-{next(self._numbers)}"
         try:
-            async with asyncio.timeout(timeout):
+            async with running_time(work.operation, timeout):
                 return await self._run(work, folder)
-        except TimeoutError:
-            raise ToolError(
-                f"the {work.operation} task ran longer than {timeout:g} s and was stopped; "
-                "raise its `timeout` or let it do less",
-                kind="timeout",
-                retryable=True,
-            ) from None
         finally:
             if folder.exists():
                 shutil.rmtree(folder, ignore_errors=True)
