@@ -17,16 +17,13 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from noetl_stream.commitlog.batch import check_produced, read_header
 from noetl_stream.commitlog.cleaner import Cleaner
 from noetl_stream.commitlog.compaction_plan import CompactionRules, plan_compaction
-from noetl_stream.commitlog.fsync import GroupCommit
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.recovery import open_partition
 from noetl_stream.commitlog.segment import SegmentLimits
-from noetl_stream.commitlog.storage import Storage
-from tests.commitlog.keyed_log import Shown, final_values, keyed_batch, read_committed, whole_batches
-from tests.commitlog.samples import BASE_TIME
+from tests.commitlog.keyed_log import final_values, keyed_batch, read
+from tests.commitlog.samples import BASE_TIME, append, opened_storage
 
 SMALL = SegmentLimits(max_bytes=300)
 RULES = CompactionRules(min_dirty_ratio=0, segment_bytes=900, delete_retention_ms=1000)
@@ -70,31 +67,28 @@ async def _awaited(work: Callable[[], Awaitable[None]]) -> None:
 
 @asynccontextmanager
 async def opened(directory: Path) -> AsyncIterator[Partition]:
-    commit = GroupCommit("commit", lambda error: None)
-    storage = Storage(commit)
-    partition = open_partition(directory, storage, limits=SMALL)
-    yield partition
-    await partition.release()
-    await storage.close()
-    await commit.close()
+    async with opened_storage() as storage:
+        partition = open_partition(directory, storage, limits=SMALL)
+        yield partition
+        await partition.release()
 
 
 async def write(directory: Path) -> None:
     """A history with all that compaction treats in its own way."""
     async with opened(directory) as partition:
-        append(partition, [(b"of-producer", b"1")], producer_id=7)
-        append(partition, [(b"aborted", b"x"), (b"a", b"x")], producer_id=1, transactional=True)
+        write_batch(partition, [(b"of-producer", b"1")], producer_id=7)
+        write_batch(partition, [(b"aborted", b"x"), (b"a", b"x")], producer_id=1, transactional=True)
         partition.end_transaction(producer_id=1, epoch=0, committed=False)
-        append(partition, [(b"a", b"committed")], producer_id=2, transactional=True)
+        write_batch(partition, [(b"a", b"committed")], producer_id=2, transactional=True)
         partition.end_transaction(producer_id=2, epoch=0, committed=True)
-        append(partition, [(b"gone", b"1"), (b"kept", b"1")])
-        append(partition, [(b"gone", None), (b"of-producer", b"2")])
+        write_batch(partition, [(b"gone", b"1"), (b"kept", b"1")])
+        write_batch(partition, [(b"gone", None), (b"of-producer", b"2")])
         for number in range(20):
-            append(partition, [(key, b"%d" % number) for key in (b"a", b"b", b"c")])
+            write_batch(partition, [(key, b"%d" % number) for key in (b"a", b"b", b"c")])
         await partition.durable()
 
 
-def append(
+def write_batch(
     partition: Partition,
     changes: list[tuple[bytes, bytes | None]],
     *,
@@ -103,7 +97,7 @@ def append(
 ) -> int:
     sequence = 0 if producer_id >= 0 else -1
     batch = keyed_batch(changes, producer_id=producer_id, sequence=sequence, transactional=transactional)
-    return partition.append(check_produced(batch, 1 << 20), batch)
+    return append(partition, batch)
 
 
 async def compact(directory: Path, *, crash_before: int | None = None) -> None:
@@ -150,7 +144,7 @@ async def look(template: Path, attempt: Path) -> None:
     async with opened(template) as before, opened(attempt) as after:
         require_same(before, after)
         # It stands there already: the producer's last batch is known, by its sequence.
-        require(append(after, [(b"of-producer", b"1")], producer_id=7) == 0)
+        require(write_batch(after, [(b"of-producer", b"1")], producer_id=7) == 0)
     await compact(attempt)
     async with opened(template) as before, opened(attempt) as after:
         require_same(before, after)
@@ -160,16 +154,6 @@ def require_same(before: Partition, after: Partition) -> None:
     require(after.end_offset == before.end_offset)
     for since in range(before.end_offset):
         require(final_values(read(after, since)) == final_values(read(before, since)))
-
-
-def read(partition: Partition, since: int = 0) -> list[Shown]:
-    """All that a client reads which goes on where each answer ends."""
-    shown, position = list[Shown](), since
-    while chunk := partition.read(position, 300, committed_only=True, whole_first=True):
-        batches = whole_batches(chunk)
-        shown += read_committed(batches, position, partition.aborted_from(position))
-        position = read_header(batches[-1]).next_offset
-    return shown
 
 
 def require(holds: bool, otherwise: str = "the log is not what it was") -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 from noetl_stream.commitlog.batch import (
-    HEADER_SIZE,
     BatchHeader,
     check_produced,
     marker_commits,
@@ -19,8 +18,9 @@ from noetl_stream.commitlog.batch import (
 from noetl_stream.commitlog.compaction import AbortedRanges, Compaction, note_keys
 from noetl_stream.commitlog.isolation import AbortedTransaction, Isolation
 from noetl_stream.commitlog.key_offsets import KeyOffsets
+from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.producers import LastWrite
-from tests.commitlog.samples import BASE_TIME
+from tests.commitlog.samples import BASE_TIME, whole_batches
 
 Headers = list[tuple[str, bytes | None]]
 Change = tuple[bytes | None, bytes | None]
@@ -154,13 +154,14 @@ def read_committed(
     return shown
 
 
-def whole_batches(chunk: bytes) -> list[bytes]:
-    """The batches of a broker's answer, without the last one if that is cut short."""
-    batches = []
-    while len(chunk) >= HEADER_SIZE and (size := read_header(chunk).size) <= len(chunk):
-        batches.append(chunk[:size])
-        chunk = chunk[size:]
-    return batches
+def read(partition: Partition, since: int = 0) -> list[Shown]:
+    """All that a client reads which goes on where each answer ends."""
+    shown, position = list[Shown](), since
+    while chunk := partition.read(position, 300, committed_only=True, whole_first=True):
+        batches = whole_batches(chunk)
+        shown += read_committed(batches, position, partition.aborted_from(position))
+        position = read_header(batches[-1]).next_offset
+    return shown
 
 
 def final_values(records: Sequence[Shown]) -> dict[bytes | None, bytes]:

@@ -1,13 +1,16 @@
-"""Record batches as a producer would send them, made by a client's own encoder."""
+"""Record batches as a producer would send them, made by a client's own encoder, and what writes and reads them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
+from noetl_stream.commitlog.batch import HEADER_SIZE, check_produced, read_header
 from noetl_stream.commitlog.fsync import GroupCommit
+from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.storage import KEPT_OPEN, Storage
 
 BASE_TIME = 1_700_000_000_000
@@ -30,14 +33,36 @@ def batch(
 
 def values(chunk: bytes) -> list[tuple[int, bytes]]:
     """(offset, value) of every record in the whole batches of a chunk."""
-    found = []
-    while len(chunk) >= 12:
-        size = int.from_bytes(chunk[8:12], "big") + 12
-        if size > len(chunk):
-            break
-        found += [(record.offset, record.value) for record in DefaultRecordBatch(bytearray(chunk[:size]))]
+    return [
+        (record.offset, record.value)
+        for whole in whole_batches(chunk)
+        for record in DefaultRecordBatch(bytearray(whole))
+    ]
+
+
+def whole_batches(chunk: bytes) -> list[bytes]:
+    """The batches of a broker's answer, without the last one if that is cut short."""
+    batches = []
+    while len(chunk) >= HEADER_SIZE and (size := read_header(chunk).size) <= len(chunk):
+        batches.append(chunk[:size])
         chunk = chunk[size:]
-    return found
+    return batches
+
+
+def append(partition: Partition, sent: bytes) -> int:
+    """Append a batch as the broker does; its base offset."""
+    return partition.append(check_produced(sent, 1 << 24), sent)
+
+
+@contextmanager
+def disk_full_at(size: int) -> Iterator[None]:
+    """The kernel lets no file of this process grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @asynccontextmanager

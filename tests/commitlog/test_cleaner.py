@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from noetl_stream.commitlog.batch import check_produced, read_header
 from noetl_stream.commitlog.cleaner import Cleaned, Cleaner, Overtaken
 from noetl_stream.commitlog.compaction_plan import CompactionRules, plan_compaction
-from noetl_stream.commitlog.fsync import GroupCommit
 from noetl_stream.commitlog.pace import Stopped
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.recovery import open_partition
@@ -23,8 +19,8 @@ from noetl_stream.commitlog.refusal import Refused
 from noetl_stream.commitlog.rewriting import Uncleanable
 from noetl_stream.commitlog.segment import SegmentLimits, remove_files
 from noetl_stream.commitlog.storage import Storage
-from tests.commitlog.keyed_log import Change, Shown, final_values, keyed_batch, read_committed, whole_batches
-from tests.commitlog.samples import BASE_TIME
+from tests.commitlog.keyed_log import Change, final_values, keyed_batch, read
+from tests.commitlog.samples import BASE_TIME, append, disk_full_at, opened_storage
 
 SMALL = SegmentLimits(max_bytes=400)
 ALWAYS = CompactionRules(min_dirty_ratio=0, segment_bytes=2000)
@@ -32,11 +28,8 @@ ALWAYS = CompactionRules(min_dirty_ratio=0, segment_bytes=2000)
 
 @pytest.fixture
 async def storage() -> AsyncIterator[Storage]:
-    commit = GroupCommit("commit", lambda error: None)
-    storage = Storage(commit)
-    yield storage
-    await storage.close()
-    await commit.close()
+    async with opened_storage() as storage:
+        yield storage
 
 
 @pytest.fixture
@@ -62,7 +55,7 @@ async def write(
 ) -> int:
     """One batch, durable; its base offset."""
     batch = keyed_batch(changes, producer_id=producer_id, sequence=sequence, transactional=transactional)
-    offset = partition.append(check_produced(batch, 1 << 24), batch)
+    offset = append(partition, batch)
     await partition.durable()
     return offset
 
@@ -84,16 +77,6 @@ async def compact(cleaner: Cleaner, partition: Partition, *, since: int = 0, now
     )
     assert plan is not None
     return await cleaner.compact(partition, plan, ALWAYS, now)
-
-
-def read(partition: Partition, since: int = 0) -> list[Shown]:
-    """All that a client reads which goes on where each answer ends."""
-    shown, position = list[Shown](), since
-    while chunk := partition.read(position, 300, committed_only=True, whole_first=True):
-        batches = whole_batches(chunk)
-        shown += read_committed(batches, position, partition.aborted_from(position))
-        position = read_header(batches[-1]).next_offset
-    return shown
 
 
 def files(directory: Path, pattern: str) -> list[Path]:
@@ -269,7 +252,7 @@ async def test_a_full_disk_leaves_the_log_as_it_was(
     await overwrite(partition)
     before = read(partition)
 
-    with _disk_full_at(100), pytest.raises(OSError, match="File too large"):
+    with disk_full_at(100), pytest.raises(OSError, match="File too large"):
         await compact(cleaner, partition)
     assert (read(partition), files(tmp_path, "*.cleaned")) == (before, [])
 
@@ -283,14 +266,3 @@ def test_a_crash_at_any_point_of_a_compaction_leaves_a_log_that_reads_as_before(
 
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) > 50
-
-
-@contextmanager
-def _disk_full_at(size: int) -> Iterator[None]:
-    """The kernel lets no file of this process grow beyond `size` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from noetl_stream.commitlog.batch import check_produced
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.recovery import open_partition
-from tests.commitlog.samples import BASE_TIME, batch, opened_storage, values
+from tests.commitlog.samples import BASE_TIME, append, batch, disk_full_at, opened_storage, values
 
 
 @pytest.fixture
@@ -21,16 +18,12 @@ async def partition(tmp_path: Path) -> AsyncIterator[Partition]:
         yield open_partition(tmp_path, storage)
 
 
-def _append(partition: Partition, records: bytes) -> int:
-    return partition.append(check_produced(records, 1 << 24), records)
-
-
 def _read(partition: Partition, offset: int, *, committed_only: bool = False) -> list[tuple[int, bytes]]:
     return values(partition.read(offset, 1 << 20, committed_only=committed_only, whole_first=True))
 
 
 async def test_readers_see_nothing_before_it_is_durable(partition: Partition) -> None:
-    _append(partition, batch(b"a"))
+    append(partition, batch(b"a"))
     assert (_read(partition, 0), partition.high_watermark, partition.end_offset) == ([], 0, 1)
 
     await partition.durable()
@@ -42,7 +35,7 @@ async def test_who_waits_is_woken_by_the_sync(partition: Partition) -> None:
     seen = list[int]()
     partition.watch(lambda: seen.append(partition.high_watermark))
 
-    _append(partition, batch(b"a", b"b"))
+    append(partition, batch(b"a", b"b"))
     assert seen == []
     await partition.durable()
 
@@ -52,7 +45,7 @@ async def test_who_waits_is_woken_by_the_sync(partition: Partition) -> None:
 async def test_any_offset_is_found_among_many_batches(partition: Partition) -> None:
     """Small and large batches, so that offsets lie between the sparse index's entries."""
     for i in range(500):
-        _append(partition, batch(*[b"%d" % i] * (1 + i % 3)) if i % 7 else batch(b"x" * 9000))
+        append(partition, batch(*[b"%d" % i] * (1 + i % 3)) if i % 7 else batch(b"x" * 9000))
     await partition.durable()
 
     for offset in range(partition.end_offset):
@@ -62,7 +55,7 @@ async def test_any_offset_is_found_among_many_batches(partition: Partition) -> N
 
 
 async def test_a_reader_with_a_small_buffer_still_gets_a_whole_batch(partition: Partition) -> None:
-    _append(partition, batch(b"x" * 10_000))
+    append(partition, batch(b"x" * 10_000))
     await partition.durable()
 
     assert partition.read(0, 100, committed_only=False, whole_first=False) == b""
@@ -71,15 +64,15 @@ async def test_a_reader_with_a_small_buffer_still_gets_a_whole_batch(partition: 
 
 async def test_a_repeated_batch_answers_with_its_place(partition: Partition) -> None:
     sent = batch(b"a", producer_id=1, epoch=0, sequence=0)
-    _append(partition, batch(b"other"))
+    append(partition, batch(b"other"))
 
-    assert [_append(partition, sent) for _ in range(3)] == [1, 1, 1]
+    assert [append(partition, sent) for _ in range(3)] == [1, 1, 1]
     assert partition.end_offset == 2
 
 
 async def test_a_time_is_found_inside_its_batch(partition: Partition) -> None:
     for i in range(200):
-        _append(partition, batch(b"a", b"b", b"c", timestamp=BASE_TIME + 1000 * i))
+        append(partition, batch(b"a", b"b", b"c", timestamp=BASE_TIME + 1000 * i))
     await partition.durable()
 
     def find(timestamp: int) -> tuple[int, int] | None:
@@ -95,7 +88,7 @@ async def test_a_time_is_found_inside_its_batch(partition: Partition) -> None:
 async def test_times_out_of_order_are_found_first_by_offset(partition: Partition) -> None:
     """Producers' clocks differ: the answer is the first offset whose time is late enough."""
     for seconds in (50, 10, 70, 20, 90):
-        _append(partition, batch(b"x" * 5000, timestamp=BASE_TIME + seconds * 1000))
+        append(partition, batch(b"x" * 5000, timestamp=BASE_TIME + seconds * 1000))
     await partition.durable()
 
     assert partition.offset_for_time(BASE_TIME + 15_000, committed_only=False) == (BASE_TIME + 50_000, 0)
@@ -103,7 +96,7 @@ async def test_times_out_of_order_are_found_first_by_offset(partition: Partition
 
 
 async def test_deleted_records_are_not_found_by_time(partition: Partition) -> None:
-    _append(partition, batch(b"a", b"b", b"c"))
+    append(partition, batch(b"a", b"b", b"c"))
     await partition.durable()
 
     partition.delete_before(2)
@@ -112,9 +105,9 @@ async def test_deleted_records_are_not_found_by_time(partition: Partition) -> No
 
 
 async def test_an_open_transaction_holds_back_read_committed_alone(partition: Partition) -> None:
-    _append(partition, batch(b"before"))
-    _append(partition, batch(b"inside", producer_id=1, epoch=0, sequence=0, transactional=True))
-    _append(partition, batch(b"after"))
+    append(partition, batch(b"before"))
+    append(partition, batch(b"inside", producer_id=1, epoch=0, sequence=0, transactional=True))
+    append(partition, batch(b"after"))
     await partition.durable()
 
     assert [value for _, value in _read(partition, 0)] == [b"before", b"inside", b"after"]
@@ -123,7 +116,7 @@ async def test_an_open_transaction_holds_back_read_committed_alone(partition: Pa
 
 
 async def test_an_aborted_transaction_is_named_to_read_committed(partition: Partition) -> None:
-    _append(partition, batch(b"inside", producer_id=1, epoch=0, sequence=0, transactional=True))
+    append(partition, batch(b"inside", producer_id=1, epoch=0, sequence=0, transactional=True))
     partition.end_transaction(producer_id=1, epoch=0, committed=False)
     partition.end_transaction(producer_id=1, epoch=0, committed=False)
     await partition.durable()
@@ -133,25 +126,14 @@ async def test_an_aborted_transaction_is_named_to_read_committed(partition: Part
     assert partition.aborted_from(2) == []
 
 
-@contextmanager
-def _disk_full_at(size: int) -> Iterator[None]:
-    """The kernel lets no file of this process grow beyond `size` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 async def test_a_full_disk_takes_nothing_of_a_batch(partition: Partition) -> None:
     """Half of it was written and is taken back, so the next one stands where it should."""
     first = batch(b"first")
-    _append(partition, first)
+    append(partition, first)
 
-    with _disk_full_at(len(first) + 40), pytest.raises(OSError, match="File too large"):
-        _append(partition, batch(b"second", producer_id=1, epoch=0, sequence=0))
-    assert _append(partition, batch(b"second", producer_id=1, epoch=0, sequence=0)) == 1
+    with disk_full_at(len(first) + 40), pytest.raises(OSError, match="File too large"):
+        append(partition, batch(b"second", producer_id=1, epoch=0, sequence=0))
+    assert append(partition, batch(b"second", producer_id=1, epoch=0, sequence=0)) == 1
     await partition.durable()
 
     assert _read(partition, 0) == [(0, b"first"), (1, b"second")]

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noetl_stream.commitlog.batch import check_produced, stamp
+from noetl_stream.commitlog.batch import stamp
 from noetl_stream.commitlog.inspection import check_log
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.recovery import open_partition
 from noetl_stream.commitlog.refusal import Refused
 from noetl_stream.commitlog.segment import log_path
 from noetl_stream.errors import InfrastructureError
-from tests.commitlog.samples import batch, opened_storage, values
+from tests.commitlog.samples import append, batch, opened_storage, values
 
 _SIZES = st.lists(st.integers(min_value=1, max_value=40), min_size=1, max_size=12)
 
@@ -166,7 +166,7 @@ async def test_a_power_loss_that_kept_only_the_name_of_the_next_segment_is_no_da
 
     async with opened_storage() as storage:
         partition = open_partition(tmp_path, storage)
-        assert _append(partition, batch(b"next")) == 7
+        assert append(partition, batch(b"next")) == 7
         await partition.durable()
         assert values(partition.read(2, 1 << 20, committed_only=False, whole_first=True)) == [(7, b"next")]
         partition.close()
@@ -177,10 +177,10 @@ async def test_a_start_reads_only_what_follows_the_checkpoint(tmp_path: Path) ->
     async with opened_storage() as storage:
         before = open_partition(tmp_path, storage)
         for number in range(50):
-            _append(before, batch(b"%d" % number, producer_id=1, epoch=0, sequence=number))
+            append(before, batch(b"%d" % number, producer_id=1, epoch=0, sequence=number))
         before.checkpoint()
         await before.checkpointed()
-        _append(before, batch(b"50", producer_id=1, epoch=0, sequence=50))
+        append(before, batch(b"50", producer_id=1, epoch=0, sequence=50))
         await before.durable()
         before.close()
     content = bytearray(log_path(tmp_path, 0).read_bytes())
@@ -190,7 +190,7 @@ async def test_a_start_reads_only_what_follows_the_checkpoint(tmp_path: Path) ->
     async with opened_storage() as storage:
         after = open_partition(tmp_path, storage)
         assert after.end_offset == 51
-        assert _append(after, batch(b"50", producer_id=1, epoch=0, sequence=50)) == 50
+        assert append(after, batch(b"50", producer_id=1, epoch=0, sequence=50)) == 50
         after.close()
     assert next(check_log(tmp_path)).position == 0
 
@@ -200,10 +200,10 @@ async def test_producers_and_transactions_are_remembered(tmp_path: Path) -> None
     first = batch(b"a", producer_id=1, epoch=1, sequence=0)
     async with opened_storage() as storage:
         before = open_partition(tmp_path, storage)
-        _append(before, first)
-        _append(before, batch(b"aborted", producer_id=2, epoch=0, sequence=0, transactional=True))
+        append(before, first)
+        append(before, batch(b"aborted", producer_id=2, epoch=0, sequence=0, transactional=True))
         before.end_transaction(producer_id=2, epoch=0, committed=False)
-        _append(before, batch(b"open", producer_id=3, epoch=0, sequence=0, transactional=True))
+        append(before, batch(b"open", producer_id=3, epoch=0, sequence=0, transactional=True))
         await before.durable()
         before.close()
 
@@ -214,13 +214,9 @@ async def test_producers_and_transactions_are_remembered(tmp_path: Path) -> None
 
 
 def _assert_all_is_known(after: Partition, first: bytes) -> None:
-    assert _append(after, first) == 0
+    assert append(after, first) == 0
     with pytest.raises(Refused):
-        _append(after, batch(b"old", producer_id=1, epoch=0, sequence=1))
+        append(after, batch(b"old", producer_id=1, epoch=0, sequence=1))
     assert [(gone.producer_id, gone.first_offset) for gone in after.aborted_from(0)] == [(2, 1)]
     assert after.last_stable_offset == 3
     assert values(after.read(3, 1 << 20, committed_only=False, whole_first=True)) == [(3, b"open")]
-
-
-def _append(partition: Partition, sent: bytes) -> int:
-    return partition.append(check_produced(sent, 1 << 24), sent)

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from noetl_stream.commitlog.batch import check_produced
 from noetl_stream.commitlog.index_file import index_path
 from noetl_stream.commitlog.inspection import check_log
 from noetl_stream.commitlog.recovery import open_partition
 from noetl_stream.commitlog.repair import recover_log
 from noetl_stream.commitlog.segment import SegmentLimits, log_path, log_paths
 from noetl_stream.errors import InfrastructureError
-from tests.commitlog.samples import batch, opened_storage, values
+from tests.commitlog.samples import append, batch, opened_storage, values
 
 _LIMITS = SegmentLimits(max_bytes=600)
 _RECORDS = [b"%d" % i * 30 for i in range(30)]
@@ -25,8 +24,7 @@ async def _write(directory: Path) -> None:
     async with opened_storage() as storage:
         partition = open_partition(directory, storage, limits=_LIMITS)
         for sequence, record in enumerate(_RECORDS):
-            sent = batch(record, producer_id=1, epoch=0, sequence=sequence)
-            partition.append(check_produced(sent, 1 << 20), sent)
+            append(partition, batch(record, producer_id=1, epoch=0, sequence=sequence))
         partition.checkpoint()
         await partition.checkpointed()
         partition.close()
@@ -147,7 +145,7 @@ async def test_producers_go_on_where_they_were_after_a_repair(tmp_path: Path) ->
     async with opened_storage() as storage:
         partition = open_partition(tmp_path, storage)
         again = batch(_RECORDS[29], producer_id=1, epoch=0, sequence=29)
-        assert partition.append(check_produced(again, 1 << 20), again) == 29
+        assert append(partition, again) == 29
         partition.close()
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from noetl_stream.commitlog.batch import check_produced
 from noetl_stream.commitlog.index_file import index_path, read_head
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.recovery import open_partition
 from noetl_stream.commitlog.segment import SegmentLimits, log_path, remove_files
 from noetl_stream.commitlog.storage import Storage
-from tests.commitlog.samples import BASE_TIME, batch, opened_storage, values
+from tests.commitlog.samples import BASE_TIME, append, batch, opened_storage, values
 
 _SMALL = SegmentLimits(max_bytes=1000)
 
@@ -33,8 +32,7 @@ async def partition(tmp_path: Path, storage: Storage) -> AsyncIterator[Partition
 
 
 def _append(partition: Partition, *records: bytes, timestamp: int = BASE_TIME) -> int:
-    sent = batch(*records, timestamp=timestamp)
-    return partition.append(check_produced(sent, 1 << 24), sent)
+    return append(partition, batch(*records, timestamp=timestamp))
 
 
 async def _fill(partition: Partition, count: int) -> None:
@@ -194,7 +192,7 @@ async def test_an_aborted_transaction_is_named_in_each_segment_that_it_reaches(p
     """Its records, its marker and its reader lie in different ones."""
     for sequence in range(20):
         sent = batch(b"x" * 200, producer_id=1, epoch=0, sequence=sequence, transactional=True)
-        partition.append(check_produced(sent, 1 << 24), sent)
+        append(partition, sent)
     first_of_next = partition.active.base_offset
     partition.end_transaction(producer_id=1, epoch=0, committed=False)
     await _fill(partition, 30)
