@@ -35,7 +35,6 @@ class Connection:
     """Who asks, and the address at which this client reaches the broker."""
 
     client_host: str
-    client_port: int
     broker_host: str
     broker_port: int
 

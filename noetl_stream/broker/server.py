@@ -187,7 +187,6 @@ def _ends(writer: asyncio.StreamWriter, connection: OpenConnection, advertised: 
     broker_host, broker_port = writer.get_extra_info("sockname")[:2]
     return Connection(
         client_host=connection.host,
-        client_port=connection.port,
         broker_host=advertised or broker_host,
         broker_port=broker_port,
     )

@@ -9,16 +9,11 @@ from typing import Any
 import pytest
 from kio.schema.errors import ErrorCode
 
-from noetl_stream.broker.api import SUPPORTED, Api
+from noetl_stream.broker.api import Api
 from noetl_stream.broker.broker import EmbeddedBroker
 from tests.broker.client import RawClient
 from tests.broker.requests import REQUESTS, with_topic_id
-
-_EVERY_VERSION = [
-    pytest.param(api, version, id=f"{api.name}-v{version}")
-    for api, (lowest, highest) in SUPPORTED.items()
-    for version in range(lowest, highest + 1)
-]
+from tests.broker.samples import EVERY_VERSION
 
 _REFUSED = {
     Api.OFFSET_COMMIT: {ErrorCode.illegal_generation, ErrorCode.group_id_not_found},
@@ -46,7 +41,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
         yield broker
 
 
-@pytest.mark.parametrize(("api", "version"), _EVERY_VERSION)
+@pytest.mark.parametrize(("api", "version"), EVERY_VERSION)
 async def test_a_request_is_answered_in_its_version(broker: EmbeddedBroker, api: Api, version: int) -> None:
     async with RawClient(broker.bootstrap) as client:
         [topic] = (await client.call(Api.METADATA, 12, REQUESTS[Api.METADATA])).topics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,14 @@ from noetl_stream.broker.entries import GroupChanged, GroupDeleted, OffsetsCommi
 from noetl_stream.broker.group import GroupState
 from noetl_stream.broker.groups import Groups
 from noetl_stream.broker.journal import Journal, read_journal
-from noetl_stream.broker.member import Joined, JoinRequest
+from noetl_stream.broker.member import Joined
 from noetl_stream.broker.offset_expiry import expired
 from noetl_stream.broker.offsets import Offsets, Position, TopicPartition
 from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.broker.subscription import subscribed_topics
 from noetl_stream.commitlog.fsync import GroupCommit
 from noetl_stream.commitlog.refusal import Refused
+from tests.broker.samples import JOIN
 
 _A, _B = TopicPartition("a", 0), TopicPartition("b", 0)
 _POSITIONS = {_A: Position(1, "", at=100), _B: Position(2, "", at=200)}
@@ -96,21 +97,9 @@ def coordinator(tmp_path: Path) -> _Coordinator:
     return _Coordinator(tmp_path / "journal")
 
 
-def _join(groups: Groups, now: float, metadata: bytes = _WANTS_A) -> None:
+def _join(groups: Groups, now: float) -> None:
     """A single member joins and is given its assignment."""
-    request = JoinRequest(
-        member_id="",
-        new_member_id="m",
-        instance_id=None,
-        client_id="c",
-        client_host="127.0.0.1",
-        session_timeout=10.0,
-        rebalance_timeout=30.0,
-        protocol_type="consumer",
-        protocols={"range": metadata},
-        must_know_its_id=False,
-        may_skip_assignment=False,
-    )
+    request = replace(JOIN, protocols={"range": _WANTS_A})
     group = groups.joined_by("g", request)
     with groups.changing("g", group):
         group.join(request, now, _silent)

@@ -13,24 +13,10 @@ from kio.schema.errors import ErrorCode
 from noetl_stream.broker.group import Group, GroupState, MemberIdRequired
 from noetl_stream.broker.member import NEW_MEMBER_WAITS, Joined, JoinRequest
 from noetl_stream.commitlog.refusal import Refused
+from tests.broker.samples import JOIN
 
-_SESSION, _REBALANCE, _INITIAL = 10.0, 30.0, 0.1
+_SESSION, _REBALANCE, _INITIAL = JOIN.session_timeout, JOIN.rebalance_timeout, 0.1
 _NAMES = (f"member-{number}" for number in itertools.count(1))
-_REQUEST = JoinRequest(
-    member_id="",
-    new_member_id="",
-    instance_id=None,
-    client_id="c",
-    client_host="127.0.0.1",
-    session_timeout=_SESSION,
-    rebalance_timeout=_REBALANCE,
-    protocol_type="consumer",
-    protocols={"range": b"topics"},
-    must_know_its_id=False,
-    may_skip_assignment=False,
-)
-
-
 _Outcome = TypeVar("_Outcome")
 
 
@@ -53,7 +39,7 @@ class _Answer(Generic[_Outcome]):
 
 def _request(member_id: str = "", instance_id: str | None = None, **changes: object) -> JoinRequest:
     names = {"member_id": member_id, "new_member_id": next(_NAMES), "instance_id": instance_id}
-    return dataclasses.replace(_REQUEST, **names, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(JOIN, **names, **changes)  # type: ignore[arg-type]
 
 
 def _group(*, max_size: int = 100) -> Group:

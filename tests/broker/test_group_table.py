@@ -7,22 +7,9 @@ import dataclasses
 import pytest
 
 from noetl_stream.broker.group import ARROWS, Event, Group, GroupState
-from noetl_stream.broker.member import Joined, JoinRequest
+from noetl_stream.broker.member import Joined
 from noetl_stream.commitlog.refusal import Refused
-
-_REQUEST = JoinRequest(
-    member_id="",
-    new_member_id="m",
-    instance_id=None,
-    client_id="c",
-    client_host="127.0.0.1",
-    session_timeout=10.0,
-    rebalance_timeout=30.0,
-    protocol_type="consumer",
-    protocols={"range": b"topics"},
-    must_know_its_id=False,
-    may_skip_assignment=False,
-)
+from tests.broker.samples import JOIN
 
 
 def _silent(outcome: Joined | bytes | Refused) -> None:
@@ -31,13 +18,13 @@ def _silent(outcome: Joined | bytes | Refused) -> None:
 
 def _live(group: Group) -> None:
     """Two members come, one after the other; one restarts; both go."""
-    group.join(_REQUEST, 0.0, _silent)
+    group.join(JOIN, 0.0, _silent)
     group.expire(0.1)
     group.sync(group.current("m", None, 1, 0.2), {}, 0.2, _silent)
-    group.join(dataclasses.replace(_REQUEST, new_member_id="n"), 1.0, _silent)
-    group.join(dataclasses.replace(_REQUEST, member_id="m"), 1.1, _silent)
+    group.join(dataclasses.replace(JOIN, new_member_id="n"), 1.0, _silent)
+    group.join(dataclasses.replace(JOIN, member_id="m"), 1.1, _silent)
     group.leave("n", None, 1.2)
-    group.join(dataclasses.replace(_REQUEST, member_id="m"), 1.3, _silent)
+    group.join(dataclasses.replace(JOIN, member_id="m"), 1.3, _silent)
     group.leave("m", None, 1.4)
     group.forget()
 

@@ -9,19 +9,13 @@ import pytest
 from kio.index import load_request_schema
 from kio.serial import entity_reader
 
-from noetl_stream.broker.api import SUPPORTED, Api
-from noetl_stream.broker.protocol import Connection, decode
+from noetl_stream.broker.api import Api
+from noetl_stream.broker.protocol import decode
 from noetl_stream.broker.reader import MOST_ELEMENTS
 from noetl_stream.commitlog.refusal import ConnectionRefused
 from tests.broker.client import frame
 from tests.broker.requests import REQUESTS
-
-NOBODY = Connection(client_host="", client_port=0, broker_host="", broker_port=0)
-EVERY_VERSION = [
-    pytest.param(api, version, id=f"{api.name}-v{version}")
-    for api, (lowest, highest) in SUPPORTED.items()
-    for version in range(lowest, highest + 1)
-]
+from tests.broker.samples import EVERY_VERSION, NOBODY
 
 
 def sent(api: Api, version: int) -> bytes:

@@ -17,16 +17,16 @@ from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.api import ANNOUNCED, SUPPORTED, Api
 from noetl_stream.broker.broker import EmbeddedBroker
-from noetl_stream.broker.protocol import Connection, decode
+from noetl_stream.broker.protocol import decode
 from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.commitlog.refusal import ConnectionRefused
 from tests.broker.client import RawClient, frame
 from tests.broker.client import decode as decode_response
+from tests.broker.samples import NOBODY
 from tests.commitlog.samples import batch
 
 _FLAGS = {"include_cluster_authorized_operations": False, "include_topic_authorized_operations": False}
 _EVERYTHING = {"topics": None, **_FLAGS}
-_NOBODY = Connection(client_host="", client_port=0, broker_host="", broker_port=0)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_any_bytes_are_a_request_or_refused(body: bytes, api: Api, version: int)
     """Decoding raises nothing that would be taken for a fault of the broker."""
     sent = struct.pack(">hhih", api, version, 1, -1) + body
     try:
-        request = decode(sent, _NOBODY)
+        request = decode(sent, NOBODY)
     except ConnectionRefused:
         return
     assert request.api is api
