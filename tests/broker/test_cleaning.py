@@ -87,7 +87,7 @@ async def test_a_topic_can_be_deleted_while_it_is_compacted(tmp_path: Path) -> N
             await delete(broker.bootstrap, f"state-{number}")
 
         assert broker.cleaning.counters.uncleanable == 0
-    assert _left(tmp_path / "logs") == []
+    assert list((tmp_path / "logs").iterdir()) == []
 
 
 async def test_a_damaged_log_is_put_aside_and_the_others_are_still_cleaned(
@@ -167,10 +167,6 @@ class _Writer:
         async with self._progress:
             until = self.count + more
             await self._progress.wait_for(lambda: self.count >= until)
-
-
-def _left(logs: Path) -> list[Path]:
-    return list(logs.iterdir())
 
 
 def _flip_last_byte(logs: Path, topic: str) -> Path:

@@ -81,7 +81,7 @@ async def test_no_acknowledged_record_is_lost_or_doubled_over_kills(tmp_path: Pa
     await asyncio.gather(*writing)
 
     for writer in writers:
-        numbers = await numbers_read(broker, writer.topic)
+        numbers = await numbers_read(broker.bootstrap, writer.topic)
         assert numbers == sorted(set(numbers))
         assert writer.acknowledged <= set(numbers)
     broker.stop()

@@ -43,7 +43,7 @@ async def test_nothing_acknowledged_is_lost_where_every_few_batches_begin_a_segm
     await asyncio.gather(*writing)
 
     for writer in writers:
-        numbers = await numbers_read(broker, writer.topic)
+        numbers = await numbers_read(broker.bootstrap, writer.topic)
         assert numbers == sorted(set(numbers))
         assert writer.acknowledged <= set(numbers)
     assert _segments(tmp_path) > 60

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from noetl_stream.broker.broker import EmbeddedBroker
 from noetl_stream.broker.upkeep import check, recover
 from noetl_stream.errors import InfrastructureError
-from tests.broker.writers import numbers_in
+from tests.broker.writers import numbers_read
 
 
 async def _write(data: Path, *topics: str) -> None:
@@ -63,8 +63,8 @@ async def test_a_damaged_log_is_found_and_the_rest_of_it_served_again(tmp_path: 
 
     assert check(tmp_path) == []
     async with EmbeddedBroker(tmp_path) as broker:
-        assert await numbers_in(broker.bootstrap, "a") == [0, 2, 3, 4]
-        assert await numbers_in(broker.bootstrap, "b") == [0, 1, 2, 3, 4]
+        assert await numbers_read(broker.bootstrap, "a") == [0, 2, 3, 4]
+        assert await numbers_read(broker.bootstrap, "b") == [0, 1, 2, 3, 4]
 
 
 async def test_a_damaged_journal_entry_is_set_aside_and_the_others_hold(tmp_path: Path) -> None:

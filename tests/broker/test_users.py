@@ -64,7 +64,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         Users(tmp_path).names()
 
 
-def test_nobody_has_the_same_salt_whenever_it_is_asked_for(tmp_path: Path) -> None:
+def test_nobody_has_the_same_salt_whenever_it_is_asked_for() -> None:
     """Else whoever asks twice learns which names exist."""
     first, again, other = (verifier_of_nobody(name) for name in ("x", "x", "y"))
 

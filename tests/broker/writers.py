@@ -6,8 +6,6 @@ import asyncio
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from noetl_stream.broker.launch import BrokerHandle
-
 
 class Writer:
     """Sends numbers to a topic, ten at a time, and notes which were acknowledged."""
@@ -46,13 +44,8 @@ class Writer:
             await self._progress.wait_for(lambda: len(self.acknowledged) >= count)
 
 
-async def numbers_read(broker: BrokerHandle, topic: str) -> list[int]:
+async def numbers_read(bootstrap: str, topic: str) -> list[int]:
     """All that a consumer reads, in its order."""
-    return await numbers_in(broker.bootstrap, topic)
-
-
-async def numbers_in(bootstrap: str, topic: str) -> list[int]:
-    """As `numbers_read`, from the broker at an address."""
     partition = TopicPartition(topic, 0)
     async with AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
         consumer.assign([partition])
