@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +74,9 @@ def beginning(step: Step, scope: Mapping[str, Any]) -> Beginning:
     if step.loop.items is None:
         rows = count_of(step.loop.row_concurrency, scope.get("workload", {}))
         return Beginning(total=None, limit=bound * rows, frames=bound)
-    items = collection(evaluate(step.loop.items, scope), step.name)
+    items = evaluate(step.loop.items, scope)
+    if isinstance(items, Ref):
+        raise NeedsPayload(step.name)
     rows = count_of(step.loop.rows or 1, scope.get("workload", {}))
     total = items if isinstance(items, int) else -(-len(items) // rows)
     return Beginning(total=total, items=items, limit=bound)
@@ -111,41 +112,6 @@ def _bound(loop: Loop, step: str, scope: Mapping[str, Value]) -> int:
             place=f"step '{step}', loop",
         )
     return found
-
-
-def collection(found: Any, step: str) -> Any:
-    """What a loop runs over: a list, n for 0..n-1, or a table where it is at hand. Raises ExpressionError, or
-    NeedsPayload for a reference."""
-    match found:
-        case bool() | None:
-            pass
-        case int() if found >= 0:
-            return found
-        case list() | tuple():
-            return list(found)
-        case Mapping():
-            return [{"key": key, "value": value} for key, value in found.items()]
-        case Ref():
-            raise NeedsPayload(step)
-        case str():
-            return _listed(found, step)
-        case Sized():
-            return found
-    raise ExpressionError(_unfit(type(found).__name__), text="in", place=f"step '{step}', loop")
-
-
-def _listed(text: str, step: str) -> list[Value]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, list):
-        raise ExpressionError(_unfit("text that is no JSON list"), text="in", place=f"step '{step}', loop")
-    return found
-
-
-def _unfit(what: str) -> str:
-    return f"a loop needs a list, a mapping, a JSON list or a count, not {what}"
 
 
 def _entered(draft: Execution, step: Step, tokens: tuple[Token, ...], begun: Beginning) -> StepEntered:

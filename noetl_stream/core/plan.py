@@ -52,7 +52,8 @@ class Arc:
 class Loop:
     """How a step repeats: over `items`, `while_` a condition holds, or as long as a `cursor` claims rows.
 
-    `items` yields a list, an integer n for 0..n-1, or a table, cut into slices of `rows` where that is given. `limit`
+    `items` yields a list, an integer n for 0..n-1, or a table, at hand or referenced; the language has turned all else
+    into one of these, or raises ExpressionError. It is cut into slices of `rows` where that is given. `limit`
     bounds the iterations in flight; `bound` yields it where the author wrote a template, and is evaluated once, when
     the step is entered. `cursor` belongs to the worker, as a step's `tool` does; `claims` are the names it is sent.
     """

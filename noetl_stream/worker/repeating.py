@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from noetl_stream.core.entering import collection
 from noetl_stream.core.plan import Loop
 from noetl_stream.core.scope import evaluate
 from noetl_stream.core.values import Value
@@ -39,7 +38,7 @@ async def repeated(
 def _items(task: Task, loop: Loop, desk: Desk) -> list[Value]:
     """What the task goes over. Raises ExpressionError."""
     assert loop.items is not None  # an iterator has items
-    found = collection(evaluate(loop.items, desk.scope(f"{task.name}/items")), desk.offer.block.step)
+    found = evaluate(loop.items, desk.scope(f"{task.name}/items"))
     return list(range(found)) if isinstance(found, int) else list(found)
 
 

@@ -353,12 +353,19 @@ class TestLoops:
         ("given", "items"),
         [
             ([1, 2], [1, 2]),
+            ([None], [None]),
             ({"a": 1}, [{"key": "a", "value": 1}]),
+            ({"x": 1, "y": 2}, [{"key": "x", "value": 1}, {"key": "y", "value": 2}]),
             ("[3]", [3]),
+            ('["a", {"b": 1}]', ["a", {"b": 1}]),
             ('{"a": 1}', [{"key": "a", "value": 1}]),
+            ("7", 7),
             (3, 3),
             (-1, 0),
+            (0, 0),
             ([], []),
+            ({}, []),
+            ("[]", []),
         ],
     )
     def test_a_collection_may_be_given_in_several_ways(self, given: Any, items: Any) -> None:
@@ -369,7 +376,13 @@ class TestLoops:
 
     @pytest.mark.parametrize(
         ("given", "reason"),
-        [(None, "not null"), (True, "not a bool"), (1.5, "not a float"), ("a b", "this text is no JSON")],
+        [
+            (None, "not null"),
+            (True, "not a bool"),
+            (1.5, "not a float"),
+            ("a b", "this text is no JSON"),
+            ("", "this text is no JSON"),
+        ],
     )
     def test_anything_else_is_an_error_naming_the_step(self, given: Any, reason: str) -> None:
         loop = step("workflow: [{step: a, loop: {in: '{{ ctx.x }}'}, tool: {kind: noop}}]\n").loop

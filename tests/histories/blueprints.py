@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from noetl_stream.core.plan import Arc, Expression, Loop, Plan, Scope, Step
 from noetl_stream.core.values import Result, Value
+from noetl_stream.errors import ExpressionError
 
 Formula: TypeAlias = Callable[[Scope], Value]
 
@@ -61,8 +62,13 @@ def router(name: str, *arcs: Arc | str, **more: Any) -> Callable[[int], Step]:
     return step(name, *arcs, tool=None, **more)
 
 
+def _null(scope: Scope) -> Value:
+    raise ExpressionError("a loop goes over a list, not null", text="{{ null }}", place="key 'loop.in'")
+
+
 def loop(items: Value | Formula, *, limit: int = 1, parallel: bool = False, **more: Any) -> Loop:
-    found = expression(items) if callable(items) else constant(items)
+    """What a loop goes over; nothing at all is an error of its expression, as in a compiled playbook."""
+    found = expression(_null) if items is None else expression(items) if callable(items) else constant(items)
     return Loop(items=found, iterator="item", limit=limit, parallel=parallel, **more)
 
 
