@@ -14,16 +14,14 @@ import time
 from asyncio.subprocess import Process
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
-from noetl_stream.ids import partition_of
 from noetl_stream.settings import Settings
 from tests.campaigns.by_hand import campaigning, own_broker, told
 from tests.campaigns.lane import Stuck
 from tests.campaigns.load import Load
-from tests.integration.client import Client, connected
+from tests.integration.client import connected
 from tests.integration.processes import COMMAND, Roles, kill, roles
 
 WAITING = """
@@ -125,13 +123,8 @@ class Telling:
     async def probe(self, partitions: int) -> None:
         """Ask for an execution in every partition that ends as soon as somebody decides there."""
         path = await self.load.client.register(PROBE)
-        keys = (f"probe {n}" for n in count())
-        by_partition: dict[int, str] = {}
-        while len(by_partition) < partitions:
-            key = next(keys)
-            by_partition.setdefault(partition_of(Client.execution(path, key), partitions), key)
-        for key in by_partition.values():
-            await self.load.client.ask(path, key=key)
+        for partition in range(partitions):
+            await self.load.client.ask_in(partition, path)
 
     async def until(self, condition: Callable[[], bool]) -> float:
         """Wait for it; the seconds it took. Raises Stuck if it does not come."""

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -59,6 +60,13 @@ class Client:
         asked = {"playbook": path, "payload": payload or {}, "idempotency_key": key, **more}
         await self.send(json.dumps(asked).encode())
         return self.execution(path, key)
+
+    async def ask_in(self, partition: int, path: str, payload: Value = None) -> int:
+        """As `ask`, for an execution that lives in this partition of the event log."""
+        partitions = self.platform.topics.events.partitions
+        keys = (uuid4().hex for _ in count())
+        key = next(key for key in keys if partition_of(self.execution(path, key), partitions) == partition)
+        return await self.ask(path, payload, key=key)
 
     @staticmethod
     def execution(path: str, key: str) -> int:

@@ -40,7 +40,7 @@ async def test_a_record_that_nobody_can_read_is_set_aside_and_its_partition_goes
         events = client.platform.topics.events
         partition = partition_of(first, events.partitions)
         offset = await client.platform.log.append(events.name, value, key=key, partition=partition)
-        second = await _ask_in(client, partition)
+        second = await client.ask_in(partition, "greet")
         story = await client.story(second)
         letters = await client.letters()
 
@@ -60,24 +60,12 @@ async def test_a_new_owner_passes_over_what_an_earlier_one_rejected(settings: Se
         await client.story(execution)
         partition = partition_of(execution, settings.partitions)
         await client.platform.log.append(settings.topics.events.name, b"junk", key=b"1", partition=partition)
-        await client.story(await _ask_in(client, partition))
+        await client.story(await client.ask_in(partition, "greet"))
         letters = await client.letters()
     async with installed(settings) as client:
-        story = await client.story(await _ask_in(client, partition))
+        story = await client.story(await client.ask_in(partition, "greet"))
         assert story.status == "COMPLETED"
         assert await client.letters() == letters
-
-
-async def _ask_in(client: Client, partition: int) -> int:
-    """A request whose execution lives in `partition`."""
-    for _ in range(1_000):
-        key = uuid4().hex
-        if (
-            partition_of(client.execution("greet", key), client.platform.topics.events.partitions)
-            == partition
-        ):
-            return await client.ask("greet", key=key)
-    raise AssertionError("one of a thousand ids falls into each of two partitions")
 
 
 async def _rejections(client: Client, execution: int) -> list[int]:
@@ -121,7 +109,7 @@ async def test_what_an_owner_could_not_read_and_died_before_rejecting_the_next_o
             letters = await client.letters()
             rejected = await _rejections(client, execution)
         async with running(client.platform, ["orchestrator", "worker:default"]):
-            await client.story(await _ask_in(client, partition))
+            await client.story(await client.ask_in(partition, "greet"))
             assert await client.letters() == letters
 
     assert [(letter.origin, letter.value) for letter in letters] == [

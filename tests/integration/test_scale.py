@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from itertools import count
 from pathlib import Path
 
 import pytest
 
-from noetl_stream.ids import partition_of
 from noetl_stream.settings import Settings
 from tests.campaigns.load import Load
-from tests.integration.client import LIMIT, Client, installed
+from tests.integration.client import LIMIT, installed
 from tests.integration.processes import kill, roles
 from tests.integration.test_rolling_restart import LOOP
 
@@ -34,7 +32,8 @@ async def test_processes_join_die_and_come_back_as_zombies_and_every_iteration_c
             )
             [doomed] = {ledger.owner for ledger in load.ledgers}
             await started.start("orchestrator")
-            executions = await _one_in_each_partition(client)
+            path, size = await client.register(LOOP), {"count": ITERATIONS}
+            executions = [await client.ask_in(partition, path, size) for partition in range(PARTITIONS)]
             await load.until(lambda: all(ledger.outcomes > ITERATIONS // 10 for ledger in load.ledgers))
 
             sleepy.send_signal(signal.SIGSTOP)
@@ -58,14 +57,3 @@ async def test_processes_join_die_and_come_back_as_zombies_and_every_iteration_c
 
 def _accepted(load: Load) -> Counter[tuple[int, str]]:
     return Counter({key: times for ledger in load.ledgers for key, times in ledger.completed.items()})
-
-
-async def _one_in_each_partition(client: Client) -> list[int]:
-    """A loop that runs in every partition of the event log."""
-    path = await client.register(LOOP)
-    keys: dict[int, str] = {}
-    for n in count():
-        keys.setdefault(partition_of(client.execution(path, f"{n}"), PARTITIONS), f"{n}")
-        if len(keys) == PARTITIONS:
-            break
-    return [await client.ask(path, {"count": ITERATIONS}, key=key) for key in keys.values()]
