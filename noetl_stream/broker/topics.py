@@ -73,8 +73,8 @@ class Topics(TopicTable):
                     index,
                     topic.segment_limits,
                     compacted=is_compacted(topic.config),
-                    start_offset=topic.start_offsets.get(index),
-                    synced_position=topic.synced_positions.get(index),
+                    start_offset=topic.start_offsets.get(index, 0),
+                    synced_position=topic.synced_positions.get(index, 0),
                 )
                 for index in range(topic.partition_count)
             ]

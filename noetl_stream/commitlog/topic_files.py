@@ -45,8 +45,8 @@ class TopicFiles:
         limits: SegmentLimits,
         *,
         compacted: bool,
-        start_offset: int | None,
-        synced_position: int | None,
+        start_offset: int,
+        synced_position: int,
     ) -> Partition:
         """Recover one log.
 
@@ -61,8 +61,8 @@ class TopicFiles:
             self._storage,
             limits=limits,
             compacted=compacted,
-            start_offset=start_offset or 0,
-            synced_position=synced_position or 0,
+            start_offset=start_offset,
+            synced_position=synced_position,
         )
 
     def remove(self, directory: str) -> None:
