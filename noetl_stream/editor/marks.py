@@ -12,8 +12,11 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
+from noetl_stream.dsl.source import MAX_NODES
 from noetl_stream.errors import Problem
 
+_MOST = 2 * MAX_NODES
+"""Keys and values of a document: the compiler counts values."""
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 
 
@@ -29,25 +32,36 @@ class Span:
 
 
 def composed(text: str) -> YamlNode | None:
-    """The document's root; None where the text is no YAML, or more than one document."""
+    """The document's root; None where the text is no YAML, more than one document, or more than the compiler reads."""
     try:
         found: YamlNode | None = YAML(typ="safe", pure=True).compose(text)
+        return found if found is not None and _size(found, {}) <= _MOST else None
     except (YAMLError, RecursionError):
         return None
-    return found
+
+
+def _size(node: YamlNode, known: dict[int, int]) -> int:
+    """How many keys and values a walk meets, an anchor's once for each alias; more than may be if one holds itself."""
+    if id(node) not in known:
+        known[id(node)] = _MOST + 1
+        known[id(node)] = 1 + sum(_size(each, known) for each in _inside(node))
+    return known[id(node)]
+
+
+def _inside(node: YamlNode) -> Iterator[YamlNode]:
+    match node:
+        case MappingNode():
+            for pair in node.value:
+                yield from pair
+        case SequenceNode():
+            yield from node.value
 
 
 def below(node: YamlNode) -> Iterator[YamlNode]:
     """The node, and all keys and values below it, in document order. An anchor's node comes once for each alias."""
     yield node
-    match node:
-        case MappingNode():
-            for key, value in node.value:
-                yield from below(key)
-                yield from below(value)
-        case SequenceNode():
-            for each in node.value:
-                yield from below(each)
+    for each in _inside(node):
+        yield from below(each)
 
 
 @lru_cache(maxsize=8)

@@ -122,6 +122,24 @@ def test_a_problem_is_about_the_word_it_names() -> None:
     assert "lenght" in found
 
 
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9 if n else 'k' * 9)}]\n" for n in range(30)),
+        "a: &a [*a]\n",
+        "a: &a {b: *a}\n",
+    ],
+)
+def test_a_document_that_holds_itself_over_and_over_is_not_followed(bomb: str) -> None:
+    text = bomb + TEXT
+
+    (found,) = problems_of(text, "a", KINDS)
+
+    assert span_of(found, text).start < len(bomb)
+    assert mentions(text) == []
+    assert hover_at(text, len(bomb), SCHEMA) is None
+
+
 def test_errors_and_warnings_are_told_together() -> None:
     text = TEXT.replace("kind: python", "kind: pyhton").replace("desc:", "args: {a: 1}\n    desc:", 1)
 
