@@ -5,11 +5,10 @@ from __future__ import annotations
 from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.topic import Topic
+from noetl_stream.broker.topic_config import FOREVER
 from noetl_stream.commitlog.batch import BatchHeader
 from noetl_stream.commitlog.record_codec import MalformedRecords, read_records
 from noetl_stream.commitlog.refusal import Refused
-
-_NO_BOUND = "9223372036854775807"
 
 
 def carries_append_time(topic: Topic) -> bool:
@@ -28,7 +27,7 @@ def check_create_times(topic: Topic, header: BatchHeader, batch: bytes, now: int
             ErrorCode.invalid_timestamp, f"A record's timestamp is {ahead} ms ahead of the broker's."
         )
     oldest_allowed = topic.config("message.timestamp.before.max.ms")
-    if oldest_allowed == _NO_BOUND:
+    if oldest_allowed == FOREVER:
         return  # the common case needs no look at the records
     behind = now - _earliest(header, batch)
     if behind > int(oldest_allowed):

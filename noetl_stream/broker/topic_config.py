@@ -16,7 +16,8 @@ from noetl_stream.commitlog.refusal import Refused
 MAX_MESSAGE_BYTES = "max.message.bytes"
 
 _MAX_INT, _MAX_LONG = (1 << 31) - 1, (1 << 63) - 1
-_FOREVER = str(_MAX_LONG)
+FOREVER = str(_MAX_LONG)
+"""How Kafka says that a count or a time has no bound."""
 
 
 class ConfigType(IntEnum):
@@ -96,17 +97,17 @@ SETTINGS: Mapping[str, Setting] = {
     "compression.zstd.level": _int("3", -131072, "compression.zstd.level", highest=22),
     "delete.retention.ms": _long("86400000", 0, "log.cleaner.delete.retention.ms"),
     "file.delete.delay.ms": _long("60000", 0, "log.segment.delete.delay.ms"),
-    "flush.messages": _long(_FOREVER, 1, "log.flush.interval.messages"),
-    "flush.ms": _long(_FOREVER, 0),
+    "flush.messages": _long(FOREVER, 1, "log.flush.interval.messages"),
+    "flush.ms": _long(FOREVER, 0),
     "follower.replication.throttled.replicas": _listed("", lambda _: True),
     "index.interval.bytes": _int("4096", 0, "log.index.interval.bytes"),
     "leader.replication.throttled.replicas": _listed("", lambda _: True),
     "local.retention.bytes": _long("-2", -2, "log.local.retention.bytes"),
     "local.retention.ms": _long("-2", -2, "log.local.retention.ms"),
-    "max.compaction.lag.ms": _long(_FOREVER, 1, "log.cleaner.max.compaction.lag.ms"),
+    "max.compaction.lag.ms": _long(FOREVER, 1, "log.cleaner.max.compaction.lag.ms"),
     MAX_MESSAGE_BYTES: _int("1048588", 0, "message.max.bytes"),
     "message.timestamp.after.max.ms": _long("3600000", 0, "log.message.timestamp.after.max.ms"),
-    "message.timestamp.before.max.ms": _long(_FOREVER, 0, "log.message.timestamp.before.max.ms"),
+    "message.timestamp.before.max.ms": _long(FOREVER, 0, "log.message.timestamp.before.max.ms"),
     "message.timestamp.type": _one_of(
         "CreateTime", "LogAppendTime", broker_name="log.message.timestamp.type"
     ),
