@@ -1,6 +1,6 @@
 """The embedded broker against its floor: what an acknowledged write, a second of records and a restart cost.
 
-`python bench/broker.py [--records N]` prints one JSON line per measure. The floor is a bare append and fdatasync on the
+`python -m bench.broker [--records N]` prints one JSON line per measure. The floor is a bare append and fdatasync on the
 same disk in the same run, so that ratios hold where absolute times drift.
 """
 
@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from noetl_stream.broker.launch import BrokerHandle, start_broker
+from noetl_stream.commitlog.fsync import FsyncPolicy
 
 _RECORD = os.urandom(300)
 _ROUNDS = 2000
@@ -36,23 +37,23 @@ def main() -> None:
         asyncio.run(_measure(Path(directory) / "data", arguments.records, arguments.fsync))
 
 
-async def _measure(data: Path, records: int, fsync: str) -> None:
+async def _measure(data: Path, records: int, fsync: FsyncPolicy) -> None:
     with _running(data, fsync) as broker:
-        await _create(broker.bootstrap, "acks", 1)
-        await _create(broker.bootstrap, "load", 1)
+        await create_topic(broker.bootstrap, "acks")
+        await create_topic(broker.bootstrap, "load")
         _report("acknowledged produce", _milliseconds(await _acknowledgements(broker.bootstrap)))
         _report("produce to consumer", _milliseconds(await _hops(broker.bootstrap)))
         _report("produced", {"records_per_s": round(records / await _produce(broker.bootstrap, records))})
         _report("consumed", {"records_per_s": round(records / await _consume(broker.bootstrap, records))})
-        _report("memory", {"resident_mb": _resident_mb(broker.pid)})
+        _report("memory", {"resident_mb": resident_mb(broker.pid)})
     began = time.perf_counter()
     with _running(data, fsync):
         _report("restart", {"seconds": round(time.perf_counter() - began, 3)})
 
 
 @contextmanager
-def _running(data: Path, fsync: str) -> Iterator[BrokerHandle]:
-    broker = start_broker(data, fsync="none" if fsync == "none" else "commit", timeout=60)
+def _running(data: Path, fsync: FsyncPolicy) -> Iterator[BrokerHandle]:
+    broker = start_broker(data, fsync=fsync, timeout=60)
     try:
         yield broker
     finally:
@@ -71,10 +72,11 @@ def _raw_syncs(path: Path) -> list[float]:
     return times
 
 
-async def _create(bootstrap: str, topic: str, partitions: int) -> None:
+async def create_topic(bootstrap: str, topic: str) -> None:
+    """One of a single partition."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
-    await admin.create_topics([NewTopic(topic, partitions, 1)])
+    await admin.create_topics([NewTopic(topic, 1, 1)])
     await admin.close()
 
 
@@ -127,7 +129,8 @@ async def _consume(bootstrap: str, records: int) -> float:
         return time.perf_counter() - began
 
 
-def _resident_mb(pid: int) -> int:
+def resident_mb(pid: int) -> int:
+    """The memory that a process holds now, in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return round(int(status.split("VmRSS:")[1].split()[0]) / 1024)
 

@@ -1,6 +1,6 @@
 """What a start costs on a log of many small batches, and on a large one after kill -9.
 
-`python bench/recovery.py [--records N] [--gigabytes N]` prints one JSON line per measure. The logs are made by the
+`python -m bench.recovery [--records N] [--gigabytes N]` prints one JSON line per measure. The logs are made by the
 broker's own code, without a client between; the temporary directory must have room for them.
 """
 
@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from bench.broker import create_topic, resident_mb
 from noetl_stream.broker.launch import BrokerHandle, start_broker
 from noetl_stream.commitlog.batch import check_produced
 from noetl_stream.commitlog.fsync import GroupCommit
@@ -41,7 +41,7 @@ def main() -> None:
 async def _measure(data: Path, log: str, batches: int, size: int) -> None:
     seconds, broker = _timed_start(data)
     _report("start on an empty directory", seconds, broker)
-    await _create(broker.bootstrap)
+    await create_topic(broker.bootstrap, "t")
     broker.stop()
     await _fill(_log_of(data), batches, size)
 
@@ -57,13 +57,6 @@ def _timed_start(data: Path) -> tuple[float, BrokerHandle]:
     began = time.perf_counter()
     broker = start_broker(data, timeout=120)
     return time.perf_counter() - began, broker
-
-
-async def _create(bootstrap: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    await admin.create_topics([NewTopic("t", 1, 1)])
-    await admin.close()
 
 
 def _log_of(data: Path) -> Path:
@@ -98,13 +91,8 @@ async def _produce_until_killed(broker: BrokerHandle) -> None:
 
 
 def _report(measure: str, seconds: float, broker: BrokerHandle) -> None:
-    result = {"seconds": round(seconds, 3), "resident_mb": _resident_mb(broker.pid)}
+    result = {"seconds": round(seconds, 3), "resident_mb": resident_mb(broker.pid)}
     print(json.dumps({"measure": measure, **result}), flush=True)
-
-
-def _resident_mb(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return round(int(status.split("VmRSS:")[1].split()[0]) / 1024)
 
 
 if __name__ == "__main__":
