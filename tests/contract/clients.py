@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 from aiokafka.structs import ConsumerRecord
 
@@ -70,6 +71,13 @@ class Kafka:
         wanted = NewTopic(topic, partitions, copies, topic_configs=dict(settings or {}))
         async with self.admin() as admin:
             raise_first(row[1] for row in (await admin.create_topics([wanted])).topic_errors)
+
+    async def alter(self, topic: str, settings: Mapping[str, str]) -> None:
+        """Give `topic` these settings, and its others their defaults, or raise the broker's error."""
+        change = ConfigResource(ConfigResourceType.TOPIC, topic, dict(settings))
+        async with self.admin() as admin:
+            [answer] = await admin.alter_configs([change])
+        raise_first(row[0] for row in answer.resources)
 
     async def delete(self, topic: str) -> None:
         """Delete `topic`, or raise the broker's error."""

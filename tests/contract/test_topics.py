@@ -63,10 +63,7 @@ async def test_settings_given_at_creation_are_described(kafka: Kafka) -> None:
 async def test_a_changed_setting_is_described(kafka: Kafka) -> None:
     topic = await kafka.topic()
 
-    change = ConfigResource(ConfigResourceType.TOPIC, topic, {"retention.ms": "12345"})
-    async with kafka.admin() as admin:
-        [answer] = await admin.alter_configs([change])
-    raise_first(row[0] for row in answer.resources)
+    await kafka.alter(topic, {"retention.ms": "12345"})
 
     async def described() -> bool:
         return (await settings_of(kafka, topic))["retention.ms"] == "12345"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 
 from noetl_stream.agents.roles import running
 from noetl_stream.settings import Settings
+from tests.contract.clients import Kafka
 from tests.integration.client import installed
 from tests.integration.test_requests import GREET
 
@@ -18,11 +19,9 @@ async def test_an_intake_that_never_ran_reads_from_where_retention_has_moved_the
         await client.register(GREET)
         for _ in range(3):
             await client.send(b"no request any more")
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
-        await admin.start()
         requests = TopicPartition(client.platform.topics.requests.name, 0)
-        await admin.delete_records({requests: RecordsToDelete(before_offset=3)})
-        await admin.close()
+        async with Kafka(bootstrap=settings.bootstrap).admin() as admin:
+            await admin.delete_records({requests: RecordsToDelete(before_offset=3)})
         execution = await client.ask("greet")
         async with running(client.platform, ["intake"]):
             story = await client.story(execution)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from noetl_stream.adapters.checkpoints import KafkaCheckpoints
 from noetl_stream.adapters.kafka_log import KafkaReader
@@ -20,7 +19,7 @@ from noetl_stream.orchestrator import checkpointing
 from noetl_stream.orchestrator.restore import Restorer, event_of, machine_of
 from noetl_stream.ports.log import Record
 from noetl_stream.settings import Settings
-from tests.contract.clients import Kafka, eventually, raise_first
+from tests.contract.clients import Kafka, eventually
 from tests.integration.client import Client, installed
 from tests.integration.test_kills import accepted, completions
 from tests.integration.test_requests import GREET
@@ -123,10 +122,8 @@ async def test_a_restore_from_compacted_checkpoints_knows_what_a_fold_from_zero_
 
 async def _compact_at_once(client: Client) -> None:
     settings = {"cleanup.policy": "compact", "segment.ms": "1", "min.cleanable.dirty.ratio": "0.01"}
-    change = ConfigResource(ConfigResourceType.TOPIC, client.platform.topics.checkpoints.name, settings)
-    async with Kafka(bootstrap=client.platform.settings.bootstrap).admin() as admin:
-        [answer] = await admin.alter_configs([change])
-    raise_first(row[0] for row in answer.resources)
+    kafka = Kafka(bootstrap=client.platform.settings.bootstrap)
+    await kafka.alter(client.platform.topics.checkpoints.name, settings)
 
 
 async def _compacted(client: Client) -> tuple[int, int]:

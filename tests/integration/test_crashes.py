@@ -10,13 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from noetl_stream.core.events import BlockFailed, BlockOffered
 from noetl_stream.replay.telling import Told
 from noetl_stream.settings import Settings
 from tests.campaigns.load import Load
+from tests.contract.clients import Kafka
 from tests.integration.client import LIMIT, Client, installed
 from tests.integration.processes import kill, roles
 from tests.integration.test_kills import accepted, completions
@@ -143,10 +142,4 @@ def _offers(told: Told) -> bool:
 
 async def _limit_records(bootstrap: str, topic: str, most: int) -> None:
     """The largest record, in bytes, that a topic takes."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(most)})
-        await admin.alter_configs([resource])
-    finally:
-        await admin.close()
+    await Kafka(bootstrap=bootstrap).alter(topic, {"max.message.bytes": str(most)})
