@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable
 from typing import Any
 
 from kio.schema.errors import ErrorCode
@@ -12,7 +11,7 @@ from noetl_stream.broker.assignments import check_added, partition_count
 from noetl_stream.broker.cleanup_policy import deletes_old_records
 from noetl_stream.broker.config_requests import described_configs
 from noetl_stream.broker.offsets import Offsets
-from noetl_stream.broker.protocol import Fields, Request
+from noetl_stream.broker.protocol import Fields, Request, outcome
 from noetl_stream.broker.topics import Topics
 from noetl_stream.commitlog.refusal import Refused
 
@@ -71,7 +70,7 @@ class Admin:
 
     async def _deleted(self, name: str) -> Fields:
         topic = self._topics.find(name)
-        code, reason = await _outcome(self._delete(name))
+        code, reason = await outcome(self._delete(name))
         topic_id = topic.id if topic is not None else None
         return {"name": name, "topic_id": topic_id, "error_code": code, "error_message": reason}
 
@@ -94,7 +93,7 @@ class Admin:
         body = request.body
         results = []
         for wanted in body.topics:
-            code, reason = await _outcome(self._expand(wanted, validate_only=body.validate_only))
+            code, reason = await outcome(self._expand(wanted, validate_only=body.validate_only))
             results.append({"name": wanted.name, "error_code": code, "error_message": reason})
         return {"results": results}
 
@@ -127,12 +126,3 @@ class Admin:
         except Refused as refused:
             code = refused.code
         return {"partition_index": index, "low_watermark": start, "error_code": code}
-
-
-async def _outcome(change: Awaitable[None]) -> tuple[ErrorCode, str | None]:
-    """What the protocol says of a change: its error code and sentence."""
-    try:
-        await change
-    except Refused as refused:
-        return refused.code, refused.reason
-    return ErrorCode.none, None

@@ -9,7 +9,7 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.metadata import NODE_ID
-from noetl_stream.broker.protocol import Fields, Request
+from noetl_stream.broker.protocol import Fields, Request, outcome
 from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.broker.topic_config import DEFAULTS, SETTINGS, Setting, check_configs
 from noetl_stream.broker.topics import Topics
@@ -102,12 +102,8 @@ class ConfigRequests:
     async def _alter_all(self, request: Request, altered: _Alteration) -> Fields:
         responses = []
         for resource in request.body.resources:
-            code, reason = ErrorCode.none, None
-            try:
-                await self._alter(resource, altered, validate_only=request.body.validate_only)
-            except Refused as refused:
-                code, reason = refused.code, refused.reason
-            responses.append(_named(resource, code, reason))
+            altering = self._alter(resource, altered, validate_only=request.body.validate_only)
+            responses.append(_named(resource, *await outcome(altering)))
         return {"responses": responses}
 
     async def _alter(self, resource: Any, altered: _Alteration, *, validate_only: bool) -> None:

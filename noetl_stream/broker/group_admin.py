@@ -10,7 +10,7 @@ from kio.schema.errors import ErrorCode
 from noetl_stream.broker.group import Group, GroupState
 from noetl_stream.broker.groups import Groups
 from noetl_stream.broker.offsets import Offsets, TopicPartition
-from noetl_stream.broker.protocol import Fields, Request
+from noetl_stream.broker.protocol import Fields, Request, outcome
 from noetl_stream.broker.subscription import CONSUMER
 from noetl_stream.broker.topics import Topics
 from noetl_stream.commitlog.refusal import Refused
@@ -65,18 +65,11 @@ class GroupAdmin:
         }
 
     async def delete(self, request: Request) -> Fields:
-        results = [
-            {"group_id": group_id, "error_code": await self._delete(group_id)}
-            for group_id in request.body.groups_names
-        ]
+        results = []
+        for group_id in request.body.groups_names:
+            code, _ = await outcome(self._groups.delete(group_id))
+            results.append({"group_id": group_id, "error_code": code})
         return {"results": results}
-
-    async def _delete(self, group_id: str) -> ErrorCode:
-        try:
-            await self._groups.delete(group_id)
-        except Refused as refused:
-            return refused.code
-        return ErrorCode.none
 
     async def delete_offsets(self, request: Request) -> Fields:
         """Positions of topics that no member is subscribed to (KIP-496)."""

@@ -12,7 +12,7 @@ import functools
 import io
 import struct
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from kio.index import load_request_schema, load_response_schema
@@ -21,7 +21,7 @@ from kio.serial import entity_writer
 
 from noetl_stream.broker.api import ANNOUNCED, Api, supported
 from noetl_stream.broker.reader import NOT_READABLE, Cursor, Read, reader_of, unwrapped
-from noetl_stream.commitlog.refusal import ConnectionRefused
+from noetl_stream.commitlog.refusal import ConnectionRefused, Refused
 
 Fields = Mapping[str, Any]
 
@@ -110,6 +110,15 @@ def api_versions(request: Request) -> Fields:
             for api, (lowest, highest) in ANNOUNCED.items()
         ],
     }
+
+
+async def outcome(change: Awaitable[None]) -> tuple[ErrorCode, str | None]:
+    """What is answered about a change once it is done or refused: its error code and sentence."""
+    try:
+        await change
+    except Refused as refused:
+        return refused.code, refused.reason
+    return ErrorCode.none, None
 
 
 def encode(request: Request, fields: Fields) -> memoryview:
