@@ -97,13 +97,7 @@ def _logins(fields: Mapping[str, Value]) -> Iterator[str]:
 
 def _forms(text: str) -> Iterable[str]:
     raw = text.encode()
-    encoded = (each.decode() for each in (b64encode(raw), urlsafe_b64encode(raw)))
+    encoded = [each.decode() for each in (b64encode(raw), urlsafe_b64encode(raw))]
     escaped = (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
-    return (
-        text,
-        *encoded,
-        *(each.rstrip("=") for each in (b64encode(raw).decode(),)),
-        quote(text, safe=""),
-        quote_plus(text),
-        *escaped,
-    )
+    unpadded = (each.rstrip("=") for each in encoded)
+    return (text, *encoded, *unpadded, quote(text, safe=""), quote_plus(text), *escaped)

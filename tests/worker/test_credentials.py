@@ -6,8 +6,8 @@ import copy
 import json
 import logging
 import pickle
-from base64 import b64encode
-from collections.abc import Mapping
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -264,6 +264,15 @@ class TestMask:
         assert mask.value({"x": "postgres at db.example: pa55word"}) == {
             "x": "postgres at db.example: [keychain.pg]"
         }
+
+    @pytest.mark.parametrize("encoded", [b64encode, urlsafe_b64encode])
+    def test_base64_is_hidden_without_its_padding_too(self, encoded: Callable[[bytes], bytes]) -> None:
+        mask = Mask()
+        mask.cover(Secret("gh", "s3cr3t>>>???~"))
+        said = encoded(b"s3cr3t>>>???~").decode()
+
+        assert said.endswith("=")
+        assert mask.text(f"{said} {said.rstrip('=')}") == "[keychain.gh] [keychain.gh]"
 
     def test_a_login_s_base64_is_a_secret_too(self) -> None:
         mask = Mask()
