@@ -110,15 +110,17 @@ def offer(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run, 
         args=run.args,
         error=led_here(machine, run.via),
         resume=_notes(plan, machine, key, block, run, at),
-        variables={} if run.parallel else _of_step(run),
+        variables=_of_step(run, key.iteration),
         answer=block.answer,
         answered=block.answered,
         **_read(reads_of(step, key.iteration), known, run.via),
     )
 
 
-def _of_step(run: Run) -> dict[str, Value]:
-    """`step.*` as earlier blocks of this run of the step left them."""
+def _of_step(run: Run, index: int) -> dict[str, Value]:
+    """`step.*` as earlier blocks of this run of the step left them. A routing block has its variables in its notes."""
+    if run.parallel or not is_iteration(index):
+        return {}
     return {name: value for name, value in run.variables.items() if name.startswith("step.")}
 
 
