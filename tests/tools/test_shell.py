@@ -174,7 +174,7 @@ async def test_a_command_cancelled_while_it_is_being_ended_leaves_nothing_open(t
     begun = tmp_path / "begun"
     os.mkfifo(begun)
     before = len(os.listdir("/proc/self/fd"))
-    escaping = f"setsid sh -c 'echo $$ > {begun}; exec sleep 60' & wait"
+    escaping = f"echo $$ > {tmp_path}/pid; setsid sh -c 'echo $$ > {begun}; exec sleep 60' & wait"
     running = asyncio.create_task(shell({"command": escaping}))
     escaped = int(await asyncio.to_thread(begun.read_text))
 
@@ -185,5 +185,7 @@ async def test_a_command_cancelled_while_it_is_being_ended_leaves_nothing_open(t
         await asyncio.wait([running])
         # What an earlier test left open may be closed meanwhile.
         await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
+        # No zombie either: it would be reaped for an event loop that is closed by then.
+        await until(lambda: not Path("/proc", (tmp_path / "pid").read_text().strip()).exists())
     finally:
         os.kill(escaped, signal.SIGKILL)
