@@ -11,15 +11,15 @@ from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.api import Api
 from noetl_stream.broker.config_requests import Operation
+from noetl_stream.broker.topic_config import SETTINGS
 from tests.broker.client import RawClient
 from tests.contract.batches import batch_of
 from tests.contract.clients import Kafka, eventually, fresh
-from tests.contract.wire import fetched, listed, metadata, produced, topic_id
+from tests.contract.wire import EARLIEST, fetched, listed, metadata, produced, topic_id
 
 OUR_OWN_DEFAULTS = {"segment.bytes"}  # smaller segments suit a small disk
 TOPIC, DEFAULT = 2, 5
 ON_TOPIC = 1
-EARLIEST = -2
 PATIENCE = {"timeout": timedelta(seconds=10)}
 
 
@@ -283,8 +283,6 @@ async def test_only_the_settings_asked_for_are_described(kafka: Kafka) -> None:
 
 
 async def test_every_setting_has_the_type_and_the_default_that_kafka_gives_it(kafka: Kafka) -> None:
-    from noetl_stream.broker.topic_config import SETTINGS
-
     async with kafka.wire() as client:
         found = await settings(client, await kafka.topic())
 

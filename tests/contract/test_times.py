@@ -9,11 +9,20 @@ from kio.schema.errors import ErrorCode
 
 from tests.contract.batches import AN_HOUR_AGO, batch_of, records_in
 from tests.contract.clients import LIMIT, Kafka, fresh, read
-from tests.contract.wire import READ_COMMITTED, fetched, listed, produced
+from tests.contract.wire import (
+    EARLIEST,
+    EARLIEST_LOCAL,
+    LARGEST_TIMESTAMP,
+    LATEST,
+    LATEST_TIERED,
+    READ_COMMITTED,
+    fetched,
+    listed,
+    produced,
+)
 
 BASE = AN_HOUR_AGO
 HOUR = 3_600_000
-LATEST, EARLIEST, LARGEST_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED = -1, -2, -3, -4, -5
 
 
 def now() -> int:

@@ -11,6 +11,8 @@ from noetl_stream.broker.api import Api
 from tests.broker.client import RawClient
 
 READ_COMMITTED = 1
+LATEST, EARLIEST, LARGEST_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED = -1, -2, -3, -4, -5
+"""What stands for a place in the log where ListOffsets expects a time."""
 LIMIT = 1 << 20
 
 
