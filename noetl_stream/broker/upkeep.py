@@ -70,7 +70,7 @@ def _check_topics(directory: DataDirectory, content: bytes) -> Iterator[Finding]
         for index in range(count):
             if not (path := directory.logs / name / str(index)).is_dir():
                 yield Finding(path=path, message="is missing; restore it from a copy, or delete the topic")
-    for path in directory.logs.iterdir():
+    for path in directory.logs.glob("*"):  # none where the folder itself is gone
         if path.name not in known and any(log.stat().st_size for log in path.rglob("*.log")):
             yield Finding(path=path, message="holds records of a topic that the journal does not know")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,16 @@ def test_a_directory_that_is_no_brokers_is_refused_and_not_made(tmp_path: Path) 
     with pytest.raises(InfrastructureError, match="holds no broker's data"):
         check(tmp_path / "mistyped")
     assert not (tmp_path / "mistyped").exists()
+
+
+async def test_logs_that_are_gone_are_found_one_by_one(tmp_path: Path) -> None:
+    await _write(tmp_path, "a", "b")
+    shutil.rmtree(tmp_path / "logs")
+
+    assert [finding.message for finding in check(tmp_path)] == [
+        "is missing; restore it from a copy, or delete the topic"
+    ] * 2
+    assert recover(tmp_path) == check(tmp_path)
 
 
 async def test_a_damaged_log_is_found_and_the_rest_of_it_served_again(tmp_path: Path) -> None:
