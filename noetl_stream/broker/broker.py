@@ -52,7 +52,7 @@ from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transaction_admin import TransactionAdmin
 from noetl_stream.broker.transaction_requests import TransactionRequests
 from noetl_stream.broker.transactions import Transactions
-from noetl_stream.commitlog.fsync import FsyncPolicy, GroupCommit
+from noetl_stream.commitlog.fsync import GroupCommit
 from noetl_stream.commitlog.storage import Storage
 from noetl_stream.commitlog.topic_files import TopicFiles
 from noetl_stream.errors import InfrastructureError
@@ -71,17 +71,9 @@ class EmbeddedBroker:
         InfrastructureError: the directory is in use or damaged, or the address cannot be bound.
     """
 
-    def __init__(
-        self,
-        data: Path,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        fsync: FsyncPolicy = "commit",
-        *,
-        settings: BrokerSettings | None = None,
-    ) -> None:
+    def __init__(self, data: Path, *, settings: BrokerSettings | None = None) -> None:
         self._data = data
-        self._settings = settings or BrokerSettings(host=host, port=port, fsync=fsync)
+        self._settings = settings or BrokerSettings()
         self._journal: Journal | None = None
         self._metrics = None if self._settings.metrics_port is None else _new_metrics()
         self.bootstrap = self.metrics_url = ""

@@ -11,6 +11,7 @@ from kio.schema.errors import ErrorCode
 
 from noetl_stream.broker.api import Api
 from noetl_stream.broker.broker import EmbeddedBroker
+from noetl_stream.broker.settings import BrokerSettings
 from tests.broker.client import RawClient
 from tests.broker.requests import REQUESTS, with_topic_id
 from tests.broker.samples import EVERY_VERSION
@@ -37,7 +38,7 @@ _REFUSED = {
 
 @pytest.fixture
 async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
-    async with EmbeddedBroker(tmp_path, fsync="none") as broker:
+    async with EmbeddedBroker(tmp_path, settings=BrokerSettings(fsync="none")) as broker:
         yield broker
 
 

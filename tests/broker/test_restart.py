@@ -19,6 +19,7 @@ from noetl_stream.broker.api import Api
 from noetl_stream.broker.broker import EmbeddedBroker
 from noetl_stream.broker.entries import TransactionChanged
 from noetl_stream.broker.journal import read_journal, rewrite_journal
+from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.errors import InfrastructureError
 from tests.broker.client import RawClient
 
@@ -191,7 +192,7 @@ async def test_a_taken_port_is_named(tmp_path: Path) -> None:
         with pytest.raises(
             InfrastructureError, match=f"cannot listen at 127.0.0.1:{port}.*choose another port"
         ):
-            async with EmbeddedBroker(tmp_path / "b", port=port):
+            async with EmbeddedBroker(tmp_path / "b", settings=BrokerSettings(port=port)):
                 pass
 
 

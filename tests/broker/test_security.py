@@ -197,7 +197,7 @@ async def test_files_that_do_not_make_tls_are_named(tmp_path: Path) -> None:
 async def test_an_open_door_is_said_once(
     tmp_path: Path, host: str, warnings: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with EmbeddedBroker(tmp_path, host=host):
+    async with EmbeddedBroker(tmp_path, settings=BrokerSettings(host=host)):
         pass
     told = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(told) == warnings
