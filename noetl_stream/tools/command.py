@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +11,7 @@ from pydantic import Field
 
 from noetl_stream.errors import InfrastructureError, ToolError
 from noetl_stream.tools.config import Config
+from noetl_stream.tools.processes import kill_group
 
 # `ulimit` in a shell that becomes the command: Python code between fork and exec would not be safe in a threaded process.
 _BOUNDED = 'ulimit -c 0 && {limits} exec "$@"'
@@ -99,8 +97,7 @@ async def run_command(command: Command) -> Ended:
 async def _ended(transport: asyncio.SubprocessTransport, watch: _Watch) -> None:
     """Kill what is left of the group and let go of it: at once, where a second cancellation does not let us wait."""
     try:
-        with suppress(ProcessLookupError):
-            os.killpg(transport.get_pid(), signal.SIGKILL)
+        kill_group(transport.get_pid())
         await asyncio.wait([watch.exited])
         await asyncio.wait([watch.closed], timeout=_HELD_OPEN)
     finally:
@@ -122,8 +119,7 @@ def _abandon(starting: asyncio.Future[tuple[asyncio.SubprocessTransport, _Watch]
     if starting.cancelled() or starting.exception() is not None:
         return
     transport, _ = starting.result()
-    with suppress(ProcessLookupError):
-        os.killpg(transport.get_pid(), signal.SIGKILL)
+    kill_group(transport.get_pid())
     transport.close()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from noetl_stream.errors import ToolError
 from noetl_stream.ports.tools import Call, Done
 from noetl_stream.tools.command import Command, Ended, Limits, run_command
 from noetl_stream.tools.config import Config
+from noetl_stream.tools.processes import bare_environment, how_ended
 from noetl_stream.tools.running_time import running_time
 
 
@@ -51,11 +51,10 @@ async def run_in_folder(call: Call, kind: str, words: Callable[[Path], list[str]
 
 def _command(call: Call, folder: Path, words: list[str]) -> Command:
     config: ProcessConfig = call.config
-    bare = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder)}
     return Command(
         argv=words,
         folder=folder if config.cwd is None else Path(config.cwd),
-        environment={**_spelled(call.input), **bare, **_spelled(config.env)},
+        environment={**_spelled(call.input), **bare_environment(folder), **_spelled(config.env)},
         stdin=config.stdin.encode(),
         limits=config.limits,
     )
@@ -81,10 +80,9 @@ def _done(kind: str, ended: Ended) -> Done:
     }
     if ended.status == 0:
         return Done(value=value)
-    how = f"signal {-ended.status}" if ended.status < 0 else f"exit status {ended.status}"
     last = (ended.stderr.strip() or ended.stdout.strip()).rpartition("\n")[2]
     raise ToolError(
-        f"the {kind} task ended with {how}{f': {last}' if last else ''}; see its `stderr`",
+        f"the {kind} task ended with {how_ended(ended.status)}{f': {last}' if last else ''}; see its `stderr`",
         kind="client_error",
         code=str(ended.status),
         value=value,

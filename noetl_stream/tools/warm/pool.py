@@ -16,6 +16,7 @@ import orjson
 
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
+from noetl_stream.tools.processes import how_ended
 from noetl_stream.tools.running_time import running_time
 from noetl_stream.tools.warm.framing import dumps, restore
 from noetl_stream.tools.warm.process import Child, ChildEnded, Limits
@@ -184,9 +185,8 @@ def _failed(*, type: str, message: str, line: int | None, trace: str) -> ToolErr
 
 
 def _died(operation: str, status: int) -> ToolError:
-    how = f"signal {-status}" if status < 0 else f"exit status {status}"
     return ToolError(
-        f"the process of the {operation} task ended before it answered ({how}); "
+        f"the process of the {operation} task ended before it answered ({how_ended(status)}); "
         "look for memory it ran out of, or code that ends its process",
         kind="python",
         code="died",

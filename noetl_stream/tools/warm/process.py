@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -16,7 +14,11 @@ from pathlib import Path
 import orjson
 
 from noetl_stream.errors import InfrastructureError
+from noetl_stream.tools.processes import bare_environment, kill_group
 from noetl_stream.tools.warm.framing import PREFIX_BYTES, prefixed
+
+# A fixed hash seed: what code makes of a set is the same again when it is recomputed.
+_PYTHON = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class Child:
                 orjson.dumps(asdict(limits)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                env={**_bare(folder), **environment},
+                env={**bare_environment(folder), **_PYTHON, **environment},
                 start_new_session=True,
                 limit=1 << 20,
             )
@@ -97,8 +99,7 @@ class Child:
 
     def kill(self) -> None:
         """End the child and all that it started, at once."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        kill_group(self._process.pid)
         self._asked.close()
 
     async def gone(self) -> None:
@@ -110,16 +111,3 @@ class Child:
                 await self._answers.read()
                 await self._asked.wait_closed()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _bare(folder: Path) -> dict[str, str]:
-    place = str(folder)
-    # A fixed hash seed: what code makes of a set is the same again when it is recomputed.
-    return {
-        "PATH": os.defpath,
-        "LANG": "C.UTF-8",
-        "HOME": place,
-        "TMPDIR": place,
-        "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
