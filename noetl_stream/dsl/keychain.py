@@ -58,10 +58,10 @@ def _declared(alias: str, node: Node, site: Site) -> Credential:
     renew = node.get("auto_renew")
     return Credential(
         alias=alias,
-        kind=_word(node, "kind") or "",
+        kind=node.written("kind") or "",
         place=f"{site.subject} ({node.place})",
-        provider=_word(node, "provider"),
-        scope=_word(node, "scope"),
+        provider=node.written("provider"),
+        scope=node.written("scope"),
         auto_renew=renew is not None and truth(renew.value),
         settings=settings,
         needs=aliases_in(settings.reads, site.aliases) | (site.aliases & pointed) - {alias},
@@ -83,11 +83,6 @@ def _check_words(node: Node, site: Site) -> None:
                 node.key_place(key),
                 hint,
             )
-
-
-def _word(node: Node, key: str) -> str | None:
-    found = node.get(key)
-    return None if found is None else str(found.value)
 
 
 def _check_circles(declared: Mapping[str, Credential], nodes: Mapping[str, Node], report: Report) -> None:

@@ -53,9 +53,9 @@ def _access(node: Node | None) -> Access | None:
 def _audit(node: Node | None, site: Site) -> Audit | None:
     if node is None:
         return None
-    level, retain = node.get("level"), node.get("retain")
+    retain = node.get("retain")
     return Audit(
-        level=None if level is None else str(level.value),
+        level=node.written("level"),
         retain=None if retain is None else duration(retain, site.at("retain")),
         encrypt=_words(node, "encrypt"),
     )

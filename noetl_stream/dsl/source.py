@@ -98,6 +98,11 @@ class Node:
             node = node.mapping.get(key) if node else None
         return None if node is None or node.value is None else node
 
+    def written(self, *path: str) -> str | None:
+        """What stands under a path of keys, as text; None where nothing does."""
+        found = self.get(*path)
+        return None if found is None else str(found.value)
+
     def key_place(self, key: str) -> Place:
         return self.keys.get(key, self.place)
 

@@ -106,11 +106,11 @@ def _parts(spec: Node, site: Site) -> dict[str, Any]:
     window = _number(dedup, "window_secs", site.at("dedup"))
     return {
         "source": source,
-        "mode": _word(spec, "mode") or ("push" if source == "webhook" else "pull"),
-        "activation": _word(spec, "activation") or "continuous",
-        "position": Position(**{key: _word(spec, key) for key in Position.__dataclass_fields__}),
+        "mode": spec.written("mode") or ("push" if source == "webhook" else "pull"),
+        "activation": spec.written("activation") or "continuous",
+        "position": Position(**{key: spec.written(key) for key in Position.__dataclass_fields__}),
         "auth": compile_auth(spec.get("auth"), site.at("auth")),
-        "format": _word(spec, "format") or "json",
+        "format": spec.written("format") or "json",
         "runtime": _runtime(_sub(spec, "runtime"), site.at("runtime")),
         "dispatch": _dispatch(spec.mapping["dispatch"], site.at("dispatch")),
         "window": window if wanted is None or truth(wanted.value) else None,
@@ -129,12 +129,12 @@ def _runtime(node: Node, site: Site) -> Runtime:
         timeout = replace(timeout, evaluate=lambda scope: evaluate(scope) / 1000)
     elif timeout is not None:
         timeout /= 1000
-    pool, batch = _word(node, "pool") or "default", _number(node, "batch", site)
-    return Runtime(target=_word(node, "target"), pool=pool, batch=batch, timeout=timeout)
+    pool, batch = node.written("pool") or "default", _number(node, "batch", site)
+    return Runtime(target=node.written("target"), pool=pool, batch=batch, timeout=timeout)
 
 
 def _dispatch(node: Node, site: Site) -> Dispatch:
-    said: dict[str, Any] = {"as_": _word(node, "as"), "ordering": _word(node, "ordering")}
+    said: dict[str, Any] = {"as_": node.written("as"), "ordering": node.written("ordering")}
     payload = node.get("payload_from")
     templated = payload is not None and has_template(payload.text or "")
     batched = node.get("batch_dispatch")
@@ -142,8 +142,8 @@ def _dispatch(node: Node, site: Site) -> Dispatch:
         playbook=str(node.mapping["playbook"].value),
         payload_from=compile_value(payload, site.at("payload_from"), strict=True)
         if payload is not None and templated
-        else _word(node, "payload_from"),
-        pool=_word(node, "execution_pool"),
+        else node.written("payload_from"),
+        pool=node.written("execution_pool"),
         batched=batched is not None and truth(batched.value),
         batch_max=_number(node, "batch_max", site),
         carry=_carried(node.get("carry")),
@@ -186,7 +186,7 @@ def _directive(node: Node) -> Directive:
 def _spool(node: Node | None, site: Site) -> Spool | None:
     if node is None:
         return None
-    words = {key: _word(node, key) for key in ("mode", "backend", "bucket", "ordering", "ordering_key")}
+    words = {key: node.written(key) for key in ("mode", "backend", "bucket", "ordering", "ordering_key")}
     retention = node.get("retention")
     return Spool(
         **words,
@@ -202,13 +202,13 @@ def _ingress(node: Node | None, site: Site) -> Ingress | None:
         return None
     verify = node.get("verify")
     return Ingress(
-        gateway_path=_word(node, "gateway_path"),
+        gateway_path=node.written("gateway_path"),
         verify=None if verify is None else _verification(verify, site.at("verify")),
     )
 
 
 def _verification(node: Node, site: Site) -> Verification:
-    kind: Any = _word(node, "type")
+    kind: Any = node.written("type")
     secret = compile_auth(node.get("secret"), site.at("secret"))
     if not secret and kind not in _WITHOUT_SECRET:
         site.report.error(
@@ -216,7 +216,7 @@ def _verification(node: Node, site: Site) -> Verification:
             node.place,
             "write `secret: <alias>`",
         )
-    return Verification(type=kind, secret=secret, header=_word(node, "header"))
+    return Verification(type=kind, secret=secret, header=node.written("header"))
 
 
 def _check_source(spec: Node, site: Site) -> None:
@@ -250,11 +250,6 @@ def _check_pools(spec: Node, pools: frozenset[str] | None, site: Site) -> None:
 
 def _sub(node: Node, key: str) -> Node:
     return node.get(key) or Node({}, node.place)
-
-
-def _word(node: Node, key: str) -> str | None:
-    found = node.get(key)
-    return None if found is None else str(found.value)
 
 
 def _words(node: Node | None) -> tuple[str, ...]:
