@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -44,10 +45,11 @@ def _of_rows(name: str, rows: list[dict[str, Value]]) -> pa.Table | None:
     return _built(name, lambda: pa.Table.from_struct_array(pa.array(rows)))
 
 
-def _built(name: str, build: Any) -> pa.Table:
+def _built(name: str, build: Callable[[], pa.Table]) -> pa.Table:
     try:
         return build()
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise ToolError(
-            f"the rows of input '{name}' are no table ({error}); give each column one type", kind="validation"
+            f"the rows of input '{name}' are no table ({error}); give each column one type, integers of 64 bits at most",
+            kind="validation",
         ) from error

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from noetl_stream.cache.local import LocalCache
+from noetl_stream.errors import ToolError
 from noetl_stream.tools.tables import table_of
 from tests.contract.cache import KEY, flights
 
@@ -51,3 +52,19 @@ def test_rows_take_the_union_of_their_keys() -> None:
 
     assert table is not None
     assert table.schema == pa.schema({"a": pa.float64(), "b": pa.string()})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"a": 1}, {"a": "b"}],
+        [{"a": True}, {"a": 1}],
+        [{"a": 1}, {"a": [1]}],
+        [{"a": 1}, {"a": 1 << 63}],
+        {"a": [1, "b"]},
+    ],
+)
+def test_rows_that_are_no_table_are_told(value: Any) -> None:
+    with pytest.raises(ToolError, match=r"rows of input 't' are no table \(.+\); give each") as refused:
+        table_of("t", value)
+    assert refused.value.kind == "validation"
