@@ -82,6 +82,17 @@ def beginning(step: Step, scope: Mapping[str, Any]) -> Beginning:
     return Beginning(total=total, items=items, limit=bound)
 
 
+def told(begun: Beginning) -> Mapping[str, Value]:
+    """How a step begins, as the result of its ITEMS block: the owner takes it over from there."""
+    return {
+        "admitted": begun.admitted,
+        "items": begun.items,
+        "total": begun.total,
+        "limit": begun.limit,
+        "frames": begun.frames,
+    }
+
+
 def _open(draft: Execution, step: Step, tokens: tuple[Token, ...], begun: Beginning) -> tuple[Move, ...]:
     if not begun.admitted:
         end = StepFinished(step=step.name, epoch=_epoch(draft, step), status="skipped")

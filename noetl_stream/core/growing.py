@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from noetl_stream.core.events import ITEMS, PROBES, BlockId, BlockOffered, LoopClosed, Move
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.plan import Loop, Plan
 from noetl_stream.core.run import Run
 from noetl_stream.core.scope import evaluate
 from noetl_stream.core.sites import between
-from noetl_stream.core.values import Error, NeedsPayload
+from noetl_stream.core.values import Error, NeedsPayload, Value
 from noetl_stream.errors import ExpressionError
 
 
@@ -36,6 +38,11 @@ def _while(plan: Plan, draft: Execution, name: str, loop: Loop, run: Run, now: f
     if goes_on:
         return (first_offer(BlockId(name, run.epoch, run.next)),)
     return (LoopClosed(step=name, epoch=run.epoch),)
+
+
+def one_more(goes_on: bool) -> Mapping[str, Value]:
+    """What a worker made of a condition, as the result of its probe: an iteration about nothing, or none."""
+    return {"items": [None] if goes_on else [], "total": int(goes_on)}
 
 
 def _probe(name: str, run: Run, number: int) -> Move:

@@ -8,8 +8,10 @@ from dataclasses import replace
 
 from noetl_stream.core import events
 from noetl_stream.core.counts import count_of
+from noetl_stream.core.entering import told
 from noetl_stream.core.events import PROBES, BlockCompleted, BlockFailed, Outcome
 from noetl_stream.core.finishing import ENDING_BYTES
+from noetl_stream.core.growing import one_more
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.outbox import reads_of
 from noetl_stream.core.plan import Plan, Step
@@ -83,18 +85,11 @@ async def _found_out(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Valu
         case events.ITEMS:
             begun = beginning_of(plan, step, offer)
             items = await materialised(cache, key_of(offer, "items"), begun.items)
-            return {
-                "admitted": begun.admitted,
-                "items": items,
-                "total": begun.total,
-                "limit": begun.limit,
-                "frames": begun.frames,
-            }
+            return told(replace(begun, items=items))
         case events.ROUTE:
             return await _route(plan, step, offer, cache)
         case _:
-            goes_on = condition_of(plan, step, offer)
-            return {"items": [None] if goes_on else [], "total": int(goes_on)}
+            return one_more(condition_of(plan, step, offer))
 
 
 async def _route(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Value:

@@ -10,8 +10,11 @@ from itertools import count, takewhile
 from typing import Any
 from zlib import crc32
 
+from noetl_stream.core import events
 from noetl_stream.core.counts import count_of
-from noetl_stream.core.events import ITEMS, ROUTE, BlockCompleted, BlockFailed, Outcome, Retry
+from noetl_stream.core.entering import told
+from noetl_stream.core.events import BlockCompleted, BlockFailed, Outcome, Retry
+from noetl_stream.core.growing import one_more
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Step
 from noetl_stream.core.run import is_iteration
@@ -43,20 +46,12 @@ def outcome_of(world: World, offer: Offer, *, run: str, claim: str) -> Outcome:
 def _found_out(world: World, step: Step, offer: Offer, claim: str) -> Value:
     plan = world.plans[offer.path]
     match offer.block.iteration:
-        case _ if offer.block.iteration == ITEMS:
-            begun = beginning_of(plan, step, offer)
-            return {
-                "admitted": begun.admitted,
-                "items": begun.items,
-                "total": begun.total,
-                "limit": begun.limit,
-                "frames": begun.frames,
-            }
-        case _ if offer.block.iteration == ROUTE:
+        case events.ITEMS:
+            return told(beginning_of(plan, step, offer))
+        case events.ROUTE:
             return route_of(plan, step, offer)
         case _ if step.loop_condition is not None:
-            goes_on = condition_of(plan, step, offer)
-            return {"items": [None] if goes_on else [], "total": int(goes_on)}
+            return one_more(condition_of(plan, step, offer))
         case _:
             return _claimed(world.outside, step, offer, claim)
 
