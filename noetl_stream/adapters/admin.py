@@ -34,12 +34,6 @@ _BROKERS_ASKED = 3
 _SHOWN = ("cleanup.policy", "retention.ms", "min.insync.replicas")
 
 
-async def wait_for_broker(bootstrap: str, timeout: float = 10.0, security: Security = OPEN) -> None:
-    """Return once a broker answers. Raises InfrastructureError after `timeout` seconds."""
-    async with _admin(bootstrap, timeout, security):
-        return
-
-
 async def ensure_topics(
     bootstrap: str, topics: Iterable[Topic], timeout: float = 10.0, security: Security = OPEN
 ) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from noetl_stream.adapters.admin import ensure_topics, wait_for_broker
+from noetl_stream.adapters.admin import ensure_topics, standing_topics
 from noetl_stream.errors import InfrastructureError
 from noetl_stream.wire.topics import Topics
 
@@ -44,7 +44,7 @@ async def test_a_broker_that_refuses_a_topic_is_quoted(bootstrap: str) -> None:
 
 
 async def test_a_running_broker_is_not_waited_for(bootstrap: str) -> None:
-    await wait_for_broker(bootstrap, timeout=5.0)
+    assert await standing_topics(bootstrap, "nobody has these.", timeout=5.0) == ()
 
 
 async def test_a_silent_broker_is_passed_over_for_one_that_answers(bootstrap: str) -> None:
@@ -52,12 +52,12 @@ async def test_a_silent_broker_is_passed_over_for_one_that_answers(bootstrap: st
     with socket.create_server(("127.0.0.1", 0)) as silent:
         both = f"127.0.0.1:{silent.getsockname()[1]},{bootstrap}"
         for _ in range(3):
-            await wait_for_broker(both, timeout=3.0)
+            assert await standing_topics(both, "nobody has these.", timeout=3.0) == ()
 
 
 async def test_a_missing_broker_is_one_sentence_with_the_next_step() -> None:
     with pytest.raises(InfrastructureError) as caught:
-        await wait_for_broker("127.0.0.1:1", timeout=0.3)
+        await standing_topics("127.0.0.1:1", "", timeout=0.3)
 
     assert str(caught.value) == (
         "no Kafka broker answers at 127.0.0.1:1 after 0.3 s; is it running? "
