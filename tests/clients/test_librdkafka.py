@@ -129,7 +129,7 @@ def test_an_idempotent_producers_records_come_back_in_order(
     assert (records[0].key(), records[1].key()) == (None, b"k")
 
 
-def test_transactions_are_all_or_nothing(bootstrap: str, admin: AdminClient, topic: str) -> None:
+def test_transactions_are_all_or_nothing(bootstrap: str, topic: str) -> None:
     group = fresh("group")
     producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": fresh("txn")})
     producer.init_transactions(LIMIT)
