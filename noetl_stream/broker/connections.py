@@ -14,6 +14,9 @@ from noetl_stream.broker.settings import BrokerSettings
 
 logger = logging.getLogger(__name__)
 
+IDLE = "idle"
+"""What a connection waits for between two requests."""
+
 _SWEEP_SECONDS = 0.5
 _REFUSALS_TOLD_SECONDS = 10.0
 _SLOWEST = 1 << 20
@@ -80,7 +83,7 @@ class Connections:
 
     def await_request(self, connection: OpenConnection) -> None:
         """The client has the word."""
-        connection.waits_for = "idle"
+        connection.waits_for = IDLE
         connection.deadline = self._now() + self._settings.connections_max_idle
 
     def await_transfer(self, connection: OpenConnection, size: int, what: str) -> None:

@@ -117,7 +117,7 @@ async def refuse_handshake(request: Request) -> Fields:
 
 
 async def refuse_authentication(request: Request) -> Fields:
-    """As above."""
+    """An authentication without a handshake before it, of such a client."""
     told = "there is nobody to be authenticated on this connection"
     return {"error_code": ErrorCode.illegal_sasl_state, "error_message": told, "auth_bytes": b""}
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from noetl_stream.broker.api import Api
-from noetl_stream.broker.connections import Connections, OpenConnection
+from noetl_stream.broker.connections import IDLE, Connections, OpenConnection
 from noetl_stream.broker.listener import Listener
 from noetl_stream.broker.protocol import Connection, Fields, Request, decode, encode
 from noetl_stream.broker.settings import BrokerSettings
@@ -177,7 +177,7 @@ class Server:
 
 def _tell_why(closed: str, connection: OpenConnection) -> None:
     """A client may go whenever it likes, and an idle one is closed without a word."""
-    if connection.overdue == "idle":
+    if connection.overdue == IDLE:
         logger.debug("%s: it was idle", closed)
     elif connection.overdue:
         logger.warning("%s: it stood still, %s", closed, connection.overdue)
