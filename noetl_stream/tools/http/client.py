@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import perf_counter
 from typing import TypeAlias
@@ -14,7 +13,7 @@ import httpx
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.http.guard import GuardedTransport
 from noetl_stream.tools.http.hosts import EXTENSION, check_host
-from noetl_stream.tools.http.statuses import is_retryable, kind_of, retry_after
+from noetl_stream.tools.http.statuses import refused
 
 Parameters: TypeAlias = list[tuple[str, str]]
 
@@ -95,13 +94,8 @@ class GuardedClient:
         request = Request(method="GET", url=url, headers=headers, params=[], hosts=hosts)
         answer = await self.send(request)
         if answer.status >= 400:
-            raise ToolError(
-                f"{request} answered {answer.status}; check the url",
-                kind=kind_of(answer.status),
-                retryable=is_retryable(answer.status),
-                status=answer.status,
-                retry_after=retry_after(answer.headers, datetime.now(UTC)),
-            )
+            sentence = f"{request} answered {answer.status}; check the url"
+            raise refused(sentence, answer.status, answer.headers)
         return answer.body.decode(answer.encoding, errors="replace")
 
     async def close(self) -> None:

@@ -6,18 +6,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from noetl_stream.errors import ToolError
+
 _RETRYABLE = frozenset({408, 425, 429})
 _KINDS = {401: "auth", 403: "auth", 429: "rate_limit"}
 
 
-def kind_of(status: int) -> str:
-    """One of dsl's error kinds."""
-    return _KINDS.get(status, "server_error" if status >= 500 else "client_error")
-
-
-def is_retryable(status: int) -> bool:
-    """Whether the same request may go well later."""
-    return status >= 500 or status in _RETRYABLE
+def refused(sentence: str, status: int, headers: Mapping[str, str], value: object = None) -> ToolError:
+    """The error for an answer; `value` is what came back all the same."""
+    return ToolError(
+        sentence,
+        kind=_KINDS.get(status, "server_error" if status >= 500 else "client_error"),
+        retryable=status >= 500 or status in _RETRYABLE,
+        status=status,
+        retry_after=retry_after(headers, datetime.now(UTC)),
+        value=value,
+    )
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

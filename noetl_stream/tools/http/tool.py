@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from pydantic import AliasChoices, BaseModel, Field, field_validator, model_validator
@@ -15,7 +14,7 @@ from noetl_stream.tools.config import Config
 from noetl_stream.tools.http.body import content, pairs, parsed_answer, texts
 from noetl_stream.tools.http.client import Answer, GuardedClient, Request
 from noetl_stream.tools.http.pages import Pagination, collected
-from noetl_stream.tools.http.statuses import is_retryable, kind_of, retry_after
+from noetl_stream.tools.http.statuses import refused
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -82,7 +81,8 @@ class Http:
             ) from None
         value = shape(answer, parsed_answer(answer) if items is None else items)
         if answer.status >= 400:
-            raise _refused(request, answer, value)
+            sentence = f"{request} answered {answer.status} {answer.reason}".rstrip()
+            raise refused(sentence, answer.status, answer.headers, value)
         return Done(value=value, http={"status": answer.status, "headers": value["headers"]})
 
     async def close(self) -> None:
@@ -127,15 +127,3 @@ def shape(answer: Answer, body: Value) -> dict[str, Value]:
         "data": body,
         "body": body,
     }
-
-
-def _refused(request: Request, answer: Answer, value: Value) -> ToolError:
-    status = answer.status
-    return ToolError(
-        f"{request} answered {status} {answer.reason}".rstrip(),
-        kind=kind_of(status),
-        retryable=is_retryable(status),
-        status=status,
-        retry_after=retry_after(answer.headers, datetime.now(UTC)),
-        value=value,
-    )
