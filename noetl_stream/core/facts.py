@@ -124,7 +124,10 @@ def _find_out(run: Run, block: BlockId, found: Value) -> None:
 
 
 def _begin(run: Run, found: Mapping[str, Value]) -> None:
-    """How a step begins: whether at all, with which collection, and how much of it at once."""
+    """How a step begins: whether at all, with which collection, and how much of it at once.
+
+    The log has older answers, which tell of a collection alone.
+    """
     run.items, run.total, run.count = found["items"], found["total"], found["total"] or 0
     run.admitted = found.get("admitted", True)
     run.limit, run.frames = found.get("limit", run.limit), found.get("frames", run.frames)

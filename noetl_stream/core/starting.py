@@ -66,8 +66,8 @@ def _deadline(plan: Plan, draft: Execution, scope: Scope) -> float | None:
 
 
 def _check_payload(plan: Plan, draft: Execution, scope: Scope) -> None:
-    most, size = _number(plan.max_payload, scope), json_size(draft.request.payload)
-    if most is not None and size > most:
+    most = _number(plan.max_payload, scope)
+    if most is not None and (size := json_size(draft.request.payload)) > most:
         raise ExpressionError(
             f"the payload has {size} bytes, and this playbook takes at most {most:.0f}; send less, or a reference",
             text="max_payload_bytes",
