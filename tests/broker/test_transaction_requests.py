@@ -107,16 +107,6 @@ async def test_a_zombie_is_told_that_it_is_one(producer: RawProducer, version: i
     assert await committed_values(producer.client, 0) == [b"of the successor"]
 
 
-async def test_a_producer_renews_its_own_epoch_and_may_ask_for_it_again(producer: RawProducer) -> None:
-    """The answer may be lost; asking twice must not fence it from itself (KIP-360)."""
-    producer_id, epoch = former = producer.identity
-
-    assert await producer.begin(former=former) is _NONE
-    assert producer.identity == (producer_id, epoch + 1)
-    assert await producer.begin(former=former) is _NONE
-    assert producer.identity == (producer_id, epoch + 1)
-
-
 @pytest.mark.parametrize(
     ("version", "code"), [(3, ErrorCode.invalid_producer_epoch), (4, ErrorCode.producer_fenced)]
 )

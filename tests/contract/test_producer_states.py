@@ -94,9 +94,10 @@ async def test_an_unknown_producer_has_no_transaction(producer: RawProducer) -> 
 
 
 async def test_a_producer_renews_its_epoch_and_may_ask_for_that_again(producer: RawProducer) -> None:
+    """The answer may be lost; asking twice must not fence it from itself (KIP-360)."""
     producer_id, epoch = former = producer.identity
 
-    for _ in range(2):  # the first answer may have been lost
+    for _ in range(2):
         assert await producer.begin(former=former) is _NONE
         assert producer.identity == (producer_id, epoch + 1)
 
