@@ -1,10 +1,10 @@
-"""What the tools' tests stand on: a real pool of processes, and calls as a worker makes them."""
+"""What the tools' tests stand on: a real pool of processes, a real http server, and calls as a worker makes them."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ import pytest
 from noetl_stream.ports.tools import Call, Done, Park, Tool
 from noetl_stream.tools.script import Hosts
 from noetl_stream.tools.warm.pool import WarmPool
+from tests.tools.http_server import Site, serving
 
 
 class Run(Protocol):
@@ -60,3 +61,9 @@ async def pool() -> AsyncIterator[WarmPool]:
     pool = WarmPool(size=2)
     yield pool
     await pool.close()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as site:
+        yield site

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,12 +19,6 @@ from noetl_stream.tools.http.tool import Http, HttpConfig
 from tests.contract.cache import KEY, flights
 from tests.tools.conftest import Run, call, runner
 from tests.tools.http_server import Site, serving
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
 
 
 @pytest.fixture

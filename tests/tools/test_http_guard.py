@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
@@ -12,13 +11,7 @@ from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.http.guard import GuardedBackend, checked_addresses, objection
 from noetl_stream.tools.http.tool import Http
 from tests.tools.conftest import runner
-from tests.tools.http_server import Site, serving
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
+from tests.tools.http_server import Site
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
@@ -12,13 +10,7 @@ from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.http.hosts import listed
 from noetl_stream.tools.http.tool import Http
 from tests.tools.conftest import runner
-from tests.tools.http_server import Site, serving
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
+from tests.tools.http_server import Site
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,13 +11,7 @@ from noetl_stream.errors import ToolError
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.http.tool import Http
 from tests.tools.conftest import Run, runner
-from tests.tools.http_server import Site, serving
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
+from tests.tools.http_server import Site
 
 
 @pytest.fixture
