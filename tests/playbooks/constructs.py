@@ -20,6 +20,7 @@ NOT_YET: Final = "nothing acts on it in this version"
 OUTSIDE: Final = "needs a system outside"
 KEPT: Final = "kept for readers and other systems"
 DEFAULT: Final = "the default; the others are shown"
+FOREIGN: Final = "JSON Schema, a language of its own"
 LIKE_STEP: Final = "as the step's `result`, which is shown"
 LIKE_THEN: Final = "as under `then`, which is shown"
 UNTAUGHT: Final[Mapping[str, str]] = {
@@ -66,9 +67,10 @@ UNTAUGHT: Final[Mapping[str, str]] = {
     "keychain.*": OUTSIDE,
     "provider=*": OUTSIDE,
     "scope=*": OUTSIDE,
-    "policy.schema": "contracts of whole playbooks",
-    "schema.*": "contracts of whole playbooks",
-    "on_drift=*": "contracts of whole playbooks",
+    "policy.schema": FOREIGN,
+    "schema.input": FOREIGN,
+    "on_drift=*": FOREIGN,
+    "schema.on_drift": FOREIGN,
 }
 """Keys that may go without an example, as patterns, and why."""
 
