@@ -50,9 +50,8 @@ def test_the_shortest_one_has_defaults(version: str) -> None:
 
 @pytest.mark.parametrize("key", ["name", "path"])
 def test_one_without_a_name_is_told(key: str) -> None:
-    metadata = {"name": "orders", key: "' '"}
-    said = ", ".join(f"{name}: {value}" for name, value in metadata.items())
-    text = f"apiVersion: noetl.io/v2\nkind: Subscription\nmetadata: {{{said}}}\nspec: {SHORT}\n"
+    metadata = "name: ' '" if key == "name" else "name: orders, path: ' '"
+    text = f"apiVersion: noetl.io/v2\nkind: Subscription\nmetadata: {{{metadata}}}\nspec: {SHORT}\n"
 
     with pytest.raises(InvalidPlaybook, match=f"key 'metadata.{key}' of the subscription is empty"):
         compile_subscription(text, file="orders.yaml")
