@@ -9,7 +9,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -17,14 +16,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from noetl_stream.broker.api import Api
+from noetl_stream.broker.cleaning import CleaningCounters
+from noetl_stream.broker.groups import Groups
 from noetl_stream.broker.server import Server
 from noetl_stream.broker.topic import Topic
 from noetl_stream.broker.topics import Topics
-
-if TYPE_CHECKING:
-    from noetl_stream.broker.cleaning import CleaningCounters
-    from noetl_stream.broker.groups import Groups
-    from noetl_stream.broker.transactions import Transactions
+from noetl_stream.broker.transactions import Transactions
 
 _PREFIX = "noetl_broker"
 _SECONDS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
