@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,12 +51,10 @@ class _Due(NamedTuple):
 
 
 class Cleaning:
-    """Sweeps every `cleaning_interval` seconds. `clock` gives milliseconds."""
+    """Sweeps every `cleaning_interval` seconds."""
 
-    def __init__(
-        self, topics: Topics, settings: BrokerSettings, clock: Callable[[], int] = wall_clock
-    ) -> None:
-        self._topics, self._interval, self._clock = topics, settings.cleaning_interval, clock
+    def __init__(self, topics: Topics, settings: BrokerSettings) -> None:
+        self._topics, self._interval = topics, settings.cleaning_interval
         self._cleaner = Cleaner(settings.cleaning_keys)
         self._horizons: dict[Partition, int] = {}
         self._put_aside: set[Partition] = set()
@@ -117,7 +115,7 @@ class Cleaning:
     async def _retain(self, log: _Log) -> None:
         """Close a segment that has grown for long enough, then drop those whose time is over."""
         topic, number, partition = log
-        rules, now = retention(topic.config), self._clock()
+        rules, now = retention(topic.config), wall_clock()
         expired = rules is not None and rules.expired(partition.active, now)
         if expired or partition.is_segment_due(now):
             partition.roll()
@@ -139,7 +137,7 @@ class Cleaning:
             since=log.topic.cleaned_offsets.get(log.number, 0),
             stable_offset=log.partition.last_stable_offset,
             horizon=self._horizons.get(log.partition),
-            now=self._clock(),
+            now=wall_clock(),
         )
         return None if plan is None else _Due(log, rules, plan)
 
@@ -150,7 +148,7 @@ class Cleaning:
         try:
             while (found := self._due(due.log)) is not None:
                 cleaned = await self._cleaner.compact(
-                    found.log.partition, found.plan, found.rules, self._clock()
+                    found.log.partition, found.plan, found.rules, wall_clock()
                 )
                 self._note(found, cleaned)
         finally:

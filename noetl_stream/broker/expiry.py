@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from noetl_stream.broker.clock import wall_clock
 from noetl_stream.broker.groups import Groups
@@ -19,14 +18,9 @@ class Expiry:
     """Looks every `expiry_interval` seconds, from `run` until it is cancelled."""
 
     def __init__(
-        self,
-        settings: BrokerSettings,
-        topics: Topics,
-        groups: Groups,
-        transactions: Transactions,
-        now: Callable[[], int] = wall_clock,
+        self, settings: BrokerSettings, topics: Topics, groups: Groups, transactions: Transactions
     ) -> None:
-        self._settings, self._now = settings, now
+        self._settings = settings
         self._topics, self._groups, self._transactions = topics, groups, transactions
 
     async def run(self) -> None:
@@ -43,12 +37,13 @@ class Expiry:
         """Forget what is past its time now."""
         settings = self._settings
         await self._groups.forget_unused(
-            self._before(settings.offsets_retention), self._transactions.has_pending_offset
+            _ago(settings.offsets_retention), self._transactions.has_pending_offset
         )
-        await self._transactions.forget_idle(self._before(settings.transactional_id_expiration))
+        await self._transactions.forget_idle(_ago(settings.transactional_id_expiration))
         for topic in self._topics:
             for partition in topic.partitions:
-                partition.expire_producers(self._before(settings.producer_id_expiration))
+                partition.expire_producers(_ago(settings.producer_id_expiration))
 
-    def _before(self, seconds: float) -> int:
-        return self._now() - int(seconds * 1000)
+
+def _ago(seconds: float) -> int:
+    return wall_clock() - int(seconds * 1000)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -21,10 +20,8 @@ from noetl_stream.commitlog.refusal import Refused
 class TransactionAdmin:
     """Answers ListTransactions, DescribeTransactions and DescribeProducers."""
 
-    def __init__(
-        self, topics: Topics, transactions: Transactions, now: Callable[[], int] = wall_clock
-    ) -> None:
-        self._topics, self._transactions, self._now = topics, transactions, now
+    def __init__(self, topics: Topics, transactions: Transactions) -> None:
+        self._topics, self._transactions = topics, transactions
 
     async def list(self, request: Request) -> Fields:
         body = request.body
@@ -48,7 +45,7 @@ class TransactionAdmin:
             getattr(body, "duration_filter", -1),
             getattr(body, "transactional_id_pattern", None),
         )
-        age = self._now() - transaction.began if transaction.began >= 0 else -1
+        age = wall_clock() - transaction.began if transaction.began >= 0 else -1
         return (
             (not body.state_filters or transaction.state in body.state_filters)
             and (not body.producer_id_filters or transaction.producer_id in body.producer_id_filters)

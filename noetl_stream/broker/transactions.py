@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from weakref import WeakValueDictionary
@@ -42,8 +42,8 @@ logger = logging.getLogger(__name__)
 class Transactions:
     """Every transactional producer by its id. A change is in the journal before it is seen here."""
 
-    def __init__(self, topics: Topics, offsets: Offsets, now: Callable[[], int] = wall_clock) -> None:
-        self._topics, self._offsets, self._now = topics, offsets, now
+    def __init__(self, topics: Topics, offsets: Offsets) -> None:
+        self._topics, self._offsets = topics, offsets
         self._transactions: dict[str, Transaction] = {}
         self._by_producer: dict[int, str] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -90,7 +90,7 @@ class Transactions:
                     return current  # it missed the answer to its renewal
                 _require_identity(current, former)
             settled = await self._settled(current)
-            renewed = settled.renewed(timeout_ms=timeout_ms, now=self._now(), former=former)
+            renewed = settled.renewed(timeout_ms=timeout_ms, now=wall_clock(), former=former)
             if settled.epoch >= LAST_EPOCH:
                 renewed = replace(renewed, producer_id=await self.producer_ids.new(), epoch=0)
             return await self._record(renewed)
@@ -101,7 +101,7 @@ class Transactions:
             producer_id=await self.producer_ids.new(),
             epoch=0,
             timeout_ms=timeout_ms,
-            at=self._now(),
+            at=wall_clock(),
         )
 
     async def _settled(self, transaction: Transaction) -> Transaction:
@@ -139,7 +139,7 @@ class Transactions:
         """Partitions the producer is about to write to; none of them when only offsets follow."""
         async with self._held(transactional_id, producer) as transaction:
             begins = transaction.state is not TransactionState.ONGOING
-            await self._record(transaction.writing(partitions, self._now()))
+            await self._record(transaction.writing(partitions, wall_clock()))
             if begins:
                 self._timeouts.set(transactional_id, transaction.timeout_ms / 1000)
 
@@ -148,13 +148,13 @@ class Transactions:
     ) -> None:
         """Positions to be committed with the transaction."""
         async with self._held(transactional_id, producer) as transaction:
-            await self._record(transaction.committing(group, positions, self._now()))
+            await self._record(transaction.committing(group, positions, wall_clock()))
 
     async def end(self, transactional_id: str, producer: tuple[int, int], *, committed: bool) -> None:
         """Commit or abort; saying the same again changes nothing."""
         async with self._held(transactional_id, producer) as transaction:
             if transaction.is_idle:
-                transaction.ending(committed=committed, now=self._now())
+                transaction.ending(committed=committed, now=wall_clock())
                 return
             await self._finish(transaction, committed=committed)
 
@@ -184,7 +184,7 @@ class Transactions:
 
     async def _finish(self, transaction: Transaction, *, committed: bool) -> Transaction:
         """The first entry decides; `complete_unfinished` goes on from it after a crash."""
-        decided = await self._record(transaction.ending(committed=committed, now=self._now()))
+        decided = await self._record(transaction.ending(committed=committed, now=wall_clock()))
         return await self._carry_out(decided)
 
     async def _carry_out(self, transaction: Transaction) -> Transaction:
@@ -194,7 +194,7 @@ class Transactions:
         if transaction.commits:
             for group, positions in transaction.offsets.items():
                 await self._offsets.commit(group, positions)
-        ended = await self._record(transaction.ended(self._now()))
+        ended = await self._record(transaction.ended(wall_clock()))
         self._timeouts.cancel(transaction.transactional_id)
         return ended
 
@@ -239,7 +239,7 @@ class Transactions:
             case ProducerIdsReserved():
                 self.producer_ids.apply(entry)
             case TransactionChanged():
-                self._hold(restored(entry, self._now()))
+                self._hold(restored(entry, wall_clock()))
             case TransactionForgotten(transactional_id=transactional_id):
                 gone = self._transactions.pop(transactional_id)
                 self._by_producer.pop(gone.producer_id, None)
