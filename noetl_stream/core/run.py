@@ -16,8 +16,6 @@ CHUNK = 1_000
 """Iterations per stored chunk of results."""
 INLINE_BYTES = 64 * 1024
 """A collection or a loop's results up to this size (as JSON) stay in the log; larger ones go to the cache."""
-LAST_BYTES = 4 * 1024
-"""The largest result of an iteration that a growing loop's condition reads; a worker sends larger ones by reference."""
 
 
 def json_size(value: Value) -> int:
@@ -159,13 +157,12 @@ class Run:
 
     def keep(self, index: int, result: Value) -> Iterator[int]:
         """Record one iteration's result; yields the number of a chunk that is now full."""
-        size = json_size(result)
         self.ended += 1
         self.results[index] = result
-        self.result_bytes += size
+        self.result_bytes += json_size(result)
         if self.grows:
             self._leave_batch(index)
-            self.last = result if size <= LAST_BYTES else None
+            self.last = result
         if self.grows or self.chunked:
             chunk = index // CHUNK
             self.filled[chunk] = self.filled.get(chunk, 0) + 1

@@ -10,7 +10,7 @@ from noetl_stream.core.events import PROBES, BlockOffered, LoopClosed
 from noetl_stream.core.messages import StoreChunk
 from noetl_stream.core.plan import Loop, Plan
 from noetl_stream.core.run import CHUNK
-from noetl_stream.core.values import NeedsPayload, Ref, Value
+from noetl_stream.core.values import Error, NeedsPayload, Ref, Value
 from noetl_stream.errors import ExpressionError
 from tests.histories.blueprints import arc, expression, plan, seen, step
 from tests.histories.builder import History, history
@@ -58,6 +58,18 @@ class TestWhile:
 
         written = history(going_on(unfinished)).requested().completed("each", "first", writes={"ctx.x": 1})
         assert written.running() == ["after"]
+
+    def test_its_condition_reads_the_last_result_however_long_it_is(self) -> None:
+        """A worker leaves nothing here that is large, but a failure may tell much."""
+
+        def read(scope: Any) -> bool:
+            first = scope["iter"]["index"] == 0
+            return first or bool(seen(scope["result"])["error"]["message"] == "m" * 5_000)
+
+        log = history(going_on(read, on_error="continue")).requested()
+        told = Error(kind="server_error", message="m" * 5_000)
+
+        assert log.failed("each", error=told).running() == ["each[1]"]
 
     def test_the_end_of_the_loop_is_a_decision_of_its_own(self) -> None:
         """Routing may take a block of its own: the condition must not be asked again after it."""
