@@ -10,6 +10,7 @@ from noetl_stream.broker.groups import Groups
 from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transactions import Transactions
+from noetl_stream.errors import InfrastructureError
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +29,12 @@ class Expiry:
             await asyncio.sleep(self._settings.expiry_interval)
             try:
                 await self.look()
-            except OSError as error:
+            except (OSError, InfrastructureError) as error:
                 logger.warning(
                     "what is out of use could not be forgotten, and is tried again later: %s", error
                 )
+            except Exception:
+                logger.exception("what is out of use could not be forgotten; report it with this trace")
 
     async def look(self) -> None:
         """Forget what is past its time now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from kio.schema.errors import ErrorCode
 
+from noetl_stream.broker.broker import EmbeddedBroker
 from noetl_stream.broker.entries import GroupChanged, GroupDeleted, OffsetsCommitted, OffsetsForgotten
 from noetl_stream.broker.group import GroupState
 from noetl_stream.broker.groups import Groups
@@ -235,3 +237,23 @@ async def test_a_full_disk_keeps_no_dead_member_in_a_group(
 
         assert groups.state("g") is GroupState.EMPTY
         assert "that group g changed is noted at its next change" in caplog.text
+
+
+async def test_a_fault_is_told_and_the_next_look_is_taken_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looked_again = asyncio.Event()
+
+    async def faulty_once(groups: Groups, *_: object) -> None:
+        if caplog.records:
+            looked_again.set()
+            return
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Groups, "forget_unused", faulty_once)
+    async with EmbeddedBroker(tmp_path, settings=BrokerSettings(expiry_interval=0.01)), asyncio.timeout(10):
+        await looked_again.wait()
+
+    (told,) = caplog.records
+    assert told.exc_info
+    assert "a fault of ours" in str(told.exc_info[1])
