@@ -180,7 +180,6 @@ _RESULTS: Final = {
     "on_violation": "What becomes of rows that break the contract.",
 }
 _TASK: Final = {
-    "task.kind": "Which tool runs.",
     "tool.kind": "Which tool runs.",
     "tool.name": "Its name in the pipeline, and the label of a `jump`; `task_0`, `task_1`, … without one.",
     "task": "Kept for readers.",
