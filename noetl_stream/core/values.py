@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -107,3 +108,13 @@ class Envelope:
     """Marks an envelope in a scope: `{status, data, response, error, http, ref, meta}`, lenient like a result."""
 
     fields: Mapping[str, Value]
+
+
+def decimal_number(value: Decimal) -> int | float | str:
+    """How JSON has a decimal: as a number where that is exact, else as its text."""
+    if not value.is_finite():
+        return str(value)
+    if value == value.to_integral_value():
+        return int(value) if abs(value) < 2**53 else str(value)
+    number = float(value)
+    return number if Decimal(repr(number)) == value else str(value)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from jinja2 import Undefined
 
-from noetl_stream.core.values import Brought, Envelope, Piped, Ref, Result, Value
+from noetl_stream.core.values import Brought, Envelope, Piped, Ref, Result, Value, decimal_number
 from noetl_stream.dsl.limits import LIMITS, LimitExceeded
 from noetl_stream.dsl.lookup import is_frame, plain, whole
 
@@ -97,12 +97,3 @@ def _converted(value: Any) -> Value:
             return list(value)
         case _:
             raise TypeError(f"a template cannot yield a {type(value).__name__}")
-
-
-def decimal_number(value: Decimal) -> int | float | str:
-    """A number where that is exact, else its text."""
-    if not value.is_finite():
-        return str(value)
-    if value == value.to_integral_value():
-        return int(value) if abs(value) < 2**53 else str(value)
-    return number if Decimal(repr(number := float(value))) == value else str(value)

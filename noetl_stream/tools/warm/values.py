@@ -9,6 +9,8 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from noetl_stream.core.values import decimal_number
+
 
 def as_json(table: Any) -> list[dict[str, Any]]:
     """The rows of a table or a batch, as templates read them."""
@@ -45,7 +47,7 @@ def json_value(value: Any) -> Any:
         case list():
             return [json_value(each) for each in value]
         case Decimal():
-            return _number(value)
+            return decimal_number(value)
         case date() | time():
             return value.isoformat()
         case timedelta():
@@ -73,13 +75,3 @@ def plain(item: Any) -> Any:
         f"the result holds a {type(item).__name__}, which is not JSON; "
         "return mappings, lists, text, numbers, a Polars frame or an Arrow table"
     )
-
-
-def _number(value: Decimal) -> int | float | str:
-    """A number where that is exact, else its text."""
-    if not value.is_finite():
-        return str(value)
-    if value == value.to_integral_value():
-        return int(value) if abs(value) < 2**53 else str(value)
-    number = float(value)
-    return number if Decimal(repr(number)) == value else str(value)
