@@ -158,7 +158,8 @@ class GroupCommit:
         swept, self._sweeping = self._sweeping, {}
         for log, mark in swept.items():
             log.synced(mark)
-            log.visible(mark)
+            if self._policy == "commit":  # else it was shown when it was appended, and perhaps more since
+                log.visible(mark)
         done.set_result(None)
         self._go_on()
 

@@ -149,6 +149,22 @@ async def test_at_intervals_a_write_counts_at_once_and_one_sweep_takes_all(tmp_p
     await commit.close()
 
 
+async def test_at_intervals_what_was_shown_is_never_taken_back(tmp_path: Path) -> None:
+    """A sweep ends with less than was appended while it was under way."""
+    log, commit = _Log(tmp_path / "log"), _commit("interval")
+    log.file.append(b"first")
+    commit.mark_dirty(log)
+    commit.sync_soon(log)
+    await asyncio.sleep(0)  # the sweep has begun
+    log.file.append(b"second")
+    commit.mark_dirty(log)
+
+    await commit.close()
+
+    assert log.marks == [Mark(5, 0), Mark(11, 0)]
+    assert log.seen == sorted(log.seen)
+
+
 async def test_a_failed_sync_is_final(tmp_path: Path) -> None:
     """Nothing is acknowledged after it, and the broker is told once."""
     log, told = _Log(tmp_path / "log"), list[InfrastructureError]()
