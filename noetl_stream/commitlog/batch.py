@@ -30,7 +30,6 @@ APPEND_TIME = 0x08
 _TRANSACTIONAL = 0x10
 _CONTROL = 0x20
 _LOWEST_LENGTH = HEADER_SIZE - LENGTH_COVERS_FROM
-_CONTROL_TYPE_AT = HEADER_SIZE + 7
 MAX_SEQUENCE = 0x7FFFFFFF
 
 Octets = bytes | bytearray | memoryview
@@ -165,8 +164,3 @@ def transaction_marker(*, producer_id: int, epoch: int, committed: bool, timesta
     )  # fmt: skip
     struct.pack_into(">I", batch, _CRC_AT, crc32c(memoryview(batch)[CRC_COVERS_FROM:]))
     return bytes(batch)
-
-
-def marker_commits(batch: Octets) -> bool:
-    """Whether a control batch is a commit marker (else it aborts)."""
-    return bool(batch[_CONTROL_TYPE_AT + 1] == 1)

@@ -6,9 +6,10 @@ from typing import Self
 
 import orjson
 
-from noetl_stream.commitlog.batch import BatchHeader, Octets, marker_commits
+from noetl_stream.commitlog.batch import BatchHeader, Octets
 from noetl_stream.commitlog.isolation import AbortedTransaction, Isolation
 from noetl_stream.commitlog.producers import Producers
+from noetl_stream.commitlog.record_codec import marker_commits
 
 
 class ProducerState:
@@ -26,7 +27,7 @@ class ProducerState:
             return
         self.producers.note(header)
         if header.control:
-            ended = self.isolation.end(header, committed=marker_commits(batch))
+            ended = self.isolation.end(header, committed=marker_commits(header, batch))
             if ended is not None:
                 aborted.append(ended)
         elif header.transactional:

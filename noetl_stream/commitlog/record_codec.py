@@ -24,6 +24,7 @@ from noetl_stream.commitlog.batch import (
 from noetl_stream.commitlog.compression import Codec, Undecodable, compress, decompress
 
 _HORIZON = 0x40
+_COMMITS = b"\x00\x01"
 _BEFORE_CRC = struct.Struct(">qiib")
 _AFTER_CRC = struct.Struct(">hiqqqhii")
 _MAX_VARINT_BITS = 63
@@ -66,6 +67,18 @@ def read_records(header: BatchHeader, batch: Octets) -> list[Record]:
     if position != len(section):
         raise MalformedRecords(f"{len(section) - position} bytes follow the last record")
     return records
+
+
+def marker_commits(header: BatchHeader, batch: Octets) -> bool:
+    """Whether a control batch is a commit marker (else it aborts).
+
+    Its type is found by parsing: a horizon makes the fields before it longer.
+
+    Raises:
+        MalformedRecords: it is no marker.
+    """
+    [marker] = read_records(header, batch)
+    return marker.key is not None and marker.key[-2:] == _COMMITS
 
 
 def rebuild(header: BatchHeader, records: Sequence[Record], *, horizon: int | None = None) -> bytes:

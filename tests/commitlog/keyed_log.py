@@ -10,7 +10,6 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 from noetl_stream.commitlog.batch import (
     BatchHeader,
     check_produced,
-    marker_commits,
     read_header,
     stamp,
     transaction_marker,
@@ -20,6 +19,7 @@ from noetl_stream.commitlog.isolation import AbortedTransaction, Isolation
 from noetl_stream.commitlog.key_offsets import KeyOffsets
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.producers import LastWrite
+from noetl_stream.commitlog.record_codec import marker_commits
 from tests.commitlog.samples import BASE_TIME, whole_batches
 
 Headers = list[tuple[str, bytes | None]]
@@ -111,7 +111,7 @@ def aborted_in(batches: Sequence[bytes]) -> list[AbortedTransaction]:
     isolation, aborted = Isolation(), list[AbortedTransaction]()
     for position, batch in enumerate(batches):
         header = read_header(batch)
-        if header.control and (gone := isolation.end(header, committed=marker_commits(batch))):
+        if header.control and (gone := isolation.end(header, committed=marker_commits(header, batch))):
             aborted.append(gone)
         elif header.transactional and not header.control:
             isolation.note(header, position)

@@ -12,11 +12,11 @@ from kio.schema.errors import ErrorCode
 from noetl_stream.commitlog.batch import (
     check_produced,
     intact,
-    marker_commits,
     read_header,
     stamp,
     transaction_marker,
 )
+from noetl_stream.commitlog.record_codec import marker_commits
 from noetl_stream.commitlog.refusal import Refused
 from tests.commitlog.samples import batch
 
@@ -105,4 +105,4 @@ def test_a_marker_reads_as_kafkas_own(committed: bool) -> None:
     (record,) = decoded
     assert record.key == struct.pack(">hh", 0, int(committed))
     assert (decoded.producer_id, decoded.producer_epoch, record.timestamp) == (9, 3, 1234)
-    assert marker_commits(marker) is committed
+    assert marker_commits(read_header(marker), marker) is committed

@@ -6,18 +6,20 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from noetl_stream.commitlog.cleaner import Cleaned, Cleaner, Overtaken
 from noetl_stream.commitlog.compaction_plan import CompactionRules, plan_compaction
+from noetl_stream.commitlog.index_file import index_path
 from noetl_stream.commitlog.pace import Stopped
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.recovery import open_partition
 from noetl_stream.commitlog.refusal import Refused
 from noetl_stream.commitlog.rewriting import Uncleanable
-from noetl_stream.commitlog.segment import SegmentLimits, remove_files
+from noetl_stream.commitlog.segment import SegmentLimits, log_path, remove_files
 from noetl_stream.commitlog.storage import Storage
 from tests.commitlog.keyed_log import Change, final_values, keyed_batch, read
 from tests.commitlog.samples import BASE_TIME, append, disk_full_at, opened_storage
@@ -66,17 +68,24 @@ async def overwrite(partition: Partition, rounds: int = 20) -> None:
         await write(partition, *((key, b"%d" % number) for key in (b"a", b"b", b"c")))
 
 
-async def compact(cleaner: Cleaner, partition: Partition, *, since: int = 0, now: int = BASE_TIME) -> Cleaned:
+async def compact(
+    cleaner: Cleaner,
+    partition: Partition,
+    *,
+    since: int = 0,
+    now: int = BASE_TIME,
+    rules: CompactionRules = ALWAYS,
+) -> Cleaned:
     plan = plan_compaction(
         partition.segments,
-        ALWAYS,
+        rules,
         since=since,
         stable_offset=partition.last_stable_offset,
         horizon=None,
         now=now,
     )
     assert plan is not None
-    return await cleaner.compact(partition, plan, ALWAYS, now)
+    return await cleaner.compact(partition, plan, rules, now)
 
 
 def files(directory: Path, pattern: str) -> list[Path]:
@@ -191,6 +200,27 @@ async def test_an_aborted_transaction_is_named_only_as_long_as_its_marker_stands
 
     assert partition.aborted == ()
     assert read(partition)[0] == (2, b"z", b"1")
+
+
+async def test_a_lost_index_makes_no_committed_transaction_an_aborted_one(
+    tmp_path: Path, storage: Storage, cleaner: Cleaner
+) -> None:
+    """Its marker has a horizon, and is all that is left of it; the producer's state before it still knows it as open."""
+    limits = SegmentLimits(max_bytes=100)
+    partition = open_partition(tmp_path, storage, limits=limits, compacted=True)
+    for sequence, value in enumerate((b"1", b"2")):
+        await write(partition, (b"a", value), producer_id=1, sequence=sequence, transactional=True)
+        partition.end_transaction(producer_id=1, epoch=0, committed=True)
+    await overwrite(partition)
+    for now in (BASE_TIME, BASE_TIME + 1):
+        await compact(cleaner, partition, now=now, rules=replace(ALWAYS, segment_bytes=1))
+    await partition.release()
+    index_path(log_path(tmp_path, 1)).unlink()
+
+    again = open_partition(tmp_path, storage, limits=limits, compacted=True)
+
+    assert again.aborted == ()
+    await again.release()
 
 
 async def test_an_open_transaction_holds_compaction_back(partition: Partition, cleaner: Cleaner) -> None:

@@ -9,11 +9,12 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noetl_stream.commitlog.batch import HEADER_SIZE, intact, read_header, stamp
+from noetl_stream.commitlog.batch import HEADER_SIZE, intact, read_header, stamp, transaction_marker
 from noetl_stream.commitlog.compression import MAX_DECOMPRESSED
 from noetl_stream.commitlog.record_codec import (
     MalformedRecords,
     delete_horizon,
+    marker_commits,
     read_records,
     rebuild,
 )
@@ -57,6 +58,18 @@ def test_a_horizon_changes_no_timestamp(changes: list[Change], horizon: int) -> 
 
     assert _decoded(rebuilt) == _decoded(batch)
     assert (delete_horizon(header), delete_horizon(read_header(rebuilt))) == (None, horizon)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize("wait", [0, 100, 10_000, 86_400_000, 30 * 86_400_000])
+def test_a_marker_says_the_same_with_a_horizon(committed: bool, wait: int) -> None:
+    """The timestamp that is counted from the horizon takes more bytes."""
+    marker = transaction_marker(producer_id=1, epoch=0, committed=committed, timestamp=BASE_TIME)
+    header = read_header(marker)
+
+    rebuilt = rebuild(header, read_records(header, marker), horizon=BASE_TIME + wait)
+
+    assert marker_commits(read_header(rebuilt), rebuilt) is committed
 
 
 def test_tombstones_and_keys_are_known() -> None:
