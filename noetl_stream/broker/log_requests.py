@@ -14,6 +14,7 @@ from noetl_stream.broker.metadata import LEADER_EPOCH, check_leader_epoch
 from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.topics import Topics
 from noetl_stream.commitlog.partition import Partition
+from noetl_stream.commitlog.record_codec import MalformedRecords
 from noetl_stream.commitlog.refusal import Refused
 
 _READ_COMMITTED = 1
@@ -61,6 +62,8 @@ class LogRequests:
             timestamp, offset = _find(partition, wanted.timestamp, committed_only=committed_only)
         except Refused as refused:
             code = refused.code
+        except MalformedRecords:
+            code = ErrorCode.corrupt_message
         return {
             "partition_index": wanted.partition_index,
             "error_code": code,

@@ -152,12 +152,16 @@ class Partition(Watched):
         return self._log.aborted_between(offset, found.until) if found is not None else []
 
     def offset_for_time(self, timestamp: int, *, committed_only: bool) -> tuple[int, int] | None:
-        """(timestamp, offset) of the first readable record of `timestamp` (milliseconds) or later."""
+        """(timestamp, offset) of the first readable record of `timestamp` (milliseconds) or later.
+
+        Raises:
+            MalformedRecords: a batch on the way cannot be read, or not in bounded memory.
+        """
         for found in self._log.find_time(timestamp, self._limit(committed_only=committed_only)):
             if found.header.next_offset <= self.start_offset:
                 continue
             batch = found.view.read(found.position, found.header.size)
-            record = first_at_or_after(batch, timestamp, self.start_offset)
+            record = first_at_or_after(found.header, batch, timestamp, self.start_offset)
             if record is not None:
                 return record
         return None

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from noetl_stream.commitlog.compression import MAX_DECOMPRESSED
 from noetl_stream.commitlog.partition import Partition
+from noetl_stream.commitlog.record_codec import MalformedRecords
 from noetl_stream.commitlog.recovery import open_partition
+from tests.commitlog.keyed_log import keyed_batch
 from tests.commitlog.samples import BASE_TIME, append, batch, disk_full_at, opened_storage, values
 
 
@@ -83,6 +86,17 @@ async def test_a_time_is_found_inside_its_batch(partition: Partition) -> None:
     assert find(BASE_TIME + 100_003) == (BASE_TIME + 101_000, 303)
     assert find(BASE_TIME + 10**9) is None
     assert partition.latest_record() == (BASE_TIME + 199_002, 599)
+
+
+@pytest.mark.parametrize("codec", [1, 2, 3, 4])
+async def test_no_time_is_looked_for_in_what_would_not_fit_into_memory(
+    partition: Partition, codec: int
+) -> None:
+    append(partition, keyed_batch([(b"a", bytes(MAX_DECOMPRESSED))], codec=codec))
+    await partition.durable()
+
+    with pytest.raises(MalformedRecords, match="too large"):
+        partition.offset_for_time(BASE_TIME, committed_only=False)
 
 
 async def test_times_out_of_order_are_found_first_by_offset(partition: Partition) -> None:
