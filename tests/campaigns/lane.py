@@ -18,7 +18,7 @@ from tests.integration.client import connected
 from tests.integration.processes import COMMAND, roles
 
 SOON = 60.0
-"""Seconds in which a killed process must be replaced and at work, or all that is open must end."""
+"""Seconds in which a killed process must be replaced and at work, all that is open must end, or records be acknowledged."""
 MOST_RECORDS = 40
 """A victim dies up to so many records after its first sign of life: in its restore, or some executions later."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from noetl_stream.adapters.kafka_log import KafkaReader
+from tests.campaigns.lane import SOON, Stuck
 
 PARTITIONS = 2
 IN_FLIGHT = 8
@@ -61,11 +62,15 @@ class Writer:
         return sum(map(len, self.promised))
 
     async def until_acknowledged(self, more: int) -> None:
-        """Wait for so many more acknowledgements."""
+        """Wait for so many more acknowledgements. Raises Stuck if they do not come."""
         goal = self.acknowledged + more
-        while self.acknowledged < goal:
-            self.changed.clear()
-            await self.changed.wait()
+        try:
+            async with asyncio.timeout(SOON):
+                while self.acknowledged < goal:
+                    self.changed.clear()
+                    await self.changed.wait()
+        except TimeoutError:
+            raise Stuck(f"fewer than {more} more records acknowledged in {SOON:g} s") from None
 
     async def violations(self, reader: KafkaReader) -> list[str]:
         """What the log holds against what was promised."""
