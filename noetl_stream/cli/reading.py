@@ -12,6 +12,7 @@ from noetl_stream.adapters.admin import standing_topics
 from noetl_stream.adapters.catalog import KafkaCatalog
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.adapters.schema_topic import SchemaTopic
+from noetl_stream.adapters.security import Security
 from noetl_stream.cli import logs
 from noetl_stream.cli.embedded import address_of, embedded, folder
 from noetl_stream.core.events import CancelRequested
@@ -115,9 +116,9 @@ def unknown(execution: int) -> InvalidRequest:
 
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncIterator[Installation]:
-    topics = await _topics(settings)
+    security = settings.security
+    topics = await _topics(settings, security)
     async with AsyncExitStack() as stack:
-        security = settings.security
         log = await KafkaAppender.open(settings.bootstrap, timeout=settings.timeout, security=security)
         stack.push_async_callback(log.close)
         reader = KafkaReader(settings.bootstrap, security=security)
@@ -127,9 +128,9 @@ async def _connected(settings: Settings) -> AsyncIterator[Installation]:
         yield Installation(settings=settings, topics=topics, log=log, reader=reader, schemas=schemas)
 
 
-async def _topics(settings: Settings) -> Topics:
+async def _topics(settings: Settings, security: Security) -> Topics:
     """The installation's topics, by the partition count that its log was created with."""
-    standing = await standing_topics(settings.bootstrap, settings.prefix, settings.timeout, settings.security)
+    standing = await standing_topics(settings.bootstrap, settings.prefix, settings.timeout, security)
     counts = {topic.name: topic.partitions for topic in standing}
     events = settings.topics.events.name
     if events not in counts:

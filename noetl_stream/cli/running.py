@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from noetl_stream.agents.roles import running
-from noetl_stream.cli.embedded import embedded
+from noetl_stream.cli.embedded import bootstrap_of
 from noetl_stream.cli.jobs import Job, ask_and_follow
 from noetl_stream.core.report import Story
 from noetl_stream.core.values import Piped, Value
@@ -23,11 +23,8 @@ __all__ = ["Job", "everything", "installation", "report_of", "resolved", "rows_i
 @asynccontextmanager
 async def broker_for(settings: Settings) -> AsyncIterator[Settings]:
     """The settings with a broker that answers: the named one, or an embedded one for as long as the block lasts."""
-    if settings.bootstrap:
-        yield settings
-        return
-    async with embedded(settings.data) as starting:
-        yield settings.at((await starting).bootstrap)
+    async with bootstrap_of(settings.bootstrap, settings.data) as address:
+        yield settings.at(await address)
 
 
 @asynccontextmanager
