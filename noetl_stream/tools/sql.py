@@ -75,24 +75,16 @@ class _Parameters:
             return None
         if isinstance(self._params, Mapping):
             return {place: self._named(place, self._params) for place in places}
-        dealt = list(self._params[self._taken : self._taken + len(places)])
+        values = list(self._params[self._taken : self._taken + len(places)])
         self._taken += len(places)
-        if len(dealt) < len(places):
-            raise ToolError(
-                f"the statements take {self._taken} params or more, {len(self._params)} are given; "
-                "give one for each `?`",
-                kind="sql",
-            )
-        return dealt
+        if len(values) < len(places):
+            raise _miscounted(f"{self._taken} params or more", len(self._params))
+        return values
 
     def check_spent(self) -> None:
         """A list with values that no statement takes is a mistake."""
         if not isinstance(self._params, Mapping) and self._taken < len(self._params):
-            raise ToolError(
-                f"{len(self._params)} params are given, the statements take {self._taken}; "
-                "give one for each `?`",
-                kind="sql",
-            )
+            raise _miscounted(f"{self._taken} params", len(self._params))
 
     @staticmethod
     def _named(place: str, params: Mapping[str, Value]) -> Value:
@@ -100,3 +92,7 @@ class _Parameters:
             known = ", ".join(params) or "none"
             raise ToolError(f"the SQL names ${place}, which is not in `params` ({known})", kind="sql")
         return params[place]
+
+
+def _miscounted(taken: str, given: int) -> ToolError:
+    return ToolError(f"the statements take {taken}, {given} are given; give one for each `?`", kind="sql")

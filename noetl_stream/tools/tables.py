@@ -10,12 +10,21 @@ import pyarrow as pa
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
 
+# All that Arrow says of values it has no column for; UnicodeEncodeError is half of a surrogate pair.
+_NO_COLUMN = (
+    pa.ArrowInvalid,
+    pa.ArrowTypeError,
+    pa.ArrowNotImplementedError,
+    OverflowError,
+    UnicodeEncodeError,
+)
+
 
 def table_of(name: str, value: Value) -> pa.Table | None:
     """The Arrow table behind a frame, a list of rows, a mapping of columns or an SQL result; None for anything else.
 
     Raises:
-        ToolError: rows whose values do not fit into columns.
+        ToolError: rows or columns whose values no column of one type holds.
     """
     match value:
         case {"rows": rows, "columns": _, "row_count": _}:
@@ -48,7 +57,7 @@ def _of_rows(name: str, rows: list[dict[str, Value]]) -> pa.Table | None:
 def _built(name: str, build: Callable[[], pa.Table]) -> pa.Table:
     try:
         return build()
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+    except _NO_COLUMN as error:
         raise ToolError(
             f"the rows of input '{name}' are no table ({error}); give each column one type, integers of 64 bits at most",
             kind="validation",

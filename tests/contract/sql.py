@@ -106,7 +106,7 @@ class SqlContract:
         ("params", "sentence"),
         [
             ([1], "the statements take 2 params or more, 1 are given"),
-            ([1, 2, 3], "3 params are given, the statements take 2"),
+            ([1, 2, 3], "the statements take 2 params, 3 are given; give one for each"),
             ({"x": 1}, r"the SQL names \$1, which is not in `params` \(x\)"),
         ],
     )

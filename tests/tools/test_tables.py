@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import polars as pl
 import pyarrow as pa
@@ -61,10 +62,14 @@ def test_rows_take_the_union_of_their_keys() -> None:
         [{"a": True}, {"a": 1}],
         [{"a": 1}, {"a": [1]}],
         [{"a": 1}, {"a": 1 << 63}],
+        [{"a": 1 << 60}, {"a": 1.5}],
+        [{"a": uuid4()}],
+        [{"a": "\ud800"}],
         {"a": [1, "b"]},
+        {"a\ud800": [1]},
     ],
 )
-def test_rows_that_are_no_table_are_told(value: Any) -> None:
+def test_values_that_no_column_holds_are_told(value: Any) -> None:
     with pytest.raises(ToolError, match=r"rows of input 't' are no table \(.+\); give each") as refused:
         table_of("t", value)
     assert refused.value.kind == "validation"
