@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from noetl_stream.core.events import BlockId, BlockOffered, Child, ChildRequested, Parent
@@ -32,6 +34,12 @@ def test_a_call_starts_a_child_whose_parent_is_the_segment_that_parked() -> None
         StartChild(parent=PARENT, child=wanted, tenant="default", deadline=START + 900.0, priority="high")
     ]
     assert log.decided() == ()
+
+
+def test_a_child_ends_with_the_deadline_that_its_parents_playbook_sets() -> None:
+    log = history(replace(chain("call"), deadline=60.0)).requested().called("call").settled()
+
+    assert [started.deadline for started in log.messages(StartChild)] == [START + 60.0]
 
 
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED", "STARTED"])

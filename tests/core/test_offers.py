@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from noetl_stream.core.events import BlockOffered, ExecutionEnded
 from noetl_stream.core.messages import Offer
@@ -10,7 +13,7 @@ from noetl_stream.core.outbox import ITERATION_BYTES, RESULT_BYTES, STATE_BYTES,
 from noetl_stream.core.partition import Folded
 from noetl_stream.core.plan import Path
 from noetl_stream.core.values import Ref
-from tests.histories.blueprints import arc, loop, plan, router, step
+from tests.histories.blueprints import arc, chain, loop, plan, router, step
 from tests.histories.builder import EXECUTION, START, History, history
 
 
@@ -37,6 +40,18 @@ def test_an_offer_names_its_playbook_and_its_execution() -> None:
     assert (offer.execution, offer.path, offer.version, offer.digest) == (EXECUTION, "tests/plan", 1, "d")
     assert (offer.pool, offer.priority, offer.seed, offer.at) == ("gpu", "high", "seed", START)
     assert (offer.via, offer.total, offer.item) == ("second", 1, None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "most", "earlier"), [(None, 60.0, 60.0), (900.0, 60.0, 60.0), (30.0, 60.0, 30.0)]
+)
+def test_an_offer_has_the_earlier_of_the_requests_and_the_playbooks_deadline(
+    asked: float | None, most: float, earlier: float
+) -> None:
+    log = history(replace(chain("load"), deadline=most))
+    log.requested(deadline=None if asked is None else START + asked)
+
+    assert log.offer("load").deadline == START + earlier
 
 
 def test_a_block_is_sent_one_key_where_it_names_it() -> None:
