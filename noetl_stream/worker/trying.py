@@ -91,18 +91,16 @@ class Trial:
             return Ended(error=_raised(task, fault))
 
     async def _tool_failed(self, task: Task, error: ToolError) -> Ended:
-        recorded = Error(
-            kind=error.kind,
-            message=error.message,
-            retryable=error.retryable,
-            status=error.status,
-            code=error.code,
-            place=task.place,
-            trace=error.trace,
-        )
+        """The task's error as its tool told it, with what it returned all the same, where that can be written down."""
+        recorded = _told(task, error)
         head = None if error.status is None else {"status": error.status}
-        result = await self.framed(task.name, self._desk.mask.value(error.value))
-        return Ended(result=result, error=recorded, http=head, retry_after=error.retry_after)
+        ended = Ended(error=recorded, http=head, retry_after=error.retry_after)
+        try:
+            result = await self.framed(task.name, self._desk.mask.value(error.value))
+        except (ToolError, InfrastructureError) as lost:
+            message = f"{error.message} (what it returned with that is lost: {lost})"
+            return replace(ended, error=replace(recorded, message=message))
+        return replace(ended, result=result)
 
     async def _call(self, task: Task, resumed: bool) -> Ended:
         tool = self._tool(task)
@@ -208,6 +206,18 @@ async def _within(task: Task, call: Call, tool: Tool) -> Done | Park:
 
 def _plain(results: Mapping[str, Value]) -> dict[str, Value]:
     return {name: unmarked(each) for name, each in results.items()}
+
+
+def _told(task: Task, error: ToolError) -> Error:
+    return Error(
+        kind=error.kind,
+        message=error.message,
+        retryable=error.retryable,
+        status=error.status,
+        code=error.code,
+        place=task.place,
+        trace=error.trace,
+    )
 
 
 def _platform_failed(task: Task, error: InfrastructureError) -> Error:

@@ -285,6 +285,25 @@ async def test_an_error_carries_what_the_tool_returned_all_the_same(cache: Cache
     assert stage.results["load"]["error"]["kind"] == "client_error"
 
 
+async def test_an_error_with_what_is_no_json_is_the_tasks_error_and_its_rules_apply(cache: Cache) -> None:
+    def refused(_: Call) -> Any:
+        raise ToolError("404", kind="client_error", status=404, value={"reason": object()})
+
+    stage = await played(
+        "- step: load\n"
+        "  tool:\n"
+        "    kind: act\n"
+        "    spec: {policy: {rules: [{when: '{{ output.error.status == 404 }}', then: {do: continue}}]}}\n",
+        cache,
+        Act(refused),
+    )
+
+    assert isinstance(stage.outcome, BlockCompleted)
+    error = stage.results["load"]["error"]
+    assert error["kind"] == "client_error"
+    assert error["message"].startswith("404 (what it returned with that is lost: the tool returned")
+
+
 async def test_what_is_no_json_is_the_tasks_error_and_its_rules_apply(cache: Cache) -> None:
     stage = await played(
         "- step: load\n"
