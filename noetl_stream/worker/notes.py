@@ -34,9 +34,9 @@ class Notes:
 
     @classmethod
     def of(cls, resume: Mapping[str, Any]) -> Notes:
-        """Notes that an earlier segment or attempt left."""
+        """Notes that an earlier segment or attempt left. The log has some from before a task had rounds of its own."""
         tries, visits, turns = (dict(resume[name]) for name in ("tries", "visits", "turns"))
-        rounds = dict(resume["rounds"])
+        rounds = dict(resume.get("rounds", {}))
         return cls(task=resume["task"], tries=tries, visits=visits, turns=turns, rounds=rounds)
 
     def count(self, task: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from noetl_stream.cache.local import LocalCache
 from noetl_stream.ports.tools import Call
 from tests.worker.stage import Act, on_stage, played
@@ -49,3 +51,25 @@ async def test_an_answered_call_reads_the_envelope_of_the_task_before_it(cache: 
 
     assert [child.child.path for child in stage.children] == ["child"]
     assert stage.results["load"] == 7
+
+
+async def test_a_block_goes_on_by_notes_from_before_its_tasks_had_rounds(cache: LocalCache) -> None:
+    """The log keeps what an earlier release parked."""
+    stage = await on_stage(
+        """
+        - step: load
+          tool:
+            - {name: first, kind: noop, result: 3}
+            - {name: second, kind: playbook, path: child}
+            - {name: third, kind: act, say: "{{ [first, second] }}"}
+        """,
+        cache,
+        act := Act(),
+    ).play()
+    (key, parked), *_ = stage.log.execution.blocks.items()
+    older = {name: note for name, note in parked.resume.items() if name != "rounds"}
+    stage.log.execution.blocks[key] = replace(parked, resume=older)
+
+    await stage.answer(result=7).play()
+
+    assert act.said == [[3, 7]]
