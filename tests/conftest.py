@@ -1,20 +1,23 @@
-"""Brokers that several folders of tests share: the embedded one, and a real Apache Kafka where one can be had."""
+"""Servers that several folders of tests share: the embedded broker, and real ones where they can be had."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
 
 import pytest
 
 from noetl_stream.broker.launch import start_broker
+from tests import nats_server, postgres_server
+from tests.children import ServerMissing
 from tests.histories.builder import HABITS
-from tests.kafka_cluster import Cluster, Unavailable, resolve
-from tests.kafka_quorum import Quorum
+from tests.kafka_cluster import Unavailable, resolve
 
-APACHE = pytest.StashKey[Cluster | Unavailable]()
-QUORUM = pytest.StashKey[Quorum | Unavailable]()
+FOUND = pytest.StashKey[dict[str, str]]()
+"""Each real server that a test asked for: what it is, or why there is none."""
 
 BROKERS = [
     pytest.param("embedded", marks=pytest.mark.slow),
@@ -33,11 +36,50 @@ def embedded_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 @pytest.fixture(scope="session")
 def apache_bootstrap(pytestconfig: pytest.Config) -> Iterator[str]:
     """The address of a real Apache Kafka; tests that ask for it carry the mark `kafka`."""
-    cluster = pytestconfig.stash[APACHE] = resolve()
+    cluster = resolve()
     if isinstance(cluster, Unavailable):
-        pytest.skip(f"no Apache Kafka: {cluster.reason}")
+        missed(pytestconfig, "Apache Kafka", cluster.reason)
+    pytestconfig.stash[FOUND]["Apache Kafka"] = cluster.origin
     yield cluster.bootstrap
     cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(pytestconfig: pytest.Config) -> Iterator[postgres_server.Server]:
+    """A real PostgreSQL; whoever kills it starts it again. `database` is a test's own part of it."""
+    with sought(pytestconfig, "PostgreSQL"), postgres_server.running() as server:
+        pytestconfig.stash[FOUND]["PostgreSQL"] = server.version
+        yield server
+
+
+@pytest.fixture
+def database(postgres: postgres_server.Server) -> Iterator[str]:
+    """The URI of an empty database of PostgreSQL that is the test's own."""
+    with postgres.database() as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def jetstream(pytestconfig: pytest.Config) -> Iterator[nats_server.Server]:
+    """A real NATS server with JetStream; whoever kills it starts it again."""
+    with sought(pytestconfig, "NATS"), nats_server.running() as server:
+        pytestconfig.stash[FOUND]["NATS"] = server.version
+        yield server
+
+
+@contextmanager
+def sought(config: pytest.Config, server: str) -> Iterator[None]:
+    """Skip what needs a server that this machine does not have."""
+    try:
+        yield
+    except ServerMissing as missing:
+        missed(config, server, str(missing))
+
+
+def missed(config: pytest.Config, server: str, reason: str) -> NoReturn:
+    """Skip what needs a server that cannot be had, and say so once more at the end."""
+    config.stash[FOUND][server] = f"none, {reason}"
+    pytest.skip(f"no {server}: {reason}")
 
 
 @pytest.fixture(scope="session", params=BROKERS)
@@ -55,22 +97,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say which Kafka was used, and that the same contract ran on both brokers."""
+    """Say which servers were used, and that the same contract ran on both brokers."""
     ran: Counter[str] = Counter()
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
             if broker := re.search(r"^tests/contract/.*\[(embedded|apache)", report.nodeid):
                 ran[broker[1]] += 1
-    match config.stash.get(APACHE, None):
-        case Cluster() as cluster:
-            terminalreporter.write_line(f"Apache Kafka: {cluster.origin}")
-        case Unavailable(reason):
-            terminalreporter.write_line(f"Apache Kafka: none, {reason}")
-    match config.stash.get(QUORUM, None):
-        case Quorum() as quorum:
-            terminalreporter.write_line(f"three brokers: {quorum.origin}")
-        case Unavailable(reason):
-            terminalreporter.write_line(f"three brokers: none, {reason}")
+    for server, what in sorted(config.stash[FOUND].items()):
+        terminalreporter.write_line(f"{server}: {what}")
     if ran:
         counts = ", ".join(f"{ran[broker]} on {broker}" for broker in ("embedded", "apache"))
         terminalreporter.write_line(f"contract tests that ran: {counts}")
@@ -84,3 +118,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     HABITS.always_replay = config.getoption("--always-replay")
+    config.stash[FOUND] = {}

@@ -10,16 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kafka_node import (
-    KafkaMissing,
-    NodeConfig,
-    answers,
-    free_port,
-    kafka_jars,
-    nodes_here,
-    require_java,
-    start_node,
-)
+from tests.children import ServerMissing, answers, free_port
+from tests.kafka_node import NodeConfig, kafka_jars, nodes_here, require_java, start_node
 
 ADDRESS = "NOETL_TEST_KAFKA"
 VERSIONS = ("4.4.0", "4.3.1")  # newest first; a package mirror may lag behind
@@ -47,7 +39,7 @@ def resolve() -> Cluster | Unavailable:
 
     Raises:
         ConnectionError: the address a user gave does not answer.
-        NodeFailed: all that Kafka needs is here, and yet it did not start.
+        ChildFailed: all that Kafka needs is here, and yet it did not start.
     """
     if address := os.environ.get(ADDRESS):
         return _given(address)
@@ -55,7 +47,7 @@ def resolve() -> Cluster | Unavailable:
     for start in (_container, _jvm):
         try:
             return start()
-        except KafkaMissing as missing:
+        except ServerMissing as missing:
             reasons.append(str(missing))
     return Unavailable(f"{'; '.join(reasons)}; or name a broker in {ADDRESS}=host:port")
 
@@ -83,7 +75,7 @@ def _container() -> Cluster:
         container.start()
     except (DockerException, OSError, RuntimeError) as error:
         container.stop()
-        raise KafkaMissing(f"the container engine cannot run {IMAGE} ({str(error)[:160]})") from error
+        raise ServerMissing(f"the container engine cannot run {IMAGE} ({str(error)[:160]})") from error
     return Cluster(bootstrap=f"{host}:{port}", origin=f"{IMAGE}, a container", stop=container.stop)
 
 
@@ -105,7 +97,7 @@ def in_a_container(node_id: int, published: str, names: Mapping[int, str]) -> No
 
 
 def require_engine() -> None:
-    """Raises KafkaMissing where no container engine answers."""
+    """Raises ServerMissing where no container engine answers."""
     from docker.errors import DockerException
     from testcontainers.core.docker_client import DockerClient
 
@@ -117,28 +109,28 @@ def require_engine() -> None:
         except DockerException as error:
             trouble = str(error)[:160]
         gc.collect()
-    raise KafkaMissing(f"no container engine answers ({trouble})")
+    raise ServerMissing(f"no container engine answers ({trouble})")
 
 
 def _jvm() -> Cluster:
     version, jars = jvm_jars()
     node = start_node(nodes_here(1)[0], jars)
-    node.wait_until_ready()
+    node.child.wait_until_ready()
     origin = f"{version}, its jars from Maven, on the JVM"
-    return Cluster(bootstrap=node.config.listener, origin=origin, stop=node.kill)
+    return Cluster(bootstrap=node.config.listener, origin=origin, stop=node.child.remove)
 
 
 def jvm_jars(*more: str) -> tuple[str, Path]:
     """The newest version that can be had, and its jars, `more` of its artifacts with them.
 
     Raises:
-        KafkaMissing: the JVM is too old, or Maven resolves none.
+        ServerMissing: the JVM is too old, or Maven resolves none.
     """
     require_java()
     reasons = []
     for version in VERSIONS:
         try:
             return version, kafka_jars(version, *more)
-        except KafkaMissing as missing:
+        except ServerMissing as missing:
             reasons.append(str(missing))
-    raise KafkaMissing("; ".join(reasons))
+    raise ServerMissing("; ".join(reasons))

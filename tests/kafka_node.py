@@ -1,22 +1,20 @@
 """Runs Apache Kafka on this machine's JVM, in KRaft mode: its jars by Maven, once for each user, and its nodes as
-child processes that end with the process that started them."""
+child processes."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
-HOST = "127.0.0.1"
+from tests.children import HOST, Child, ChildFailed, ServerMissing, answers, free_port
+
 OLDEST_JAVA = 17  # Kafka 4's brokers need it
 
 _POM = """\
@@ -41,18 +39,6 @@ _JVM = (
     "-XX:TieredStopAtLevel=1",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 )
-
-# `read` returns when the pipe's other end closes, however its owner ended. A dying node may still add a file.
-_GUARD = 'read _; kill -9 "$0"; for _ in 1 2 3; do rm -rf "$1" && break; sleep 1; done'
-
-
-class KafkaMissing(Exception):
-    """This machine cannot provide what a node needs; the message says what."""
-
-
-class NodeFailed(Exception):
-    """A node did not start; the message ends with the end of its log."""
-
 
 _ALONE = {
     "offsets.topic.replication.factor": "1",
@@ -131,89 +117,36 @@ class NodeConfig:
         }
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node's folder, and the process that runs on it while it is up.
-
-    It is killed, and its folder removed, when this process ends in any way.
-    """
+    """A broker on the JVM, and its process. The nodes of a quorum become ready together."""
 
     config: NodeConfig
-    directory: Path
-    jars: Path
-    _running: tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]] | None = field(default=None, repr=False)
-
-    def start(self) -> None:
-        """Run on what the folder holds. The nodes of a quorum become ready together."""
-        assert self._running is None, f"node {self.config.node_id} runs already"
-        with (self.directory / "node.log").open("ab") as log:
-            process = subprocess.Popen(
-                [*java_command(self.jars), "kafka.Kafka", str(self.directory / "server.properties")],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        self._running = process, guard(process, self.directory)
-
-    def wait_until_ready(self, within: float = 60.0) -> None:
-        """Return once the node accepts connections.
-
-        Raises:
-            NodeFailed: it ended, or `within` seconds passed; the node is then killed.
-        """
-        assert self._running is not None, f"node {self.config.node_id} was not started"
-        deadline = time.monotonic() + within
-        while not answers(self.config.listener):
-            if _ended(self._running[0], within=0.05) or time.monotonic() > deadline:
-                log = (self.directory / "node.log").read_text(errors="replace")[-2000:]
-                self.kill()
-                raise NodeFailed(f"Kafka's node {self.config.node_id} was not ready in {within:g} s: {log}")
-
-    def signal(self, number: signal.Signals) -> None:
-        """SIGSTOP leaves it connected and silent, until SIGCONT."""
-        assert self._running is not None, f"node {self.config.node_id} is down"
-        self._running[0].send_signal(number)
-
-    def crash(self) -> None:
-        """End the process at once; what it wrote stays for the next start."""
-        if self._running is not None:
-            process, guarding = self._running
-            guarding.kill()
-            process.kill()
-            guarding.communicate()
-            process.wait()
-            self._running = None
-
-    def kill(self) -> None:
-        """End it at once, and remove its folder."""
-        self.crash()
-        shutil.rmtree(self.directory)
+    child: Child
 
 
 def start_node(config: NodeConfig, jars: Path) -> Node:
     """Format a fresh storage folder and start a node on it.
 
     Raises:
-        NodeFailed: the storage folder could not be formatted.
+        ChildFailed: the storage folder could not be formatted.
     """
     directory = Path(mkdtemp(prefix="noetl-kafka-"))
     settings = directory / "server.properties"
     properties = {**config.properties(), "log.dirs": str(directory / "log")}
     settings.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+    child = Child(
+        name=f"Kafka's node {config.node_id}",
+        command=[*java_command(jars), "kafka.Kafka", str(settings)],
+        directory=directory,
+        ready=lambda: answers(config.listener),
+    )
     with ExitStack() as undo:
-        undo.callback(shutil.rmtree, directory)
+        undo.callback(child.remove)
         _format(config, settings, jars)
-        node = Node(config=config, directory=directory, jars=jars)
-        node.start()
+        child.start()
         undo.pop_all()
-    return node
-
-
-def guard(process: subprocess.Popen[bytes], directory: Path) -> subprocess.Popen[bytes]:
-    """A shell that kills `process` and removes `directory` once this process is gone."""
-    command = ["sh", "-c", _GUARD, str(process.pid), str(directory)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+    return Node(config=config, child=child)
 
 
 def nodes_here(count: int) -> list[NodeConfig]:
@@ -232,29 +165,12 @@ def nodes_here(count: int) -> list[NodeConfig]:
     ]
 
 
-def free_port() -> int:
-    """A port on this machine that nothing listens on now."""
-    with socket.create_server((HOST, 0)) as bound:
-        port: int = bound.getsockname()[1]
-        return port
-
-
-def answers(address: str) -> bool:
-    """Whether something accepts a connection at `host:port`."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=2).close()
-    except OSError:
-        return False
-    return True
-
-
 def kafka_jars(version: str, *more: str) -> Path:
     """The folder of Kafka's jars, `more` of its artifacts with them, in this user's cache. Several processes may ask
     at once.
 
     Raises:
-        KafkaMissing: there is no Maven, or it could not resolve this version.
+        ServerMissing: there is no Maven, or it could not resolve this version.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "noetl_stream"
     jars = cache / "-".join(("kafka", version, *more))
@@ -275,19 +191,19 @@ def require_java() -> None:
     """Check that the JVM here is recent enough.
 
     Raises:
-        KafkaMissing: there is none, or it is too old.
+        ServerMissing: there is none, or it is too old.
     """
     if not (java := _java_binary()):
-        raise KafkaMissing(f"no `java` on the PATH (Kafka needs {OLDEST_JAVA} or newer)")
+        raise ServerMissing(f"no `java` on the PATH (Kafka needs {OLDEST_JAVA} or newer)")
     said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
     version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) < OLDEST_JAVA:
-        raise KafkaMissing(f"Kafka needs Java {OLDEST_JAVA} or newer; {java} says {said.splitlines()[:1]}")
+        raise ServerMissing(f"Kafka needs Java {OLDEST_JAVA} or newer; {java} says {said.splitlines()[:1]}")
 
 
 def _resolve_by_maven(version: str, more: Iterable[str], folder: Path) -> None:
     if not (maven := shutil.which("mvn")):
-        raise KafkaMissing("no `mvn` on the PATH to fetch Kafka's jars with")
+        raise ServerMissing("no `mvn` on the PATH to fetch Kafka's jars with")
     added = "".join(_DEPENDENCY.format(artifact=artifact, version=version) for artifact in more)
     (folder / "pom.xml").write_text(_POM.format(version=version, more=added))
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder / 'jars'}"]
@@ -295,7 +211,7 @@ def _resolve_by_maven(version: str, more: Iterable[str], folder: Path) -> None:
     run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if run.returncode != 0 or not any((folder / "jars").glob("kafka_*.jar")):
         error = next((line for line in run.stdout.splitlines() if "ERROR" in line), run.stderr.strip())
-        raise KafkaMissing(f"Maven cannot resolve Kafka {version}: {error[:300]}")
+        raise ServerMissing(f"Maven cannot resolve Kafka {version}: {error[:300]}")
 
 
 def _format(config: NodeConfig, settings: Path, jars: Path) -> None:
@@ -304,7 +220,7 @@ def _format(config: NodeConfig, settings: Path, jars: Path) -> None:
     command = [*java_command(jars), "kafka.tools.StorageTool", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if run.returncode != 0:
-        raise NodeFailed(f"Kafka's storage folder could not be formatted: {run.stdout}{run.stderr}")
+        raise ChildFailed(f"Kafka's storage folder could not be formatted: {run.stdout}{run.stderr}")
 
 
 def java_command(jars: Path) -> list[str]:
@@ -315,11 +231,3 @@ def java_command(jars: Path) -> list[str]:
 def _java_binary() -> str | None:
     home = os.environ.get("JAVA_HOME")
     return str(Path(home) / "bin" / "java") if home else shutil.which("java")
-
-
-def _ended(process: subprocess.Popen[bytes], *, within: float) -> bool:
-    try:
-        process.wait(within)
-    except subprocess.TimeoutExpired:
-        return False
-    return True

@@ -16,8 +16,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from tests.broker.client import RawClient
+from tests.children import ServerMissing, free_port
 from tests.kafka_cluster import IMAGE, Unavailable, as_environment, in_a_container, jvm_jars, require_engine
-from tests.kafka_node import KafkaMissing, Node, NodeConfig, free_port, nodes_here, start_node
+from tests.kafka_node import Node, NodeConfig, nodes_here, start_node
 
 NODES = (1, 2, 3)
 _DESCRIBE_QUORUM = 55
@@ -55,16 +56,16 @@ class JvmMachine:
         return self.node.config.listener
 
     def crash(self) -> None:
-        self.node.crash()
+        self.node.child.kill()
 
     def start(self) -> None:
-        self.node.start()
+        self.node.child.start()
 
     def pause(self) -> None:
-        self.node.signal(signal.SIGSTOP)
+        self.node.child.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self.node.signal(signal.SIGCONT)
+        self.node.child.signal(signal.SIGCONT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +173,13 @@ def resolve_quorum() -> Quorum | Unavailable:
     """Three fresh nodes that accept connections, or why there are none.
 
     Raises:
-        NodeFailed: all that Kafka needs is here, and yet a node did not start.
+        ChildFailed: all that Kafka needs is here, and yet a node did not start.
     """
     reasons = []
     for start in (_containers, _jvms):
         try:
             return start()
-        except KafkaMissing as missing:
+        except ServerMissing as missing:
             reasons.append(str(missing))
     return Unavailable("; ".join(reasons))
 
@@ -188,7 +189,7 @@ def _jvms() -> Quorum:
     with ExitStack() as undo, ThreadPoolExecutor(len(NODES)) as pool:
         nodes = list(pool.map(lambda config: _started(config, jars, undo), nodes_here(len(NODES))))
         for node in nodes:
-            node.wait_until_ready()
+            node.child.wait_until_ready()
         kept = undo.pop_all()
     machines = {node.config.node_id: JvmMachine(node) for node in nodes}
     return Quorum(
@@ -200,7 +201,7 @@ def _jvms() -> Quorum:
 
 def _started(config: NodeConfig, jars: Path, undo: ExitStack) -> Node:
     node = start_node(config, jars)
-    undo.callback(node.kill)
+    undo.callback(node.child.remove)
     return node
 
 
@@ -217,7 +218,7 @@ def _containers() -> Quorum:
             machines = {node: _container(node, names, network, undo) for node in NODES}
             kept = undo.pop_all()
     except (DockerException, OSError, RuntimeError) as error:
-        raise KafkaMissing(f"the container engine cannot run {IMAGE} ({str(error)[:160]})") from error
+        raise ServerMissing(f"the container engine cannot run {IMAGE} ({str(error)[:160]})") from error
     return Quorum(machines=machines, origin=f"{IMAGE}, three containers", stop=kept.close)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler
@@ -15,6 +13,7 @@ from threading import Thread
 
 import pytest
 
+from tests.children import HOST, free_port
 from tests.kafka_cluster import (
     ADDRESS,
     VERSIONS,
@@ -24,7 +23,7 @@ from tests.kafka_cluster import (
     in_a_container,
     resolve,
 )
-from tests.kafka_node import HOST, free_port, kafka_jars, nodes_here
+from tests.kafka_node import kafka_jars, nodes_here
 
 VERSION = "4.0.0"
 
@@ -184,27 +183,3 @@ def test_nodes_in_containers_find_each_other_by_name_and_clients_find_them_here(
     assert settings["KAFKA_CONTROLLER_QUORUM_VOTERS"] == "1@a:9093,2@b:9093,3@c:9093"
     assert settings["KAFKA_LISTENERS"] == "OUTSIDE://:9092,INSIDE://:19092,CONTROLLER://:9093"
     assert settings["KAFKA_ADVERTISED_LISTENERS"] == "OUTSIDE://localhost:4002,INSIDE://b:19092"
-
-
-@pytest.mark.slow
-def test_a_node_ends_and_its_folder_goes_when_the_session_that_started_it_is_killed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    folder = tmp_path / "node"
-    folder.mkdir()
-    session = f"""
-import os, pathlib, subprocess, sys
-from tests.kafka_node import guard
-node = subprocess.Popen(["sleep", "60"], start_new_session=True)
-keep = guard(node, pathlib.Path({str(folder)!r}))
-os.kill(os.getpid(), 9)
-"""
-    root = Path(__file__).parents[1]
-    run = [sys.executable, "-c", session]
-
-    # The node and its guard hold the output open while they live: this returns when both are gone.
-    ended = subprocess.run(run, cwd=root, capture_output=True, timeout=20, check=False)
-
-    assert ended.returncode == -9
-    assert not folder.exists()

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Certificates, certificates
+from tests.children import ServerMissing
 from tests.cli.commands import noetl, written
 from tests.cli.documents import HELLO
 from tests.kafka_cluster import jvm_jars
-from tests.kafka_node import KafkaMissing, NodeConfig, nodes_here, start_node
+from tests.kafka_node import NodeConfig, nodes_here, start_node
 
 _LOGIN = "org.apache.kafka.common.security.{} required"
 _OUTSIDE = "listener.name.outside"
@@ -41,7 +42,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Cer
     """A node's address and the certificates by which it is known."""
     try:
         _, jars = jvm_jars()
-    except KafkaMissing as missing:
+    except ServerMissing as missing:
         pytest.skip(f"no Apache Kafka: {missing}")
     folder = tmp_path_factory.mktemp("secured")
     made = certificates(folder)
@@ -49,9 +50,9 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Cer
     (plain,) = nodes_here(1)
     shape = {field.name: getattr(plain, field.name) for field in fields(plain)}
     node = start_node(SecuredConfig(pem=pem, **shape), jars)
-    node.wait_until_ready()
+    node.child.wait_until_ready()
     yield node.config.listener, made
-    node.kill()
+    node.child.remove()
 
 
 @pytest.mark.slow

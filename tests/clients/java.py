@@ -95,7 +95,7 @@ def find_tools(bootstrap: str) -> JavaTools:
     """The newest release's tools that can be had.
 
     Raises:
-        KafkaMissing: there is no JVM here, or Maven cannot fetch them.
+        ServerMissing: there is no JVM here, or Maven cannot fetch them.
     """
     _, jars = jvm_jars("kafka-tools")
     return JavaTools(bootstrap=bootstrap, jars=jars)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.children import ServerMissing
 from tests.clients import java
 from tests.clients.java import JavaTools, find_tools
 from tests.contract.clients import Kafka, fresh
-from tests.kafka_node import KafkaMissing
 
 # The first of these may have Maven fetch the tools.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
 def tools(embedded_bootstrap: str) -> JavaTools:
     try:
         return find_tools(embedded_bootstrap)
-    except KafkaMissing as missing:
+    except ServerMissing as missing:
         pytest.skip(f"Kafka's own tools cannot run: {missing}")
 
 

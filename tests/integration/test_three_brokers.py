@@ -13,7 +13,7 @@ from noetl_stream.adapters.admin import ensure_topics, standing_topics
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.errors import InfrastructureError
 from noetl_stream.wire.topics import Topics
-from tests.conftest import QUORUM
+from tests.conftest import FOUND, missed
 from tests.integration.demo import BLOCKS, Outcome
 from tests.integration.three_brokers import Strike, struck
 from tests.kafka_cluster import Unavailable
@@ -27,9 +27,10 @@ SEED = 20_131
 @pytest.fixture(scope="module")
 def three_brokers(pytestconfig: pytest.Config) -> Iterator[Quorum]:
     """A cluster of its own, for tests that strike it."""
-    quorum = pytestconfig.stash[QUORUM] = resolve_quorum()
+    quorum = resolve_quorum()
     if isinstance(quorum, Unavailable):
-        pytest.skip(f"no three brokers: {quorum.reason}")
+        missed(pytestconfig, "three brokers", quorum.reason)
+    pytestconfig.stash[FOUND]["three brokers"] = quorum.origin
     yield quorum
     quorum.stop()
 
