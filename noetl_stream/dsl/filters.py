@@ -35,7 +35,15 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 
 def from_json(value: str) -> Any:
-    return json.loads(check_text(value), parse_constant=_no_number)
+    return parsed_json(check_text(value))
+
+
+def parsed_json(text: str) -> Any:
+    """The value that JSON text says. Raises ValueError for text that is none, nests too deeply, or says NaN."""
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
 
 
 def _no_number(word: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ from noetl_stream.core.names import UNSHADOWABLE, VARIABLES
 from noetl_stream.core.plan import Expression, Loop, Scope
 from noetl_stream.core.values import Ref, Value
 from noetl_stream.dsl.expressions import as_number, compile_condition, compile_number, compile_value
+from noetl_stream.dsl.filters import parsed_json
 from noetl_stream.dsl.inputs import compile_count, inputs_site
 from noetl_stream.dsl.lookup import is_frame
 from noetl_stream.dsl.pending import FRAME as PENDING_FRAME
@@ -128,7 +128,7 @@ def compile_iterator(step: str, node: Node, world: World, inside: Site | None = 
 
 
 def compile_items(node: Node, site: Site, *, table: bool = False) -> Expression:
-    """The collection: yields a list, an integer n for 0..n-1, or a reference to a table.
+    """The collection: yields a list, an integer n for 0..n-1, or a reference to a table. JSON text is what it says.
 
     Where a `table` is wanted, the result of an SQL tool means its `rows`.
     """
@@ -147,7 +147,7 @@ def compile_items(node: Node, site: Site, *, table: bool = False) -> Expression:
 def _collection(value: Value, text: str, place: str) -> Value:
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = parsed_json(value)
         except ValueError:
             raise ExpressionError(
                 "a loop goes over a list; this text is no JSON", text=text, place=place

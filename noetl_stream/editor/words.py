@@ -61,8 +61,8 @@ _REQUESTS: Final = {
     "record": "What is recorded for replays.",
     "deterministic": "Whether a replay must repeat every value.",
     "policy.schema": "What inputs and outputs look like, and what happens when they drift.",
-    "schema.input": "Columns and types of the input.",
-    "schema.output": "Columns and types of the output.",
+    "schema.input": "JSON Schema that a request's payload must fit.",
+    "schema.output": "JSON Schema that the execution's result must fit.",
     "on_drift": "What to do with what no longer fits.",
     "concurrency": "How many executions may run at once.",
     "key": "Executions of one key share the limit.",
@@ -123,7 +123,7 @@ _POLICY: Final = {
     "to": "The name of the task to go on with.",
 }
 _LOOP: Final = {
-    "in": "The collection: a list, a mapping, JSON text of a list, a number n for 0 to n-1, or a table.",
+    "in": "The collection: a list, a mapping, a number n for 0 to n-1, JSON text of one of these, or a table.",
     "iterator": "On a loop: the item's name, `item` by default. On a task: a sequential loop of its own.",
     "loop.spec": "How it repeats: mode, bounds, frames, policy.",
     "loop.spec.mode": "One after the other, or side by side.",

@@ -359,6 +359,7 @@ class TestLoops:
             ("[3]", [3]),
             ('["a", {"b": 1}]', ["a", {"b": 1}]),
             ('{"a": 1}', [{"key": "a", "value": 1}]),
+            ("{}", []),
             ("7", 7),
             (3, 3),
             (-1, 0),
@@ -382,6 +383,11 @@ class TestLoops:
             (1.5, "not a float"),
             ("a b", "this text is no JSON"),
             ("", "this text is no JSON"),
+            ("[NaN]", "this text is no JSON"),
+            ("[" * 100_000, "this text is no JSON"),
+            ("null", "not null"),
+            ("1.5", "not a float"),
+            ('"[1]"', "not a str"),
         ],
     )
     def test_anything_else_is_an_error_naming_the_step(self, given: Any, reason: str) -> None:
