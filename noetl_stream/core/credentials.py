@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from noetl_stream.core.plan import Expression  # a plan has credentials
+    from noetl_stream.core.plan import Expression, Flag  # a plan has credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
     """One declaration of a `keychain`, by its alias.
 
-    `kind`, `provider` and `scope` are words; `settings` yields all the other keys, rendered on the worker by whoever asks
-    for the secret. `needs` are the declared credentials that it reads itself, `place` is where it stands.
+    `kind`, `provider` and `scope` are words; `settings` yields all the other keys. Templates are rendered on the worker by
+    whoever asks for the secret. `needs` are the declared credentials that it reads itself, `place` is where it stands.
     """
 
     alias: str
@@ -22,9 +22,14 @@ class Credential:
     place: str
     provider: str | None = None
     scope: str | None = None
-    auto_renew: bool = False
+    auto_renew: Flag = False
     settings: Expression = field(repr=False)
     needs: frozenset[str] = frozenset()
+
+    @property
+    def rendered(self) -> tuple[Expression, ...]:
+        """What has to be rendered before it is asked for."""
+        return (self.settings,) if isinstance(self.auto_renew, bool) else (self.settings, self.auto_renew)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,8 @@ class Expression:
 
 Count: TypeAlias = int | Expression
 """A whole number from 1; an expression over the inputs is settled by `counts.count_of`."""
+Flag: TypeAlias = bool | Expression
+"""A boolean, or an expression that yields one where the author wrote a template."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +154,8 @@ class Plan:
 
     `environment` are the variables that templates may read as `env`. `deadline` is in seconds from the request on,
     `max_payload` in bytes of JSON; either may be an expression over the inputs. `final` is the step whose result is the
-    execution's; a failing execution runs the step `on_failure` before it ends. `keychain` are the declared credentials.
+    execution's; a failing execution runs the step `on_failure` before it ends, one that goes well the step `promise`, which
+    holds its result to what the playbook promises. `keychain` are the declared credentials.
     """
 
     path: str
@@ -168,6 +171,7 @@ class Plan:
     keychain: Mapping[str, Credential] = field(default_factory=dict)
     final: str | None = None
     on_failure: str | None = None
+    promise: str | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from noetl_stream.core.values import Value
 
 if TYPE_CHECKING:
-    from noetl_stream.core.plan import Expression  # a plan has a policy
+    from noetl_stream.core.plan import Expression, Flag  # a plan has a policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +34,10 @@ class Audit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What a replay may rest on. `record` is all, nothing, or what is named."""
+    """What a replay may rest on. `record` is all, nothing, or what is named. Templates are over the inputs."""
 
-    record: bool | tuple[str, ...] = True
-    deterministic: bool = False
+    record: Flag | tuple[str, ...] = True
+    deterministic: Flag = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +69,14 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """When the playbook starts by itself. `catchup` tells whether missed times are made up for."""
+    """When the playbook starts by itself. `catchup` tells whether missed times are made up for.
+
+    A template there is over the inputs, which are the defaults: nobody gives others.
+    """
 
     cron: str
     timezone: str = "UTC"
-    catchup: bool = False
+    catchup: Flag = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

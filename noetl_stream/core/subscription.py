@@ -1,6 +1,6 @@
 """A subscription compiled: what is read from where, which playbook runs for it, and under which bounds.
 
-Numbers are plain, or an expression where the author wrote a template. None means that the document does not say.
+Numbers and flags are plain, or an expression where the author wrote a template. None means that the document does not say.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from noetl_stream.core.credentials import Credential, Grant
-from noetl_stream.core.plan import Expression
+from noetl_stream.core.plan import Expression, Flag
 from noetl_stream.core.values import Value
 
 Mode: TypeAlias = Literal["pull", "push"]
@@ -51,7 +51,7 @@ class Dispatch:
     playbook: str
     payload_from: str | Expression | None = None
     pool: str | None = None
-    batched: bool = False
+    batched: Flag = False
     batch_max: Number = None
     as_: Literal["messages", "frame"] = "messages"
     ordering: Ordering = "none"
@@ -72,11 +72,19 @@ class Directive:
 class Headers:
     """What becomes of a message's headers. `passthrough` is all of them, none, or those named."""
 
-    normalize: bool = True
+    normalize: Flag = True
     directives: tuple[Directive, ...] = ()
-    propagate: bool = False
+    propagate: Flag = False
     baggage: tuple[str, ...] = ()
-    passthrough: bool | tuple[str, ...] = False
+    passthrough: Flag | tuple[str, ...] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dedup:
+    """Whether a message that comes again within `window` seconds is dropped."""
+
+    enabled: Flag = True
+    window: Number = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +123,8 @@ class Ingress:
 class SubscriptionPlan:
     """A whole subscription, pinned like a playbook.
 
-    `window` are the seconds in which a repeated message is dropped, if it is. `missing` are environment variables that it
-    names and the deployment does not show: it cannot be activated before it does.
+    Without a `dedup` no message is dropped. `missing` are environment variables that it names and the deployment does not
+    show: it cannot be activated before it does.
     """
 
     path: str
@@ -130,7 +138,7 @@ class SubscriptionPlan:
     auth: tuple[Grant, ...] = ()
     format: Format = "json"
     runtime: Runtime = field(default_factory=Runtime)
-    window: Number = None
+    dedup: Dedup | None = None
     max_in_flight: Number = None
     max_dispatch_per_sec: Number = None
     headers: Headers = field(default_factory=Headers)

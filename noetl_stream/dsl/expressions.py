@@ -10,7 +10,7 @@ from typing import Any
 from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 
 from noetl_stream.core.names import KEYCHAIN
-from noetl_stream.core.plan import Expression, Path, Scope
+from noetl_stream.core.plan import Expression, Flag, Path, Scope
 from noetl_stream.core.values import NeedsPayload, Value
 from noetl_stream.dsl.limits import LimitExceeded
 from noetl_stream.dsl.regex import BadPattern
@@ -74,6 +74,13 @@ def compile_condition(node: Node, site: Site) -> Expression:
     if (evaluate := part.evaluate) is None:
         return constant(truth(part.constant), text)
     return Expression(evaluate=lambda scope: truth(evaluate(scope)), reads=part.reads, text=text)
+
+
+def compile_flag(node: Node | None, site: Site, default: bool) -> Flag:
+    """A boolean as it is written, or an expression for one."""
+    if node is None:
+        return default
+    return compile_condition(node, site) if has_template(node.text or "") else truth(node.value)
 
 
 def compile_number(node: Node, site: Site) -> Expression:

@@ -13,10 +13,9 @@ from noetl_stream.core.credentials import Credential
 from noetl_stream.core.names import KEYCHAIN
 from noetl_stream.core.plan import Path
 from noetl_stream.dsl.document import CREDENTIAL
-from noetl_stream.dsl.expressions import compile_value
+from noetl_stream.dsl.expressions import compile_flag, compile_value
 from noetl_stream.dsl.report import Report, Site, suggest
 from noetl_stream.dsl.source import Node, walk
-from noetl_stream.dsl.templates import truth
 from noetl_stream.dsl.world import World
 
 KINDS: Final = ("secret_manager", "oauth2", "credential", "bearer", "static", "google_id_token")
@@ -55,16 +54,17 @@ def _declared(alias: str, node: Node, site: Site) -> Credential:
     _check_words(node, site)
     settings = compile_value(node.without(*_WORDS), site)
     pointed = {str(found.value) for key in _POINTING if (found := node.get(key)) and found.text}
-    renew = node.get("auto_renew")
+    renew = compile_flag(node.get("auto_renew"), site.at("auto_renew"), default=False)
+    reads = settings.reads | (frozenset() if isinstance(renew, bool) else renew.reads)
     return Credential(
         alias=alias,
         kind=node.written("kind") or "",
         place=f"{site.subject} ({node.place})",
         provider=node.written("provider"),
         scope=node.written("scope"),
-        auto_renew=renew is not None and truth(renew.value),
+        auto_renew=renew,
         settings=settings,
-        needs=aliases_in(settings.reads, site.aliases) | (site.aliases & pointed) - {alias},
+        needs=aliases_in(reads, site.aliases) | (site.aliases & pointed) - {alias},
     )
 
 

@@ -196,12 +196,19 @@ def _rules(
     retry, default = node.get("retry"), world.document.get("policy", "retry")
     policy = layers.get("policy") if layers else None
     first = (compile_retry(retry, site),) if retry else ()
+    own = (*first, *compile_rules(policy, labels, site.at("spec.policy")))
+    if _effects(layers) == "at_most_once" and any(rule.do == "retry" for rule in own):
+        site.report.warn(
+            f"{site.subject} runs `at_most_once`, so that its `retry` counts as `fail`",
+            node.place,
+            "remove one of them",
+        )
     last: tuple[Rule, ...] = ()
     if default is not None:
         last = (
             compile_rule_list(default, labels, site) if default.is_list else (compile_retry(default, site),)
         )
-    return (*first, *compile_rules(policy, labels, site.at("spec.policy")), *last)
+    return (*own, *last)
 
 
 def _returns(node: Node) -> tuple[str, ...]:
@@ -222,7 +229,9 @@ def block_reads(pipeline: Pipeline, tool: Node, world: World) -> frozenset[Path]
     found = _from_outside(_before(pipeline), own)
     found |= _from_outside(_after(pipeline), own | _OUTCOME | {pipeline.step})
     opened = with_needed({alias for task in pipeline.tasks for alias in task.credentials}, world.keychain)
-    found |= _from_outside((each.settings for name, each in world.keychain.items() if name in opened), own)
+    found |= _from_outside(
+        (part for name, each in world.keychain.items() if name in opened for part in each.rendered), own
+    )
     for task in tool.listed:
         kind, code = task.get("kind"), config_of(task).get(CODE)
         if kind is not None and kind.text == "python":

@@ -6,12 +6,12 @@ import re
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
-from noetl_stream.core.plan import Expression
+from noetl_stream.core.plan import Expression, Flag
 from noetl_stream.core.policy import Access, Audit, Concurrency, Contract, Policy, Rate, Replay, Schedule
 from noetl_stream.dsl.document import RATE
 from noetl_stream.dsl.durations import UNITS, duration
 from noetl_stream.dsl.expressions import as_number, compile_number, compile_value, constant
-from noetl_stream.dsl.inputs import inputs_site
+from noetl_stream.dsl.inputs import compile_input_flag, inputs_site
 from noetl_stream.dsl.report import Report, Site, suggest
 from noetl_stream.dsl.shapes import Keys
 from noetl_stream.dsl.source import Node
@@ -36,7 +36,7 @@ def compile_policy(document: Node, report: Report) -> Policy:
     return Policy(
         access=_access(policy.get("access")),
         audit=_audit(policy.get("audit"), site.at("audit")),
-        replay=_replay(policy.get("replay")),
+        replay=_replay(policy.get("replay"), site.at("replay")),
         contract=_contract(policy.get("schema")),
         concurrency=_concurrency(policy.get("concurrency"), site.at("concurrency")),
         rate=_rate(policy.get("rate"), site.at("rate")),
@@ -61,19 +61,24 @@ def _audit(node: Node | None, site: Site) -> Audit | None:
     )
 
 
-def _replay(node: Node | None) -> Replay | None:
+def _replay(node: Node | None, site: Site) -> Replay | None:
     if node is None:
         return None
-    record = node.get("record")
-    named = record is not None and (record.is_list or (truth(record.value) and _is_word(record)))
     return Replay(
-        record=_words(node, "record") if named else record is None or truth(record.value),
-        deterministic=truth(found.value) if (found := node.get("deterministic")) else False,
+        record=_record(node.get("record"), site.at("record")),
+        deterministic=compile_input_flag(node.get("deterministic"), site.at("deterministic"), default=False),
     )
 
 
+def _record(node: Node | None, site: Site) -> Flag | tuple[str, ...]:
+    if node is not None and (node.is_list or (truth(node.value) and _is_word(node))):
+        return tuple(str(each.value) for each in node.listed)
+    return compile_input_flag(node, site, default=True)
+
+
 def _is_word(node: Node) -> bool:
-    return node.text is not None and node.text.lower() not in ("true", "yes", "on", "1", ALL)
+    text = node.text
+    return text is not None and not has_template(text) and text.lower() not in ("true", "yes", "on", "1", ALL)
 
 
 def _contract(node: Node | None) -> Contract | None:
@@ -162,7 +167,7 @@ def _schedules(node: Node | None, site: Site) -> tuple[Schedule, ...]:
 
 
 def _schedule(node: Node, site: Site) -> Schedule:
-    cron, zone, catchup = node.mapping["cron"], node.get("timezone"), node.get("catchup")
+    cron, zone = node.mapping["cron"], node.get("timezone")
     text = str(cron.value).strip()
     if text not in _NAMED and not (len(text.split()) in (5, 6) and all(map(_FIELD.fullmatch, text.split()))):
         site.report.error(
@@ -173,7 +178,7 @@ def _schedule(node: Node, site: Site) -> Schedule:
     return Schedule(
         cron=text,
         timezone=str(zone.value) if zone else "UTC",
-        catchup=truth(catchup.value) if catchup else False,
+        catchup=compile_input_flag(node.get("catchup"), site.at("catchup"), default=False),
     )
 
 

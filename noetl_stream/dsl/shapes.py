@@ -11,7 +11,8 @@ from noetl_stream.dsl.report import Site, suggest
 from noetl_stream.dsl.source import Node
 from noetl_stream.dsl.templates import has_template
 
-_FLAGS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
+FLAGS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
+"""What a boolean may be written as, in any case."""
 
 
 class Shape(Protocol):
@@ -63,7 +64,7 @@ class Flag:
 
     def check(self, node: Node, site: Site) -> None:
         text = node.text or ""
-        if not isinstance(node.value, bool) and text.lower() not in _FLAGS and not has_template(text):
+        if not isinstance(node.value, bool) and text.lower() not in FLAGS and not has_template(text):
             site.report.error(f"{site.what} is true or false, not {node.word}", node.place)
 
 

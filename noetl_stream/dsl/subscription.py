@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from noetl_stream.core.plan import Expression
+from noetl_stream.core.plan import Expression, Flag
 from noetl_stream.core.subscription import (
+    Dedup,
     Directive,
     Dispatch,
     Headers,
@@ -24,12 +25,13 @@ from noetl_stream.dsl.auth import compile_auth
 from noetl_stream.dsl.compiler import catalog_path, check_named, digest_of
 from noetl_stream.dsl.document import SUBSCRIPTION
 from noetl_stream.dsl.durations import compile_duration
-from noetl_stream.dsl.expressions import as_number, compile_number, compile_value
+from noetl_stream.dsl.expressions import as_number, compile_flag, compile_number, compile_value
 from noetl_stream.dsl.keychain import compile_keychain, warn_unused
 from noetl_stream.dsl.normalise import normalise
 from noetl_stream.dsl.report import Report, Site, suggest
+from noetl_stream.dsl.shapes import FLAGS
 from noetl_stream.dsl.source import Node, load
-from noetl_stream.dsl.templates import has_template, truth
+from noetl_stream.dsl.templates import has_template
 from noetl_stream.dsl.variables import Variables
 from noetl_stream.dsl.world import world_of
 from noetl_stream.errors import Problem
@@ -101,9 +103,7 @@ def compile_subscription(
 
 def _parts(spec: Node, site: Site) -> dict[str, Any]:
     source = str(spec.mapping["source"].value)
-    dedup, limits = _sub(spec, "dedup"), _sub(spec, "limits")
-    wanted = dedup.get("enabled")
-    window = _number(dedup, "window_secs", site.at("dedup"))
+    limits = _sub(spec, "limits")
     return {
         "source": source,
         "mode": spec.written("mode") or ("push" if source == "webhook" else "pull"),
@@ -113,10 +113,10 @@ def _parts(spec: Node, site: Site) -> dict[str, Any]:
         "format": spec.written("format") or "json",
         "runtime": _runtime(_sub(spec, "runtime"), site.at("runtime")),
         "dispatch": _dispatch(spec.mapping["dispatch"], site.at("dispatch")),
-        "window": window if wanted is None or truth(wanted.value) else None,
+        "dedup": _dedup(spec.get("dedup"), site.at("dedup")),
         "max_in_flight": _number(limits, "max_in_flight", site.at("limits")),
         "max_dispatch_per_sec": _number(limits, "max_dispatch_per_sec", site.at("limits")),
-        "headers": _headers(_sub(spec, "headers")),
+        "headers": _headers(_sub(spec, "headers"), site.at("headers")),
         "spool": _spool(spec.get("spool"), site.at("spool")),
         "ingress": _ingress(spec.get("ingress"), site.at("ingress")),
     }
@@ -137,14 +137,13 @@ def _dispatch(node: Node, site: Site) -> Dispatch:
     said: dict[str, Any] = {"as_": node.written("as"), "ordering": node.written("ordering")}
     payload = node.get("payload_from")
     templated = payload is not None and has_template(payload.text or "")
-    batched = node.get("batch_dispatch")
     return Dispatch(
         playbook=str(node.mapping["playbook"].value),
         payload_from=compile_value(payload, site.at("payload_from"), strict=True)
         if payload is not None and templated
         else node.written("payload_from"),
         pool=node.written("execution_pool"),
-        batched=batched is not None and truth(batched.value),
+        batched=_flag(node.get("batch_dispatch"), site.at("batch_dispatch"), default=False),
         batch_max=_number(node, "batch_max", site),
         carry=_carried(node.get("carry")),
         **{key: each for key, each in said.items() if each is not None},
@@ -160,17 +159,27 @@ def _carried(node: Node | None) -> Mapping[str, str]:
     return {name: name for name in _words(node)}
 
 
-def _headers(node: Node) -> Headers:
-    normalize, passed = node.get("normalize"), node.get("passthrough")
-    propagate = node.get("trace", "propagate")
-    directives = node.get("directives")
+def _dedup(node: Node | None, site: Site) -> Dedup | None:
+    if node is None:
+        return None
+    enabled = _flag(node.get("enabled"), site.at("enabled"), default=True)
+    return Dedup(enabled=enabled, window=_number(node, "window_secs", site))
+
+
+def _headers(node: Node, site: Site) -> Headers:
+    directives, traced = node.get("directives"), node.get("trace", "propagate")
     return Headers(
-        normalize=normalize is None or truth(normalize.value),
+        normalize=_flag(node.get("normalize"), site.at("normalize"), default=True),
         directives=tuple(_directive(each) for each in (directives.items if directives else ())),
-        propagate=propagate is not None and truth(propagate.value),
+        propagate=_flag(traced, site.at("trace.propagate"), default=False),
         baggage=_words(node.get("trace", "baggage_allowlist")),
-        passthrough=passed.value if passed and isinstance(passed.value, bool) else _words(passed) or False,
+        passthrough=_passed(node.get("passthrough"), site.at("passthrough")),
     )
+
+
+def _passed(node: Node | None, site: Site) -> Flag | tuple[str, ...]:
+    said = node is None or has_template(node.text or "") or (node.text or "").lower() in FLAGS
+    return _flag(node, site, default=False) if said else _words(node) or False
 
 
 def _directive(node: Node) -> Directive:
@@ -259,6 +268,11 @@ def _words(node: Node | None) -> tuple[str, ...]:
 def _plain(node: Node, key: str) -> Value:
     found = node.get(key)
     return None if found is None else found.plain()
+
+
+def _flag(node: Node | None, site: Site, *, default: bool) -> Flag:
+    """The default too where a variable is still missing: nothing is activated before it is there."""
+    return default if node and "${" in (node.text or "") else compile_flag(node, site, default)
 
 
 def _number(node: Node, key: str, site: Site) -> Number:

@@ -118,14 +118,14 @@ class Keyring:
         }
         if declared is None:
             return Wanted(**asks, provider=provider, settings=settings)
-        own = evaluate(declared.settings, self._desk.scope(f"keychain/{alias}"))
+        scope, renew = self._desk.scope(f"keychain/{alias}"), declared.auto_renew
         return Wanted(
             **asks,
             kind=declared.kind,
             provider=declared.provider or provider,
             scope=declared.scope,
-            auto_renew=declared.auto_renew,
-            settings={**settings, **own},
+            auto_renew=renew if isinstance(renew, bool) else evaluate(renew, scope),
+            settings={**settings, **evaluate(declared.settings, scope)},
         )
 
     def _covered(self, secret: Secret) -> Secret:

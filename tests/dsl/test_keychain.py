@@ -7,6 +7,7 @@ import time
 import pytest
 
 from noetl_stream.core.names import KEYCHAIN
+from noetl_stream.core.plan import Expression
 from tests.dsl.kinds import HEAD, compiled, error, problems, warnings
 from tests.dsl.reading import step, task
 
@@ -31,6 +32,20 @@ def test_a_declaration_is_compiled_with_its_words_and_its_templates() -> None:
         "auth": "base",
         "map": {"token": "secrets/gh"},
     }
+
+
+def test_whether_a_credential_is_renewed_may_be_a_template() -> None:
+    keychain = "{name: gh, kind: oauth2, auto_renew: '{{ keychain.base.renew == ctx.x }}'}, {name: base, kind: static}"
+    plan = compiled(document(keychain, "{kind: noop, auth: gh}")).plan
+    renew = plan.keychain["gh"].auto_renew
+
+    assert isinstance(renew, Expression)
+    assert [renew.evaluate({"keychain": {"base": {"renew": 1}}, "ctx": {"x": x}}) for x in (0, 1)] == [
+        False,
+        True,
+    ]
+    assert plan.keychain["gh"].needs == {"base"}
+    assert ("ctx", "x") in step(document(keychain, "{kind: noop, auth: gh}"), "a").reads
 
 
 @pytest.mark.parametrize(

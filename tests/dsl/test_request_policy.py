@@ -6,7 +6,7 @@ import pytest
 
 from noetl_stream.core.plan import Expression
 from noetl_stream.core.policy import Access, Audit, Contract, Policy, Replay, Schedule
-from tests.dsl.kinds import compiled, problems, warnings
+from tests.dsl.kinds import compiled, error, problems, warnings
 
 FLOW = "workflow: [{step: a, tool: {kind: noop}}]\n"
 
@@ -87,6 +87,28 @@ def test_what_is_recorded_is_all_nothing_or_what_is_named(
 
     assert replay is not None
     assert replay.record == record
+
+
+@pytest.mark.parametrize(("said", "flag"), [("no", False), ("true", True), (False, False)])
+def test_flags_may_be_templates_over_the_inputs(said: str | bool, flag: bool) -> None:
+    found = policy(
+        "{replay: {record: '{{ workload.x }}', deterministic: '{{ workload.x }}'}, "
+        "schedule: {cron: '@daily', catchup: '{{ workload.x }}'}}"
+    )
+
+    assert found.replay is not None
+    for each in (found.replay.record, found.replay.deterministic, found.schedule[0].catchup):
+        assert isinstance(each, Expression)
+        assert each.evaluate({"workload": {"x": said}}) is flag
+
+
+def test_a_flag_that_reads_what_comes_later_is_told() -> None:
+    text = "policy: {replay: {deterministic: '{{ ctx.x }}'}}\n"
+
+    assert error(text + FLOW).endswith(
+        "4:34: error: key 'policy.replay.deterministic' of the playbook reads 'ctx', but it may read inputs alone; "
+        "take it from `workload`"
+    )
 
 
 def test_an_empty_list_names_nothing() -> None:

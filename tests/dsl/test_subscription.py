@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from noetl_stream.core.plan import Expression
-from noetl_stream.core.subscription import Directive, Position, SubscriptionPlan
+from noetl_stream.core.subscription import Dedup, Directive, Position, SubscriptionPlan
 from noetl_stream.dsl.documents import compile_document
 from noetl_stream.dsl.subscription import CompiledSubscription, compile_subscription
 from noetl_stream.errors import InvalidPlaybook
@@ -45,7 +45,7 @@ def test_the_shortest_one_has_defaults(version: str) -> None:
     assert (found.activation, found.format, found.runtime.pool) == ("continuous", "json", "default")
     assert found.position == Position(topic="t")
     assert (found.dispatch.playbook, found.dispatch.as_, found.dispatch.ordering) == ("p", "messages", "none")
-    assert (found.window, found.spool, found.ingress) == (None, None, None)
+    assert (found.dedup, found.spool, found.ingress) == (None, None, None)
 
 
 @pytest.mark.parametrize("key", ["name", "path"])
@@ -94,7 +94,8 @@ def test_every_key_is_read() -> None:
     assert (found.dispatch.pool, found.dispatch.batched, found.dispatch.batch_max) == ("heavy", True, 10)
     assert (found.dispatch.as_, found.dispatch.ordering) == ("frame", "per_key")
     assert found.dispatch.carry == {"sum": "total"}
-    assert (found.window, found.max_in_flight, found.max_dispatch_per_sec) == (60, 8, 2.5)
+    assert found.dedup == Dedup(enabled=True, window=60)
+    assert (found.max_in_flight, found.max_dispatch_per_sec) == (8, 2.5)
 
 
 def test_every_key_about_headers_spool_and_ingress_is_read() -> None:
@@ -131,13 +132,45 @@ def test_numbers_and_payloads_may_be_templates() -> None:
     assert found.dispatch.payload_from.evaluate({"message": {"data": {"x": 1}}}) == {"x": 1}
 
 
-def test_dedup_that_is_off_has_no_window() -> None:
-    assert (
-        plan(
-            "{source: kafka, topic: t, dispatch: {playbook: p}, dedup: {enabled: false, window_secs: 60}}"
-        ).window
-        is None
+@pytest.mark.parametrize(
+    ("written", "dedup"),
+    [
+        ("{enabled: false, window_secs: 60}", Dedup(enabled=False, window=60)),
+        ("{window_secs: 60}", Dedup(window=60)),
+        ("{enabled: 'on'}", Dedup()),
+    ],
+)
+def test_a_dedup_is_on_unless_it_is_switched_off(written: str, dedup: Dedup) -> None:
+    assert plan(f"{{source: kafka, topic: t, dispatch: {{playbook: p}}, dedup: {written}}}").dedup == dedup
+
+
+@pytest.mark.parametrize(("said", "flag"), [("off", False), ("yes", True), (False, False), (True, True)])
+def test_flags_may_be_templates(said: str | bool, flag: bool) -> None:
+    """Text that says no is no, wherever it comes from."""
+    found = plan(
+        "{source: kafka, topic: t, dispatch: {playbook: p, batch_dispatch: '{{ env.X }}'}, dedup: {enabled: '{{ env.X }}'}, "
+        "headers: {normalize: '{{ env.X }}', trace: {propagate: '{{ env.X }}'}, passthrough: '{{ env.X }}'}}"
     )
+    headers = found.headers
+
+    assert found.dedup is not None
+    for each in (
+        found.dispatch.batched,
+        found.dedup.enabled,
+        headers.normalize,
+        headers.propagate,
+        headers.passthrough,
+    ):
+        assert isinstance(each, Expression)
+        assert each.evaluate({"env": {"X": said}}) is flag
+
+
+def test_a_flag_may_be_a_variable() -> None:
+    spec = "{source: kafka, topic: t, dispatch: {playbook: p, batch_dispatch: '${A}'}, headers: {passthrough: '${B}'}}"
+    found = plan(spec, environment={"A": "off", "B": "true"})
+
+    assert (found.dispatch.batched, found.headers.passthrough) == (False, True)
+    assert plan(spec).dispatch.batched is False
 
 
 class TestVariables:

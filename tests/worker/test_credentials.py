@@ -68,8 +68,9 @@ async def test_a_template_reads_a_field_of_a_credential(cache: LocalCache) -> No
 
 async def test_a_provider_is_told_what_the_document_says(cache: LocalCache) -> None:
     credentials = MemoryCredentials(HELD)
-    document = DECLARED + (
-        "- {step: z, tool: {kind: act, set: {ctx.path: secrets/gh}}, next: a}\n- {step: a, tool: {kind: act, auth: gh}}\n"
+    document = DECLARED.replace("map:", "auto_renew: '{{ ctx.renew }}', map:") + (
+        "- {step: z, tool: {kind: act, set: {ctx.path: secrets/gh, ctx.renew: 'no'}}, next: a}\n"
+        "- {step: a, tool: {kind: act, auth: gh}}\n"
     )
 
     await played(document, cache, credentials=credentials)
@@ -77,6 +78,7 @@ async def test_a_provider_is_told_what_the_document_says(cache: LocalCache) -> N
     (wanted,) = credentials.asked
     assert (wanted.alias, wanted.kind, wanted.provider) == ("gh", "secret_manager", "vault")
     assert wanted.settings == {"map": {"token": "secrets/gh"}}
+    assert wanted.auto_renew is False
     assert wanted.path == "sales"
 
 
