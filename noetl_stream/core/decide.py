@@ -7,6 +7,7 @@ in the same way. It reads the log's state, the plan and `now`, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 from noetl_stream.core.entering import enter
@@ -17,6 +18,7 @@ from noetl_stream.core.events import (
     ExecutionEnded,
     FailureMet,
     Move,
+    StepEntered,
 )
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.finishing import finish
@@ -24,9 +26,9 @@ from noetl_stream.core.growing import first_offer, grow
 from noetl_stream.core.moves import apply
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.routing import is_join, may_enter, waiting
-from noetl_stream.core.run import Run
+from noetl_stream.core.run import Run, Token
 from noetl_stream.core.starting import start
-from noetl_stream.core.values import Error, Value, unmarked
+from noetl_stream.core.values import Error, unmarked
 
 MOVES_PER_DECISION = 1_000
 """A decision's length is bounded; what is left is decided next."""
@@ -61,7 +63,7 @@ def _next(plan: Plan, draft: Execution, now: float) -> tuple[Move, ...]:
         tuple(islice(_wake(draft, now), MOVES_PER_DECISION))
         or next((m for name, run in draft.runs.items() if (m := _go_on(plan, draft, name, run, now))), ())
         or next((m for name in draft.tokens if (m := _arrive(plan, draft, name, now))), ())
-        or _end(plan, draft)
+        or _end(plan, draft, now)
     )
 
 
@@ -106,7 +108,7 @@ def _arrive(plan: Plan, draft: Execution, name: str, now: float) -> tuple[Move, 
     return enter(plan, draft, plan.steps[name], together, now)
 
 
-def _end(plan: Plan, draft: Execution) -> tuple[Move, ...]:
+def _end(plan: Plan, draft: Execution, now: float) -> tuple[Move, ...]:
     """No token is left, or a step failed and its running siblings have finished."""
     if draft.failure is not None:
         return () if any(run.open for run in draft.runs.values()) else (_fail(plan, draft, draft.failure),)
@@ -114,7 +116,17 @@ def _end(plan: Plan, draft: Execution) -> tuple[Move, ...]:
         return ()
     if draft.met is not None:
         return (ExecutionEnded(status="FAILED", error=draft.met),)
-    return (ExecutionEnded(status="COMPLETED", result=_result(plan, draft)),)
+    answering = _answering(plan, draft)
+    if plan.promise is not None and plan.promise not in draft.finished:
+        return _asked(plan, draft, plan.steps[plan.promise], answering, now)
+    result = None if answering is None else draft.results.get(answering)
+    return (ExecutionEnded(status="COMPLETED", result=unmarked(result)),)
+
+
+def _asked(plan: Plan, draft: Execution, step: Step, answering: str | None, now: float) -> tuple[Move, ...]:
+    """A last step is entered without a token: it holds the result to what the playbook promises."""
+    moves = enter(plan, draft, step, (Token(answering),), now)
+    return tuple(replace(move, tokens=0) if isinstance(move, StepEntered) else move for move in moves)
 
 
 def _fail(plan: Plan, draft: Execution, failure: Error) -> Move:
@@ -124,11 +136,12 @@ def _fail(plan: Plan, draft: Execution, failure: Error) -> Move:
     return ExecutionEnded(status="FAILED", error=draft.met or failure)
 
 
-def _result(plan: Plan, draft: Execution) -> Value:
-    """The result of the step a parent named, else of the playbook's final step if it ran, else of the last that finished."""
-    if plan.final in draft.results and draft.request.return_step is None:
-        return unmarked(draft.results[plan.final])
+def _answering(plan: Plan, draft: Execution) -> str | None:
+    """Whose result is the execution's: the step a parent named, else the playbook's final one if it ran, else the last
+    that finished."""
     if draft.request.return_step is not None:
-        return unmarked(draft.results.get(draft.request.return_step))
-    last = max(draft.finished.items(), key=lambda item: item[1].seq, default=None)
-    return None if last is None else unmarked(draft.results.get(last[0]))
+        return draft.request.return_step
+    if plan.final in draft.results:
+        return plan.final
+    ended = ((one.seq, name) for name, one in draft.finished.items() if name != plan.promise)
+    return max(ended, default=(0, None))[1]

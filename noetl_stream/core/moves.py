@@ -76,13 +76,14 @@ def _meet(execution: Execution, event: FailureMet) -> None:
 
 def _enter(execution: Execution, event: StepEntered, at: float) -> None:
     epoch = execution.epochs.get(event.step, -1)
-    free = event.step not in execution.runs and event.epoch == epoch + 1 and event.step in execution.tokens
+    led = event.step in execution.tokens or not event.tokens
+    free = event.step not in execution.runs and event.epoch == epoch + 1 and led
     _expect(free, event, f"epoch {epoch}", event.step)
     execution.seq += 1
     execution.entered[event.step] = execution.seq
     execution.epochs[event.step] = event.epoch
     execution.runs[event.step] = Run.entered(event, at)
-    left = execution.tokens.pop(event.step)[event.tokens :]
+    left = execution.tokens.pop(event.step, ())[event.tokens :]
     if left:
         execution.tokens[event.step] = left
 

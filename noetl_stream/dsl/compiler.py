@@ -21,6 +21,8 @@ from noetl_stream.dsl.pending import DOCUMENT, warn_pending
 from noetl_stream.dsl.report import Report, Site, suggest
 from noetl_stream.dsl.request_policy import compile_policy
 from noetl_stream.dsl.requirements import check_required
+from noetl_stream.dsl.result_schema import KEY as PROMISE
+from noetl_stream.dsl.result_schema import asking, with_promise
 from noetl_stream.dsl.source import Node, load
 from noetl_stream.dsl.steps import compile_step
 from noetl_stream.dsl.workload import compile_workload
@@ -65,15 +67,14 @@ def compile_playbook(
     report = Report()
     document = normalise(load(text, file), report)
     _check_document(document, report)
-    document = _with_rescue(document)
+    document = with_promise(_with_rescue(document))
     world = world_of(document, report, kinds, None if pools is None else frozenset(pools))
     world = replace(world, keychain=compile_keychain(world))
     workload = asking_of_payload(compile_workload(document.get("workload"), report), document, report)
-    steps = _with_parts(_steps(world), world)
+    steps = _all_steps(world)
     entry = _entry(world, steps)
-    final = _named_step(("executor", "spec", "final_step"), world, steps)
-    rescue = _rescue(world, steps)
-    _warn_unreached({entry, rescue or entry}, steps, world)
+    final, rescue = _named_step(("executor", "spec", "final_step"), world, steps), _rescue(world, steps)
+    _warn_unreached({entry, rescue or entry, PROMISE}, steps, world)
     warn_unused(document, report)
     check_required(document, world.kinds, report)
     policy, deadline = compile_policy(document, report), _deadline(document, report)
@@ -93,6 +94,7 @@ def compile_playbook(
         keychain=world.keychain,
         final=final,
         on_failure=rescue,
+        promise=PROMISE if PROMISE in steps else None,
         metadata=_metadata(document),
     )
     kept = {key: node.plain() for key in KEPT if (node := document.get(key))}
@@ -121,6 +123,11 @@ def check_named(document: Node, site: Site) -> None:
         if found is not None and not str(found.value).strip():
             what = f"key 'metadata.{key}' of {site.subject} is empty"
             site.report.error(what, found.place, f"name {site.subject}")
+
+
+def _all_steps(world: World) -> dict[str, Step]:
+    steps = _with_parts(_steps(world), world)
+    return {name: step if name != PROMISE else asking(step, world) for name, step in steps.items()}
 
 
 def _steps(world: World) -> dict[str, Step]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ def native(value: Any) -> Value:
     Raises TypeError for anything else, LimitExceeded for more values than one evaluation may make.
     """
     return _native(value, Budget())
+
+
+def native_whole(value: Any) -> Value:
+    """Likewise, of a value that no evaluation made and that may be of any size."""
+    return _native(value, Budget(values=sys.maxsize, characters=sys.maxsize))
 
 
 @dataclass(slots=True)

@@ -17,7 +17,6 @@ ENFORCED_BY: Final[Mapping[Keys, str]] = {
     ("policy", "access"): "the gateway",
     ("policy", "audit"): "the gateway and the keychain",
     ("policy", "replay"): "the replay of outside effects",
-    ("policy", "schema", "output"): "contracts of whole playbooks",
     ("policy", "concurrency"): "limits that executions share",
     ("policy", "rate"): "limits that executions share",
     ("policy", "retention"): "the archive",

@@ -9,11 +9,13 @@ from typing import Literal, TypeAlias
 from noetl_stream.core.credentials import Grant
 from noetl_stream.core.plan import Expression, Loop
 from noetl_stream.dsl.contracts import Contract
+from noetl_stream.dsl.json_schema import JsonSchema
 from noetl_stream.dsl.storage import Storage
 
 Action: TypeAlias = Literal["continue", "retry", "jump", "break", "fail"]
 Backoff: TypeAlias = Literal["fixed", "linear", "exponential"]
 Effects: TypeAlias = Literal["at_least_once", "at_most_once", "exactly_once"]
+Drift: TypeAlias = Literal["fail", "quarantine", "widen"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +70,21 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What the execution's result must look like, and what becomes of one that does not."""
+
+    schema: JsonSchema
+    on_drift: Drift = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
     """A step's tasks, run in order as one block. `input` is the step's own, laid under each task's.
 
     `secret_input` tells that this reads the keychain: it is bound with each task's credentials at hand, not before.
     `single` tells a lone tool from a list of one: only the latter has `.results`. `iterator` is the loop's name
-    for its item, `alias` a second one. `storage` is for the step's result, `expect` what that must look like.
+    for its item, `alias` a second one. `storage` is for the step's result, `expect` what that must look like. With a
+    `promise` it asks this of the result that led here.
     """
 
     step: str
@@ -87,4 +98,5 @@ class Pipeline:
     effects: Effects = "at_least_once"
     storage: Storage | None = None
     expect: Contract | None = None
+    promise: Promise | None = None
     labels: Mapping[str, int] = field(default_factory=dict)

@@ -25,6 +25,7 @@ from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.contracts import Held, hold_to
 from noetl_stream.worker.notes import Notes, restore, written
 from noetl_stream.worker.policy import IN_SLOT, Again, Break, Continue, Fail, Jump, Ruled, rule
+from noetl_stream.worker.promises import hold_result
 from noetl_stream.worker.repeating import repeated
 from noetl_stream.worker.sites import Desk, input_of
 from noetl_stream.worker.storing import Shelf, with_selected
@@ -184,10 +185,14 @@ class PipelineRun:
 
     async def _held(self, result: Any) -> Held | None:
         """The result held to the contract. Raises ToolError or ExpressionError for a contract that cannot be asked."""
-        contract = self._pipeline.expect
-        if contract is None:
+        contract, promise = self._pipeline.expect, self._pipeline.promise
+        if promise is not None:
+            led = self._desk.scope("promise").get("result")
+            held = await hold_result(promise, led, self._offer.via)
+        elif contract is not None:
+            held = await hold_to(contract, result, self._desk.scope("expect"), self._step.name)
+        else:
             return None
-        held = await hold_to(contract, result, self._desk.scope("expect"), self._step.name)
         if held.aside is None:
             return held
         stands = await self._trial.framed("good", held.result)

@@ -69,6 +69,7 @@ UNTAUGHT: Final[Mapping[str, str]] = {
     "scope=*": OUTSIDE,
     "policy.schema": FOREIGN,
     "schema.input": FOREIGN,
+    "schema.output": FOREIGN,
     "on_drift=*": FOREIGN,
     "schema.on_drift": FOREIGN,
 }
