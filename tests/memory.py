@@ -133,21 +133,15 @@ class MemoryLog:
             at += 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
-    """A `orchestrator.checkpointing.Saved`."""
-
-    marker: PartitionMarker | None = None
-    checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
-
-
 @dataclass(slots=True)
 class MemoryCheckpoints:
-    """`orchestrator.checkpointing.Checkpoints`. With `broken`, nothing can be written."""
+    """`orchestrator.checkpointing.Checkpoints`. With `broken`, nothing can be written. `kept` is what compaction leaves,
+    `markers` and `written` is all there ever was.
+    """
 
     broken: bool = False
     markers: list[PartitionMarker] = field(default_factory=list)
-    kept: dict[tuple[int, int, int], Checkpoint] = field(default_factory=dict)
+    kept: dict[tuple[int, int, int], Checkpoint | PartitionMarker] = field(default_factory=dict)
     written: list[Checkpoint] = field(default_factory=list)
 
     async def write(self, partition: int, checkpoint: Checkpoint) -> int:
@@ -165,22 +159,20 @@ class MemoryCheckpoints:
     async def mark(self, marker: PartitionMarker) -> None:
         self._try()
         await asyncio.sleep(0)
+        self.kept[marker.partition, 0, marker.fence] = marker
         self.markers.append(marker)
 
     async def forget(self, partition: int, machine: int, fence: int) -> None:
         await asyncio.sleep(0)
         del self.kept[partition, machine, fence]
 
-    async def read(self, partition: int) -> Saved:
-        mine = [marker for marker in self.markers if marker.partition == partition]
-        furthest: dict[int, Checkpoint] = {}
-        for (where, machine, _), each in sorted(
-            self.kept.items(), key=lambda kv: (kv[1].offset, kv[1].fence)
-        ):
-            if where == partition:
-                furthest[machine] = each
-        marker = max(mine, key=lambda m: (m.folded_to, m.fence), default=None)
-        return Saved(marker=marker, checkpoints=furthest)
+    async def read(self, partition: int) -> list[Checkpoint | PartitionMarker]:
+        return [each for (where, _, _), each in self.kept.items() if where == partition]
+
+    @property
+    def machines(self) -> list[int]:
+        """The machines that have a checkpoint, each as often as it has."""
+        return [machine for _, machine, _ in self.kept if machine]
 
     def _try(self) -> None:
         if self.broken:

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.errors import InfrastructureError, UndecodableRecord
 from noetl_stream.wire.codec import decode, encode, expect
 from noetl_stream.wire.records import Checkpoint, PartitionMarker, Record
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
-    """The furthest marker of a partition, and the furthest checkpoint of every machine that has one."""
-
-    marker: PartitionMarker | None
-    checkpoints: Mapping[int, Checkpoint]
 
 
 class KafkaCheckpoints:
@@ -49,15 +40,16 @@ class KafkaCheckpoints:
 
     async def mark(self, marker: PartitionMarker) -> None:
         """End a round. Every checkpoint of the round must have been acknowledged."""
-        key = f"partition/{marker.fence}".encode()
+        key = _marker_key(marker.fence)
         await self._appender.append(self._topic, encode(marker), key=key, partition=marker.partition)
 
     async def forget(self, partition: int, machine: int, fence: int) -> None:
-        """Leave a finished machine's checkpoint to compaction."""
-        await self._appender.append(self._topic, None, key=_machine_key(machine, fence), partition=partition)
+        """Leave a checkpoint, or with machine 0 a marker, to compaction."""
+        key = _machine_key(machine, fence) if machine else _marker_key(fence)
+        await self._appender.append(self._topic, None, key=key, partition=partition)
 
-    async def read(self, partition: int) -> Restored:
-        """What a restore begins from. Raises UnknownSchema or UndecodableRecord: no state may be guessed."""
+    async def read(self, partition: int) -> Iterable[Checkpoint | PartitionMarker]:
+        """The newest of every key. Raises UnknownSchema or UndecodableRecord: no state may be guessed."""
         latest: dict[bytes | None, bytes] = {}
         start = await self._reader.begin(self._topic, partition)
         stop = await self._reader.end(self._topic, partition)
@@ -66,23 +58,18 @@ class KafkaCheckpoints:
                 latest.pop(record.key, None)
             else:
                 latest[record.key] = record.value
-        return _restored(map(self._decode, latest.values()))
+        return [_kept(self._decode(value)) for value in latest.values()]
 
 
 def _machine_key(machine: int, fence: int) -> bytes:
     return f"{machine}/{fence}".encode()
 
 
-def _restored(records: map[Record]) -> Restored:
-    marker: PartitionMarker | None = None
-    checkpoints: dict[int, Checkpoint] = {}
-    for record in records:
-        match record:
-            case PartitionMarker():
-                marker = max(marker or record, record, key=lambda m: (m.folded_to, m.fence))
-            case Checkpoint(machine=machine):
-                best = checkpoints.get(machine, record)
-                checkpoints[machine] = max(best, record, key=lambda c: (c.offset, c.fence))
-            case _:
-                raise UndecodableRecord(f"a {type(record).__name__} stands among the checkpoints")
-    return Restored(marker=marker, checkpoints=checkpoints)
+def _marker_key(fence: int) -> bytes:
+    return f"partition/{fence}".encode()
+
+
+def _kept(record: Record) -> Checkpoint | PartitionMarker:
+    if not isinstance(record, Checkpoint | PartitionMarker):
+        raise UndecodableRecord(f"a {type(record).__name__} stands among the checkpoints")
+    return record

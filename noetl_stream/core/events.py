@@ -334,8 +334,9 @@ class PartitionTaken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordRejected:
-    """The record at `offset` cannot be read and counts for no reader."""
+    """The record at `offset` cannot be read by the owner, and counts for no reader: who has folded it folds again without."""
 
+    fence: int
     offset: int
     reason: str
     time: float

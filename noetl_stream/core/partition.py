@@ -73,7 +73,8 @@ def evolve(partition: Partition, machine: int, event: Event, offset: int) -> Fol
         case ExecutionRequested():
             return _request(partition, machine, event, offset)
         case RecordRejected():
-            return Folded(verdict="accepted")
+            counts = event.offset < offset and not fenced(partition, event.fence)
+            return Folded(verdict="accepted") if counts else STALE
         case ExecutionQuarantined():
             return _quarantine(partition, machine, event, offset)
         case _:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from array import array
 from dataclasses import fields, replace
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -50,6 +51,15 @@ def dump(state: object) -> bytes:
 def load(text: bytes) -> Any:
     """The state that `dump` wrote."""
     return _thaw(json.loads(text))
+
+
+@cache
+def shape() -> str:
+    """What tells the states of this release from those of others, whose missing fields no default may stand for."""
+    parts: dict[str, Any] = {
+        name: [f"{field.name}: {field.type}" for field in fields(cls)] for name, cls in _CLASSES.items()
+    }
+    return state_hash(dict(sorted(parts.items())) | {"BlockId": list(events.BlockId._fields)})
 
 
 def state_hash(state: object) -> str:

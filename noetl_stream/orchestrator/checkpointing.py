@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from noetl_stream.core.machine import Machine
-from noetl_stream.core.snapshot import dump
+from noetl_stream.core.snapshot import dump, shape
 from noetl_stream.orchestrator.owner import Owner
+from noetl_stream.orchestrator.saved import Key
 from noetl_stream.wire.records import Checkpoint, PartitionMarker
 
 RECORDS = 10_000
 """Records folded between two rounds: they bound what a restore reads."""
-
-
-class Saved(Protocol):
-    """What a restore begins from: the furthest marker, and the furthest checkpoint of each machine."""
-
-    @property
-    def marker(self) -> PartitionMarker | None: ...
-    @property
-    def checkpoints(self) -> Mapping[int, Checkpoint]: ...
 
 
 class Checkpoints(Protocol):
@@ -40,10 +33,12 @@ class Checkpoints(Protocol):
         ...
 
     async def forget(self, partition: int, machine: int, fence: int) -> None:
-        """The machine has ended: its checkpoint under this fence may be compacted away."""
+        """Nothing will begin from this any more: it may be compacted away. The machine of a marker is 0."""
         ...
 
-    async def read(self, partition: int) -> Saved: ...
+    async def read(self, partition: int) -> Iterable[Checkpoint | PartitionMarker]:
+        """The newest of every key, in any order."""
+        ...
 
 
 Stamp: TypeAlias = tuple[int, int]
@@ -64,10 +59,13 @@ class _Round:
 
 
 class Rounds:
-    """The checkpoints of one partition under one fence."""
+    """The checkpoints of one partition under one fence. The first round writes all that is open: from then on nothing
+    rests on the keys of `former` fences.
+    """
 
-    def __init__(self, partition: int, owner: Owner, store: Checkpoints) -> None:
+    def __init__(self, partition: int, owner: Owner, store: Checkpoints, former: Iterable[Key] = ()) -> None:
         self._partition, self._owner, self._store = partition, owner, store
+        self._former = deque(former)
         self._folded_to = owner.position
         self._saved: dict[int, Stamp] = {}
         self._places: dict[int, int] = {}
@@ -102,6 +100,7 @@ class Rounds:
                 folded_to=folded_to,
                 fence=owner.fence,
                 body=dump(replace(owner.state, machines=open_ones)),
+                shape=shape(),
             ),
             changed={m: (stamp(e), dump(e)) for m, e in machines.items() if stamp(e) != self._saved.get(m)},
             gone=[m for m in self._saved if m not in open_ones],
@@ -112,7 +111,11 @@ class Rounds:
         try:
             for machine, (stamped, body) in round.changed.items():
                 checkpoint = Checkpoint(
-                    machine=machine, offset=marker.folded_to, fence=marker.fence, body=body
+                    machine=machine,
+                    offset=marker.folded_to,
+                    fence=marker.fence,
+                    body=body,
+                    shape=marker.shape,
                 )
                 self._places[machine] = await self._store.write(self._partition, checkpoint)
                 self._saved[machine] = stamped
@@ -120,10 +123,17 @@ class Rounds:
             for machine in round.gone:
                 await self._store.forget(self._partition, machine, marker.fence)
                 del self._saved[machine], self._places[machine]
+            await self._forget_former()
             self._folded_to = marker.folded_to
             self._idle = tuple(m for m in self._saved if m not in round.changed)
         finally:
             self._running = False
+
+    async def _forget_former(self) -> None:
+        """In their order: a marker goes before the checkpoints that it names."""
+        while self._former:
+            await self._store.forget(self._partition, *self._former[0])
+            self._former.popleft()
 
     def idle(self) -> Mapping[int, int]:
         """Executions that nothing concerned for a whole round, each with the place of its checkpoint."""

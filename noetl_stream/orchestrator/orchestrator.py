@@ -87,12 +87,13 @@ class Orchestrator:
     async def _take(self, partition: int, committed: int) -> None:
         restored = await self._restorer.restore(partition, committed, self._clock())
         for unread in restored.unread:
-            await self._reject(unread.record, unread.reason)
+            await self._reject(unread.record, unread.reason, restored.owner.fence)
         if not self._group.still_mine(partition):
             return
         self.drop([partition])
         owner, store = restored.owner, self._restorer.checkpoints
-        rounds, sleepers = Rounds(partition, owner, store), Sleepers(partition, owner, store)
+        rounds = Rounds(partition, owner, store, restored.former)
+        sleepers = Sleepers(partition, owner, store)
         seat = self._seats[partition] = Seat(partition, owner, rounds, sleepers)
         self._drive(seat)
 
@@ -147,15 +148,15 @@ class Orchestrator:
         try:
             return await self._restorer.event(record)
         except UNREADABLE as error:
-            await self._reject(record, str(error))
+            await self._reject(record, str(error), seat.owner.fence)
         seat.owner.position = max(seat.owner.position, record.offset + 1)
         self._drive(seat)
         return None
 
-    async def _reject(self, record: Record, reason: str) -> None:
+    async def _reject(self, record: Record, reason: str, fence: int) -> None:
         """The bytes go to dead letters, the log says that they count for nobody."""
         await self._dead_letter(record, reason)
-        rejected = RecordRejected(offset=record.offset, reason=reason, time=self._clock())
+        rejected = RecordRejected(fence=fence, offset=record.offset, reason=reason, time=self._clock())
         await self._delivery.log.append(self._events, encode(rejected), partition=record.partition)
 
     async def _take_back(self, seat: Seat) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from noetl_stream.core.events import Event, ExecutionRequested, PartitionTaken, RecordRejected
 from noetl_stream.core.partition import Partition, pass_over
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.snapshot import load
 from noetl_stream.errors import HistoryError, InvalidRequest, UndecodableRecord, UnknownSchema
-from noetl_stream.orchestrator.checkpointing import Checkpoints, Saved
+from noetl_stream.orchestrator.checkpointing import Checkpoints
 from noetl_stream.orchestrator.owner import Owner
+from noetl_stream.orchestrator.saved import Key, Saved
 from noetl_stream.ports.catalog import PinnedPlans
 from noetl_stream.ports.log import Appender, Reader, Record
 from noetl_stream.wire.codec import decode_event, encode
@@ -37,10 +38,31 @@ class Unread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """A partition's new owner, and what it must still reject: an earlier owner ended before it had."""
+    """A partition's new owner, and what it must still reject: an earlier owner ended before it had.
+
+    `former` are the keys of checkpoints under earlier fences.
+    """
 
     owner: Owner
     unread: tuple[Unread, ...]
+    former: tuple[Key, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Refold:
+    """The fold of a tail. `base` says up to where each machine's checkpoint reaches, `without` what was rejected and is
+    passed over; `rejected` are those whose rejection was read after they, or what they were in, had been folded.
+    """
+
+    owner: Owner
+    base: Mapping[int, int]
+    without: frozenset[int]
+    unread: dict[int, Unread] = field(default_factory=dict)
+    rejected: set[int] = field(default_factory=set)
+
+    def reject(self, offset: int) -> None:
+        if self.unread.pop(offset, None) is None and offset not in self.without:
+            self.rejected.add(offset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,20 +84,31 @@ class Restorer:
         """Take the partition: after this nobody's older decision counts. `committed` is the group's offset."""
         taken = PartitionTaken(owner=self.name, time=now)
         fence = await self.log.append(self.topic, encode(taken), partition=partition)
-        owner, base = await self._begin(fence, await self.checkpoints.read(partition))
-        unread: dict[int, Unread] = {}
-        async for record in self.reader.read(self.topic, partition, owner.position, fence + 1):
+        saved = Saved.of(await self.checkpoints.read(partition), fence)
+        fold = await self._refold(partition, fence, committed, saved, frozenset())
+        while fold.rejected:
+            without = fold.without | fold.rejected
+            saved = saved.before(min(without))
+            fold = await self._refold(partition, fence, committed, saved, without)
+        fold.owner.position = fence + 1
+        fold.owner.decide_all()
+        return Restored(owner=fold.owner, unread=tuple(fold.unread.values()), former=saved.former)
+
+    async def _refold(
+        self, partition: int, fence: int, committed: int, saved: Saved, without: frozenset[int]
+    ) -> _Refold:
+        """Fold from what was saved up to the fence."""
+        fold = await self._begin(fence, saved, without)
+        async for record in self.reader.read(self.topic, partition, fold.owner.position, fence + 1):
+            if record.offset in without:
+                continue
             try:
                 event = await self.event(record)
             except UNREADABLE as error:
-                unread[record.offset] = Unread(record=record, reason=str(error))
-                continue
-            if isinstance(event, RecordRejected):
-                unread.pop(event.offset, None)
-            await self._fold(owner, record, event, base, committed)
-        owner.position = fence + 1
-        owner.decide_all()
-        return Restored(owner=owner, unread=tuple(unread.values()))
+                fold.unread[record.offset] = Unread(record=record, reason=str(error))
+            else:
+                await self._fold(fold, record, event, committed)
+        return fold
 
     async def event(self, record: Record) -> Event:
         """What a record says; an unknown schema may have been registered meanwhile. Raises one of UNREADABLE."""
@@ -86,28 +119,33 @@ class Restorer:
             await self.learn_schemas()
         return event_of(record)
 
-    async def _begin(self, fence: int, saved: Saved) -> tuple[Owner, dict[int, int]]:
-        """The owner as of the marker, and for each machine the offset up to which its checkpoint reaches."""
-        if saved.marker is None:
-            return Owner(fence=fence, state=Partition(), position=0, plans=self._plan), {}
-        state: Partition = load(saved.marker.body)
+    async def _begin(self, fence: int, saved: Saved, without: frozenset[int]) -> _Refold:
+        """The owner as of the marker; without one, or where a machine of its has no checkpoint, at the log's beginning.
+
+        The marker of an owner that was paused before it wrote it may come when its checkpoints have been forgotten.
+        """
+        state = Partition() if saved.marker is None else load(saved.marker.body)
+        if saved.marker is None or not state.machines.keys() <= saved.checkpoints.keys():
+            owner = Owner(fence=fence, state=Partition(), position=0, plans=self._plan)
+            return _Refold(owner=owner, base={}, without=without)
         found = {machine: saved.checkpoints[machine] for machine in state.machines}
         state.machines = {machine: load(checkpoint.body) for machine, checkpoint in found.items()}
         for execution in state.machines.values():
             await self._have_plan(execution.request)
         owner = Owner(fence=fence, state=state, position=saved.marker.folded_to + 1, plans=self._plan)
-        return owner, {machine: checkpoint.offset for machine, checkpoint in found.items()}
+        base = {machine: checkpoint.offset for machine, checkpoint in found.items()}
+        return _Refold(owner=owner, base=base, without=without)
 
-    async def _fold(
-        self, owner: Owner, record: Record, event: Event, base: dict[int, int], committed: int
-    ) -> None:
-        machine = machine_of(record)
-        if record.offset <= base.get(machine, -1):
+    async def _fold(self, fold: _Refold, record: Record, event: Event, committed: int) -> None:
+        machine, owner = machine_of(record), fold.owner
+        if record.offset <= fold.base.get(machine, -1):
             pass_over(owner.state, event)
             return
         await self.prepare(event)
         unsent = record.offset >= committed
-        owner.fold(record.offset, machine, event, record.timestamp / 1000, unsent=unsent)
+        folded = owner.fold(record.offset, machine, event, record.timestamp / 1000, unsent=unsent)
+        if isinstance(event, RecordRejected) and folded is not None and folded.verdict == "accepted":
+            fold.reject(event.offset)
 
     async def prepare(self, event: Event) -> None:
         """Whatever must be at hand before an event is folded. Raises InfrastructureError if the catalog lags too long."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
-from noetl_stream.core.events import Decision, Event
+from noetl_stream.core.events import Decision, Event, RecordRejected
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.partition import Folded, Partition, evolve
 from noetl_stream.core.report import Story
@@ -47,6 +48,14 @@ class Moment:
 ALWAYS = Moment()
 
 
+class _TakenBack(Exception):
+    """A record that was told counts for no reader: `without` are all that have been rejected so far."""
+
+    def __init__(self, without: frozenset[int]) -> None:
+        self.without = without
+        super().__init__()
+
+
 async def tell(
     reader: Reader,
     topics: Topics,
@@ -58,23 +67,61 @@ async def tell(
     """The execution's records up to `stop`; None follows the log for ever. Read from the beginning: which decisions
     count depends on every fence before them.
 
-    Only its own records and the partition's fences are decoded: the verdicts of other machines do not matter to it.
+    Nothing is told twice: after the rejection of a record that was told, the others go on as if it had not been there.
+    """
+    without, told_to = frozenset[int](), -1
+    while True:
+        try:
+            async with aclosing(_told(reader, topics, execution, stop, until, without)) as telling:
+                async for told in telling:
+                    if told.record.offset > told_to:
+                        told_to = told.record.offset
+                        yield told
+            return
+        except _TakenBack as found:
+            without = found.without
+
+
+async def _told(
+    reader: Reader, topics: Topics, execution: int, stop: int | None, until: Moment, without: frozenset[int]
+) -> AsyncGenerator[Told, None]:
+    """Only the execution's own records and those about the partition are decoded: the verdicts of other machines do not
+    matter to it.
+
     A record past `until` is not even folded, since a fact changes in place the state that was told before.
+    Raises _TakenBack where one of its own that it has folded turns out to be rejected.
     """
     partition, state = partition_of(execution, topics.events.partitions), Partition()
-    key, number = str(execution).encode(), 0
+    key, mine = str(execution).encode(), set[int]()
     async for record in reader.read(topics.events.name, partition, 0, stop):
-        if record.key not in (None, key):
+        own = record.key == key
+        event = _decoded(record) if own or record.key is None else None
+        if event is None or record.offset in without:
             continue
-        event = _decoded(record)
-        if event is None:
-            continue
-        number += record.key is not None
-        if until.is_past(record, number):
+        if own:
+            mine.add(record.offset)
+        if until.is_past(record, len(mine)):
             return
         folded = evolve(state, int(record.key or 0), event, record.offset)
-        if record.key is not None:
+        if _rejection(event, folded) in mine:
+            raise _TakenBack(await _rejected(reader, record, stop))
+        if own:
             yield Told(record=record, event=event, folded=folded)
+
+
+def _rejection(event: Event, folded: Folded) -> int | None:
+    """The offset that a record takes from every reader."""
+    return event.offset if isinstance(event, RecordRejected) and folded.verdict == "accepted" else None
+
+
+async def _rejected(reader: Reader, last: Record, stop: int | None) -> frozenset[int]:
+    """What was rejected up to `stop`, or up to the `last` record read."""
+    state, found = Partition(), set[int | None]()
+    async for record in reader.read(last.topic, last.partition, 0, stop or last.offset + 1):
+        event = _decoded(record) if record.key is None else None
+        if event is not None:
+            found.add(_rejection(event, evolve(state, 0, event, record.offset)))
+    return frozenset(offset for offset in found if offset is not None)
 
 
 def _decoded(record: Record) -> Event | None:
@@ -85,21 +132,20 @@ def _decoded(record: Record) -> Event | None:
         return None
 
 
-async def story_of(reader: Reader, topics: Topics, execution: int) -> Story:
-    """The story up to the log's present end."""
-    partition = partition_of(execution, topics.events.partitions)
-    stop = await reader.end(topics.events.name, partition)
-    story = Story()
-    async for told in tell(reader, topics, execution, stop=stop):
-        story.tell(told.event, told.folded, told.at)
-    return story
+async def story_of(reader: Reader, topics: Topics, execution: int, until: Moment = ALWAYS) -> Story:
+    """The story up to the log's present end, or to a past moment."""
+    stop = await reader.end(topics.events.name, partition_of(execution, topics.events.partitions))
+    without = frozenset[int]()
+    while True:
+        story = Story()
+        try:
+            async for told in _told(reader, topics, execution, stop, until, without):
+                story.tell(told.event, told.folded, told.at)
+            return story
+        except _TakenBack as found:
+            without = found.without
 
 
 async def state_at(reader: Reader, topics: Topics, execution: int, moment: Moment) -> Execution | None:
     """The execution's state at a past moment; None if it did not exist yet."""
-    partition = partition_of(execution, topics.events.partitions)
-    stop = await reader.end(topics.events.name, partition)
-    found: Execution | None = None
-    async for told in tell(reader, topics, execution, stop=stop, until=moment):
-        found = told.folded.machine or found
-    return found
+    return (await story_of(reader, topics, execution, moment)).machine

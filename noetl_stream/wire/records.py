@@ -58,23 +58,25 @@ class PlaybookRegistered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A machine's folded state, up to and with `offset`."""
+    """A machine's folded state, up to and with `offset`. `shape` is that of its writer's states (core.snapshot)."""
 
     machine: int
     offset: int
     fence: int
     body: bytes
+    shape: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionMarker:
-    """A round of checkpoints is complete. `body` names the open machines and the done-set."""
+    """A round of checkpoints is complete. `body` names the open machines and the done-set, `shape` as in a checkpoint."""
 
     partition: int
     folded_to: int
     fence: int
     body: bytes
     chain_head: bytes | None = None
+    shape: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,14 @@ import json
 
 import pytest
 
-from noetl_stream.adapters.checkpoints import KafkaCheckpoints, Restored
+from noetl_stream.adapters.checkpoints import KafkaCheckpoints
 from noetl_stream.adapters.dead_letters import DeadLetters
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.adapters.schema_topic import SchemaTopic
 from noetl_stream.core.events import CancelRequested
+from noetl_stream.core.snapshot import shape
 from noetl_stream.errors import UndecodableRecord, UnknownSchema
+from noetl_stream.orchestrator.saved import Saved
 from noetl_stream.ports.log import Record
 from noetl_stream.wire.codec import encode
 from noetl_stream.wire.records import Checkpoint, PartitionMarker, SchemaRegistered
@@ -28,11 +30,20 @@ def checkpoints(topics: Topics, appender: KafkaAppender, reader: KafkaReader) ->
 
 
 def checkpoint(machine: int, offset: int, fence: int) -> Checkpoint:
-    return Checkpoint(machine=machine, offset=offset, fence=fence, body=b"state")
+    return Checkpoint(machine=machine, offset=offset, fence=fence, body=b"state", shape=shape())
+
+
+def marker(partition: int, folded_to: int, fence: int) -> PartitionMarker:
+    return PartitionMarker(partition=partition, folded_to=folded_to, fence=fence, body=b"", shape=shape())
+
+
+async def saved(checkpoints: KafkaCheckpoints, partition: int) -> Saved:
+    """What an owner whose fence is the very first would begin from."""
+    return Saved.of(await checkpoints.read(partition), fence=0)
 
 
 async def test_an_untouched_partition_restores_to_nothing(checkpoints: KafkaCheckpoints) -> None:
-    assert await checkpoints.read(1) == Restored(marker=None, checkpoints={})
+    assert await saved(checkpoints, 1) == Saved()
 
 
 async def test_a_restore_takes_the_furthest_marker_and_each_machines_furthest_checkpoint(
@@ -41,25 +52,25 @@ async def test_a_restore_takes_the_furthest_marker_and_each_machines_furthest_ch
     for written in (checkpoint(7, 10, 1), checkpoint(8, 12, 1), checkpoint(7, 20, 1)):
         await checkpoints.write(1, written)
     for folded_to in (12, 20):
-        await checkpoints.mark(PartitionMarker(partition=1, folded_to=folded_to, fence=1, body=b""))
+        await checkpoints.mark(marker(1, folded_to, 1))
 
-    restored = await checkpoints.read(1)
+    restored = await saved(checkpoints, 1)
 
-    assert restored.marker == PartitionMarker(partition=1, folded_to=20, fence=1, body=b"")
+    assert restored.marker == marker(1, 20, 1)
     assert restored.checkpoints == {7: checkpoint(7, 20, 1), 8: checkpoint(8, 12, 1)}
-    assert (await checkpoints.read(0)).marker is None
+    assert (await saved(checkpoints, 0)).marker is None
 
 
 async def test_a_paused_owner_cannot_overwrite_its_successors_checkpoint(
     checkpoints: KafkaCheckpoints,
 ) -> None:
     await checkpoints.write(0, checkpoint(7, 50, 2))
-    await checkpoints.mark(PartitionMarker(partition=0, folded_to=50, fence=2, body=b""))
+    await checkpoints.mark(marker(0, 50, 2))
 
     await checkpoints.write(0, checkpoint(7, 30, 1))
-    await checkpoints.mark(PartitionMarker(partition=0, folded_to=30, fence=1, body=b""))
+    await checkpoints.mark(marker(0, 30, 1))
 
-    restored = await checkpoints.read(0)
+    restored = await saved(checkpoints, 0)
     assert restored.checkpoints == {7: checkpoint(7, 50, 2)}
     assert restored.marker is not None
     assert restored.marker.folded_to == 50
@@ -74,11 +85,15 @@ async def test_one_checkpoint_is_read_back_from_where_it_was_written(checkpoints
     assert [await checkpoints.read_one(0, place) for place in places] == [first, second]
 
 
-async def test_a_forgotten_machine_is_not_restored(checkpoints: KafkaCheckpoints) -> None:
+async def test_a_forgotten_machine_and_a_forgotten_marker_are_not_restored(
+    checkpoints: KafkaCheckpoints,
+) -> None:
     await checkpoints.write(0, checkpoint(7, 50, 2))
+    await checkpoints.mark(marker(0, 50, 2))
     await checkpoints.forget(0, 7, 2)
+    await checkpoints.forget(0, 0, 2)
 
-    assert (await checkpoints.read(0)).checkpoints == {}
+    assert await saved(checkpoints, 0) == Saved()
 
 
 async def test_no_state_is_guessed_from_what_is_no_checkpoint(

@@ -134,7 +134,7 @@ SAID: list[tuple[Event, str]] = [
     ),
     (PartitionTaken(owner="o-1", time=0.0), "o-1 takes the partition"),
     (
-        RecordRejected(offset=9, reason="torn", time=0.0),
+        RecordRejected(fence=0, offset=9, reason="torn", time=0.0),
         "the record at offset 9 counts for nobody: torn",
     ),
     (ExecutionQuarantined(fence=0, reason="a fault", time=0.0), "the execution is set aside: a fault"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from noetl_stream.core.done import HOUR, WINDOW
@@ -228,9 +231,18 @@ def test_a_rejected_record_moves_nobody() -> None:
     log = history(chain("a")).requested()
     before = state_hash(log.state)
 
-    log.fold(RecordRejected(offset=1, reason="unreadable", time=log.now), machine=0)
+    rejected = RecordRejected(fence=log.state.fence, offset=1, reason="unreadable", time=log.now)
+    log.fold(rejected, machine=0)
 
     assert (log.verdict, state_hash(log.state)) == ("accepted", before)
+
+
+@pytest.mark.parametrize("wrong", [{"fence": -1}, {"offset": 99}])
+def test_a_record_is_rejected_by_its_partitions_owner_after_it_was_read(wrong: dict[str, Any]) -> None:
+    log = history(chain("a")).requested()
+    rejected = RecordRejected(fence=log.state.fence, offset=1, reason="unreadable", time=log.now)
+
+    assert log.fold(replace(rejected, **wrong), machine=0).verdict == "stale"
 
 
 def test_a_fact_for_an_execution_nobody_requested_is_stale() -> None:

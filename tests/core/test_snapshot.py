@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import make_dataclass
 from typing import Any
 
 import pytest
 
+from noetl_stream.core import snapshot
 from noetl_stream.core.done import DoneSet, Ended
 from noetl_stream.core.events import BlockId
 from noetl_stream.core.snapshot import dump, load, state_hash
@@ -71,6 +73,18 @@ def test_a_set_of_ended_executions_comes_back_as_it_was() -> None:
 
 def test_the_order_in_which_things_came_is_state() -> None:
     assert state_hash({"a": 1, "b": 2}) != state_hash({"b": 2, "a": 1})
+
+
+def test_a_state_with_one_field_more_or_of_another_type_has_another_shape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = {name: snapshot.shape.__wrapped__() for name in ("before",)}
+    for name, fields in {"more": [("hour", "int"), ("x", "int")], "other": [("hour", "float")]}.items():
+        monkeypatch.setitem(snapshot._CLASSES, "DoneSet", make_dataclass("DoneSet", fields))
+        ours[name] = snapshot.shape.__wrapped__()
+
+    assert snapshot.shape() == ours["before"]
+    assert len(set(ours.values())) == 3
 
 
 def test_a_checkpoint_can_name_no_class_of_its_own() -> None:

@@ -17,6 +17,7 @@ from noetl_stream.core.partition import Partition, evolve
 from noetl_stream.core.snapshot import state_hash
 from noetl_stream.orchestrator import checkpointing
 from noetl_stream.orchestrator.restore import Restorer, event_of, machine_of
+from noetl_stream.orchestrator.saved import Saved
 from noetl_stream.ports.log import Record
 from noetl_stream.settings import Settings
 from tests.contract.clients import Kafka, eventually
@@ -67,7 +68,7 @@ async def test_a_restore_reads_the_tail_alone_and_knows_what_a_fold_from_zero_kn
             await client.run(GREET)
             execution = await client.ask(await client.register(LOOP), {"count": ITERATIONS})
             await client.told(execution, until=completions(ITERATIONS * 3 // 4))
-        saved = await _checkpoints(client).read(0)
+        saved = Saved.of(await _checkpoints(client).read(0), fence=0)
         restorer, offsets = _restorer(client)
         restored = await restorer.restore(0, 0, 0.0)
         records = await client.log_of(execution)

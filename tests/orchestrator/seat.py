@@ -16,6 +16,7 @@ from noetl_stream.core.events import (
     ExecutionEnded,
     ExecutionRequested,
     PartitionTaken,
+    RecordRejected,
 )
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.partition import Partition, evolve
@@ -198,4 +199,5 @@ class House:
                 found.append((record.offset, int(record.key or 0), decode_event(record.value or b"")))
             except (HistoryError, ValueError):
                 continue
-        return found
+        rejected = {event.offset for _, _, event in found if isinstance(event, RecordRejected)}
+        return [each for each in found if each[0] not in rejected]

@@ -195,7 +195,7 @@ async def test_the_state_of_a_round_is_the_one_of_its_moment(
 
     assert seat.owner.position > position
     assert house.shelf.markers[-1].folded_to == position - 1
-    assert len(house.shelf.kept) == 1
+    assert len(house.shelf.machines) == 1
 
 
 async def test_a_round_is_under_way_from_its_first_moment(
@@ -222,14 +222,14 @@ async def test_what_has_ended_leaves_the_checkpoints(house: House, monkeypatch: 
     await house.taken()
     execution = house.request()
     await house.settled()
-    assert len(house.shelf.kept) == 1
+    assert len(house.shelf.machines) == 1
 
     house.complete(execution, "one")
     await house.settled()
     house.request("another")
     await house.settled()
 
-    assert [machine for _, machine, _ in house.shelf.kept] == [house.offers[-1].execution]
+    assert house.shelf.machines == [house.offers[-1].execution]
 
 
 async def test_checkpoints_that_cannot_be_written_stop_nothing(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 
 import pytest
 
 from noetl_stream.cache.local import LocalCache
-from noetl_stream.core.events import PartitionTaken, RecordRejected
+from noetl_stream.core.events import BlockClaimed, BlockId, PartitionTaken, RecordRejected
 from noetl_stream.errors import InfrastructureError, UnknownSchema
 from noetl_stream.orchestrator import checkpointing
 from noetl_stream.wire import codec
+from noetl_stream.wire.records import PartitionMarker
 from tests.orchestrator.seat import EVENTS, House
 from tests.worker.stage import plan_of
 
@@ -267,6 +270,109 @@ async def test_a_schema_registered_after_the_process_began_is_learned_by_a_resto
     assert house.dead == []
 
 
+async def test_a_record_that_was_rejected_counts_for_nobody_who_can_read_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.taken()
+    execution = house.request()
+    await house.settled()
+    foreign = Foreign(house).installed(monkeypatch)
+    house.complete(execution, "one")
+    foreign.offset = len(house.log.records(EVENTS)) - 1
+    await house.settled()
+    assert [e.offset for e in house.events if isinstance(e, RecordRejected)] == [foreign.offset]
+
+    foreign.known = True
+    await house.killed()
+
+    assert [offer.block.step for offer in house.offers] == ["one"]
+    assert house.held() == house.folded()
+    await run_through(house, execution, "one", "two", "three")
+    assert [end.status for end in house.endings()] == ["COMPLETED"]
+
+
+async def test_a_record_that_was_checkpointed_and_then_rejected_is_folded_out_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who can neither read it nor load the checkpoint had the partition in between."""
+    monkeypatch.setattr(checkpointing, "RECORDS", 1)
+    await house.taken()
+    execution = house.request()
+    await house.settled()
+    foreign, offset = Foreign(house).installed(monkeypatch), len(house.log.records(EVENTS))
+    foreign.known = True
+    claim = {"attempt": 0, "segment": 0, "run": "r", "renew_by": house.log.now + 900, "time": house.log.now}
+    house.write(BlockClaimed(block=BlockId("one", 0, 0), **claim), execution)  # type: ignore[arg-type]
+    await house.settled()
+    assert house.shelf.markers[-1].folded_to == offset
+
+    foreign.known, foreign.offset = False, offset
+    with monkeypatch.context() as older:
+        older.setattr("noetl_stream.orchestrator.saved.shape", lambda: "older")
+        older.setattr(checkpointing, "RECORDS", 1_000)
+        await house.killed()
+    assert [at for at, _ in house.dead] == [offset]
+
+    foreign.known = True
+    await house.killed()
+
+    assert house.held() == house.folded()
+    (block,) = house.shell._seats[0].owner.state.machines[execution].blocks.values()
+    assert block.status == "offered"
+
+
+async def test_a_checkpoint_of_another_shape_is_passed_over(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its missing fields would take their defaults: an execution with a step done twice, a partition that knows no end."""
+    monkeypatch.setattr(checkpointing, "RECORDS", 4)
+    await house.taken()
+    await run_through(house, house.request("a"), "one", "two", "three")
+    await run_through(house, house.request("b"), "one")
+    assert house.shelf.markers
+    for key, kept in house.shelf.kept.items():
+        state = {"@": "Partition", "of": {}} if isinstance(kept, PartitionMarker) else {"@": "Run", "of": {}}
+        house.shelf.kept[key] = replace(kept, shape="of a release before", body=json.dumps(state).encode())
+
+    await house.killed()
+
+    assert house.held() == house.folded()
+
+
+async def test_a_marker_without_its_checkpoints_is_no_beginning(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpointing, "RECORDS", 4)
+    await house.taken()
+    await run_through(house, house.request(), "one")
+    (marker,) = (kept for kept in house.shelf.kept.values() if isinstance(kept, PartitionMarker))
+    house.shelf.kept = {(0, 0, 0): marker}
+
+    await house.killed()
+
+    assert house.held() == house.folded()
+
+
+async def test_checkpoints_of_former_owners_are_forgotten_once_the_newest_has_its_own(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpointing, "RECORDS", 4)
+    await house.taken()
+    executions = [house.request(key) for key in "ab"]
+    for execution in executions:
+        await run_through(house, execution, "one")
+    former = {fence for _, _, fence in house.shelf.kept}
+
+    await house.killed()
+    assert {fence for _, _, fence in house.shelf.kept} == former
+    for execution in executions:
+        await run_through(house, execution, "two")
+
+    (fence,) = {fence for _, _, fence in house.shelf.kept}
+    assert fence > max(former)
+    assert {machine for _, machine, _ in house.shelf.kept} == {0, *executions}
+
+
 class Foreign:
     """A codec that does not know one record's schema before it has learned it."""
 
@@ -280,3 +386,8 @@ class Foreign:
 
     async def learn(self) -> None:
         self.known = True
+
+    def installed(self, monkeypatch: pytest.MonkeyPatch) -> Foreign:
+        """Whoever restores or is delivered a record reads by it; nobody can be taught."""
+        monkeypatch.setattr("noetl_stream.orchestrator.restore.decode_event", self.decode)
+        return self

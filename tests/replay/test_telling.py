@@ -8,7 +8,13 @@ from contextlib import aclosing
 import pytest
 
 from noetl_stream.cache.local import LocalCache
-from noetl_stream.core.events import CancelRequested, Decision, ExecutionEnded, PartitionTaken
+from noetl_stream.core.events import (
+    CancelRequested,
+    Decision,
+    ExecutionEnded,
+    PartitionTaken,
+    RecordRejected,
+)
 from noetl_stream.replay.telling import Moment, Told, state_at, story_of, tell
 from noetl_stream.wire.codec import encode
 from tests.orchestrator.seat import EVENTS, TOPICS, House
@@ -104,6 +110,58 @@ async def test_what_cannot_be_read_counts_for_no_reader(house: House, owner: str
     await house.settled()
 
     assert (await story_of(house.log, TOPICS, execution)).path == ["one"]
+
+
+def rejected(house: House, offset: int, *, fence: int = 0) -> RecordRejected:
+    return RecordRejected(fence=fence, offset=offset, reason="its owner is older", time=house.log.now)
+
+
+async def unheeded(house: House) -> tuple[int, int]:
+    """An execution whose first step was reported done by a record that its owner has not read, and that one's offset."""
+    execution = house.request()
+    await house.settled()
+    house.shell.drop([0])
+    house.complete(execution, "one")
+    return execution, len(house.log.records(EVENTS)) - 1
+
+
+async def test_what_was_rejected_counts_for_no_reader_who_can_read_it(house: House) -> None:
+    execution, offset = await unheeded(house)
+    before = await state_at(house.log, TOPICS, execution, Moment(offset=offset))
+    assert before is not None
+    assert not before.blocks
+
+    house.write(rejected(house, offset))
+
+    state = await state_at(house.log, TOPICS, execution, Moment())
+    assert state is not None
+    assert [block.step for block in state.blocks] == ["one"]
+    assert (await story_of(house.log, TOPICS, execution)).events == 4
+
+
+async def test_what_a_former_owner_rejected_counts(house: House) -> None:
+    execution, offset = await unheeded(house)
+    house.write(PartitionTaken(owner="another", time=house.log.now))
+    house.write(rejected(house, offset))
+
+    state = await state_at(house.log, TOPICS, execution, Moment())
+
+    assert state is not None
+    assert not state.blocks
+
+
+async def test_a_story_that_is_followed_goes_on_without_what_was_rejected_after_it_was_told(
+    house: House,
+) -> None:
+    execution, offset = await unheeded(house)
+    async with aclosing(tell(house.log, TOPICS, execution)) as following:
+        seen = [await anext(following) for _ in range(3)]
+        house.write(rejected(house, offset))
+        house.complete(execution, "one")
+        again = await anext(following)
+
+    assert [each.record.offset for each in (*seen, again)] == [1, 2, offset, offset + 2]
+    assert again.folded.verdict == "accepted"
 
 
 async def test_the_state_at_a_time_is_what_stood_then(house: House) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from noetl_stream.core.events import Event
 from noetl_stream.core.partition import Partition, pass_over
 from noetl_stream.core.snapshot import load
+from noetl_stream.orchestrator.saved import MARKER, Saved
 from noetl_stream.wire.records import Checkpoint, PartitionMarker
 
 
@@ -16,14 +17,6 @@ class Await:
 
     def __await__(self) -> Generator[None, None, None]:
         yield
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """The furthest marker, and the furthest checkpoint of each machine, under whatever fence."""
-
-    marker: PartitionMarker | None
-    checkpoints: Mapping[int, Checkpoint]
 
 
 @dataclass(slots=True)
@@ -56,18 +49,19 @@ class Shelf:
 
     async def forget(self, partition: int, machine: int, fence: int) -> None:
         await Await()
+        if machine == MARKER:
+            self.markers.pop(self.key(fence), None)
         self.machines.pop((machine, self.key(fence)), None)
+        self.changed = True
 
-    async def read(self, partition: int) -> Saved:
-        return self.saved()
+    async def read(self, partition: int) -> list[Checkpoint | PartitionMarker]:
+        return self.kept()
 
     def saved(self) -> Saved:
-        marker = max(self.markers.values(), key=lambda m: m.folded_to, default=None)
-        furthest: dict[int, Checkpoint] = {}
-        for (machine, _), kept in self.machines.items():
-            if machine not in furthest or kept.offset > furthest[machine].offset:
-                furthest[machine] = kept
-        return Saved(marker, furthest)
+        return Saved.of(self.kept(), fence=0)
+
+    def kept(self) -> list[Checkpoint | PartitionMarker]:
+        return [*self.machines.values(), *self.markers.values()]
 
 
 @dataclass(slots=True)

@@ -88,12 +88,13 @@ class Orchestrator:
         except AppendUnknown:
             self.restoring = None
         except StopIteration as done:
-            self._begin(done.value.owner)
+            self._begin(done.value)
 
-    def _begin(self, owner: Owner) -> None:
+    def _begin(self, restored: Restored) -> None:
+        owner = restored.owner
         self._forget()
         self.owner, self.unsent = owner, owner.fresh()
-        self.rounds = Rounds(0, owner, self.world.shelf)
+        self.rounds = Rounds(0, owner, self.world.shelf, restored.former)
         self.world.note(f"{self.name} is restored to {owner.fence}, sends {len(self.unsent)} again")
 
     def read(self) -> None:
