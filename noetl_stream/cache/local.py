@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class LocalCache:
     """A `ports.frames.Cache` under `root`, which several processes of one machine may share.
 
-    Objects are not synced to the end: after a power cut a torn one is told by its size and counts as gone.
+    Objects are not synced to the end: after a power cut a torn one is told by its size and counts as gone. What is
+    created only once is: a claim outlasts a power cut.
     """
 
     def __init__(self, root: Path) -> None:
@@ -85,8 +86,12 @@ class LocalCache:
     def _create(self, name: str, content: bytes) -> bool:
         with self._beside() as path:
             path.write_bytes(content)
+            _sync(path)
             target = self._root / name
-            return self._link(path, target) or target.read_bytes() == content
+            if not self._link(path, target):
+                return target.read_bytes() == content
+            _sync(target.parent)
+            return True
 
     @contextmanager
     def _beside(self) -> Iterator[Path]:
@@ -121,3 +126,12 @@ class LocalCache:
             content = self._whole(ref).read_bytes()
         compare(ref, sha256(content).hexdigest())
         return content
+
+
+def _sync(path: Path) -> None:
+    """A file's bytes, or a folder's names, on the disk for good."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -13,8 +13,10 @@ from noetl_stream.core.events import (
     ROUTE,
     BlockClaimed,
     BlockCompleted,
+    BlockContested,
     BlockFailed,
     BlockId,
+    BlockLost,
     BlockOffered,
     BlockParked,
     CancelRequested,
@@ -49,6 +51,9 @@ def sentence(event: Event) -> str:
             return "cancelling is requested" + (f": {event.reason}" if event.reason else "")
         case BlockClaimed():
             return f"{_block(event.block)} is claimed until {iso(event.renew_by)}"
+        case BlockContested():
+            until = iso(event.deadline)
+            return f"{_block(event.block)} is not run again: '{event.task}' was begun; its outcome is awaited until {until}"
         case BlockCompleted():
             done = f"{_block(event.block)} completed in {event.duration_ms:.0f} ms{_tries(event.tries)}"
             return done + _found(event.findings)
@@ -94,6 +99,8 @@ def _move(move: Move) -> str:
         case BlockOffered():
             attempt = f", attempt {move.attempt + 1}" if move.attempt else ""
             return f"{_block(move.block)} is offered{attempt}"
+        case BlockLost():
+            return f"{_block(move.block)} is given up ({_error(move.error)})"
         case ChildRequested():
             return f"the child of {_block(move.block)} is started"
         case StepFinished():

@@ -11,8 +11,10 @@ from typing import Literal, TypeAlias, assert_never
 from noetl_stream.core.events import (
     BlockClaimed,
     BlockCompleted,
+    BlockContested,
     BlockFact,
     BlockFailed,
+    BlockLost,
     BlockOffered,
     BlockParked,
     Child,
@@ -30,6 +32,7 @@ BlockStatus: TypeAlias = Literal[
     "new",
     "offered",
     "claimed",
+    "contested",  # two runs wanted an effect that may happen once; the first has until a deadline
     "waiting",  # for its backoff
     "parked",  # until a moment
     "calling",  # wants a child execution
@@ -56,6 +59,15 @@ ARROWS: frozenset[tuple[BlockStatus, str, BlockStatus]] = frozenset(
         ("claimed", "BlockFailed", "waiting"),
         ("claimed", "BlockParked", "parked"),
         ("claimed", "BlockParked", "calling"),
+        ("offered", "BlockContested", "contested"),
+        ("claimed", "BlockContested", "contested"),
+        ("contested", "BlockClaimed", "contested"),
+        ("contested", "BlockCompleted", "completed"),
+        ("contested", "BlockFailed", "failed"),
+        ("contested", "BlockFailed", "waiting"),
+        ("contested", "BlockParked", "parked"),
+        ("contested", "BlockParked", "calling"),
+        ("contested", "BlockLost", "failed"),
         ("waiting", "BlockOffered", "offered"),
         ("parked", "BlockOffered", "offered"),
         ("calling", "ChildRequested", "started"),
@@ -68,7 +80,10 @@ ARROWS: frozenset[tuple[BlockStatus, str, BlockStatus]] = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """One block in flight. `due` is when its timer fires; `wait` and `resume` are what the worker left behind."""
+    """One block in flight. `due` is when its timer fires; `wait` and `resume` are what the worker left behind.
+
+    `contest` tells of the effect that two of its runs wanted.
+    """
 
     status: BlockStatus = "new"
     attempt: int = 0
@@ -79,9 +94,13 @@ class Block:
     answer: Value = None
     answered: bool = False
     tries: int = 0
+    contest: BlockContested | None = None
 
 
-def move(block: Block, event: BlockFact | BlockOffered | ChildRequested, at: float) -> Block | None:
+BlockMove: TypeAlias = BlockOffered | BlockLost | ChildRequested
+
+
+def move(block: Block, event: BlockFact | BlockMove, at: float) -> Block | None:
     """The block after `event`, or None where the table has no arrow: an event from another life of this block."""
     if not _same_life(block, event) or _leased(block, event, at):
         return None
@@ -89,7 +108,7 @@ def move(block: Block, event: BlockFact | BlockOffered | ChildRequested, at: flo
     return after if (block.status, type(event).__name__, after.status) in ARROWS else None
 
 
-def _same_life(block: Block, event: BlockFact | BlockOffered | ChildRequested) -> bool:
+def _same_life(block: Block, event: BlockFact | BlockMove) -> bool:
     """Facts are fenced on attempt and segment; a child answers the segment that parked, which is one behind.
 
     A claim counts only if its lease outlasts the claim, or the offer, that stands.
@@ -98,22 +117,29 @@ def _same_life(block: Block, event: BlockFact | BlockOffered | ChildRequested) -
     if (event.attempt, event.segment) != (block.attempt, segment):
         return False
     if isinstance(event, BlockClaimed) and block.due is not None:
-        since = block.due if block.status == "claimed" else block.due - OFFER_TIMEOUT
+        since = block.due - OFFER_TIMEOUT if block.status == "offered" else block.due
         return event.renew_by > since
     return True
 
 
-def _leased(block: Block, event: BlockFact | BlockOffered | ChildRequested, at: float) -> bool:
-    """A claim renewed behind the back of an owner who was about to offer its block again: the run keeps it."""
-    return isinstance(event, BlockOffered) and block.status == "claimed" and (block.due or 0.0) > at
+def _leased(block: Block, event: BlockFact | BlockMove, at: float) -> bool:
+    """A claim renewed behind the back of an owner who was about to offer its block again, or to give it up: the run
+    keeps it."""
+    taken = isinstance(event, BlockOffered | BlockLost) and block.status in ("claimed", "contested")
+    return taken and (block.due or 0.0) > at
 
 
-def _after(block: Block, event: BlockFact | BlockOffered | ChildRequested, at: float) -> Block:
+def _after(block: Block, event: BlockFact | BlockMove, at: float) -> Block:
     match event:
         case BlockOffered():
             return _offered(block, at)
         case BlockClaimed():
-            return replace(block, status="claimed", due=event.renew_by)
+            status: BlockStatus = "contested" if block.status == "contested" else "claimed"
+            return replace(block, status=status, due=event.renew_by)
+        case BlockContested():
+            return replace(block, status="contested", due=event.deadline, contest=event)
+        case BlockLost():
+            return replace(block, status="failed", due=None)
         case BlockCompleted():
             return replace(block, status="completed", due=None, tries=block.tries + event.tries)
         case BlockFailed():
@@ -142,7 +168,7 @@ def _failed(block: Block, event: BlockFailed) -> Block:
         return replace(tried, status="failed")
     due, attempt = event.time + event.retry.after, block.attempt + 1
     again = replace(tried, status="waiting", attempt=attempt, segment=0, due=due, resume=event.retry.resume)
-    return replace(again, wait=None, answer=None, answered=False)
+    return replace(again, wait=None, answer=None, answered=False, contest=None)
 
 
 def _parked(block: Block, event: BlockParked) -> Block:
@@ -157,7 +183,8 @@ def _parked(block: Block, event: BlockParked) -> Block:
     after = replace(
         block, status=status, segment=block.segment + 1, due=due, wait=event.wait, resume=event.resume
     )
-    return replace(after, answer=None, answered=False, tries=block.tries + event.tries)
+    tries = block.tries + event.tries
+    return replace(after, answer=None, answered=False, contest=None, tries=tries)
 
 
 def _answer(event: ChildEnded) -> Value:

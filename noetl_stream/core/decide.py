@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
+from noetl_stream.core.block import Block
 from noetl_stream.core.entering import enter
 from noetl_stream.core.events import (
+    BlockContested,
     BlockId,
+    BlockLost,
     BlockOffered,
     ChildRequested,
     ExecutionEnded,
@@ -24,7 +27,7 @@ from noetl_stream.core.execution import Execution
 from noetl_stream.core.finishing import finish
 from noetl_stream.core.growing import first_offer, grow
 from noetl_stream.core.moves import apply
-from noetl_stream.core.plan import Plan
+from noetl_stream.core.plan import Plan, Step
 from noetl_stream.core.routing import is_join, may_enter, waiting
 from noetl_stream.core.run import Run, Token
 from noetl_stream.core.starting import start
@@ -81,7 +84,22 @@ def _wake(draft: Execution, now: float) -> Iterator[Move]:
     if draft.alarm is not None and draft.alarm <= now:
         for key, block in draft.blocks.items():
             if block.due is not None and block.due <= now and key not in draft.awake:
-                yield BlockOffered(block=key, attempt=block.attempt, segment=block.segment)
+                yield _due(key, block)
+
+
+def _due(key: BlockId, block: Block) -> Move:
+    """What becomes of a block whose time is up."""
+    if block.contest is None:
+        return BlockOffered(block=key, attempt=block.attempt, segment=block.segment)
+    error = Error(kind="server_error", code="lost", message=_lost(block.contest), step=key.step)
+    return BlockLost(block=key, attempt=block.attempt, segment=block.segment, error=error)
+
+
+def _lost(contest: BlockContested) -> str:
+    return (
+        f"nobody knows whether task '{contest.task}' took effect: its run began it, and ended without an outcome; "
+        f"look where it acts for the idempotency key {contest.effect} before you run it again"
+    )
 
 
 def _segment(segment: int, of_the_park: bool) -> int:

@@ -123,6 +123,23 @@ class BlockClaimed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlockContested:
+    """Another run claimed this effect, which may happen once only, before this one could: `effect` is its idempotency key.
+
+    Whoever claimed it has until `deadline` to report; this run ended without touching anything.
+    """
+
+    block: BlockId
+    attempt: int
+    segment: int
+    run: str
+    task: str
+    effect: str
+    deadline: float
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlockCompleted:
     """The tool succeeded. `writes` are its `set`s ({"ctx.x": …}); `tries` counts in-slot attempts; `http` is the answer's head.
 
@@ -192,7 +209,9 @@ class ChildEnded:
 
 
 Outcome: TypeAlias = BlockCompleted | BlockFailed | BlockParked
-BlockFact: TypeAlias = BlockClaimed | Outcome | ChildEnded
+Report: TypeAlias = Outcome | BlockContested
+"""How a run of a block ends. After a contested one, the outcome is another run's to tell."""
+BlockFact: TypeAlias = BlockClaimed | Report | ChildEnded
 Fact: TypeAlias = ExecutionRequested | CancelRequested | BlockFact
 
 
@@ -267,6 +286,16 @@ class BlockOffered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlockLost:
+    """The run that had claimed an effect has not reported in time: nobody knows whether it happened."""
+
+    block: BlockId
+    attempt: int
+    segment: int
+    error: Error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChildRequested:
     """The child a parked block asked for is started."""
 
@@ -304,6 +333,7 @@ Move: TypeAlias = (
     | StepEntered
     | LoopClosed
     | BlockOffered
+    | BlockLost
     | ChildRequested
     | StepFinished
     | FailureMet

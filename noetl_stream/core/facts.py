@@ -11,9 +11,11 @@ from noetl_stream.core.block import Block, move
 from noetl_stream.core.events import (
     BlockClaimed,
     BlockCompleted,
+    BlockContested,
     BlockFact,
     BlockFailed,
     BlockId,
+    BlockLost,
     BlockParked,
     ChildEnded,
 )
@@ -44,7 +46,11 @@ def fact(execution: Execution, event: BlockFact, offset: int) -> tuple[Verdict, 
 def _verdict_on_gone(execution: Execution, event: BlockFact) -> Verdict:
     """An outcome for a block that has ended came before; anything else is from another life."""
     epoch = execution.epochs.get(event.block.step, -1)
-    return "duplicate" if event.block.epoch <= epoch and not isinstance(event, BlockClaimed) else "stale"
+    return (
+        "duplicate"
+        if event.block.epoch <= epoch and not isinstance(event, BlockClaimed | BlockContested)
+        else "stale"
+    )
 
 
 def _is_repetition(block: Block, event: BlockFact) -> bool:
@@ -54,7 +60,7 @@ def _is_repetition(block: Block, event: BlockFact) -> bool:
 def _quiet(run: Run, event: BlockFact) -> bool:
     """Facts that matter to nobody but their own loop: the hot ones. All others may change what is decided next."""
     match event:
-        case BlockClaimed():
+        case BlockClaimed() | BlockContested():
             return True
         case BlockCompleted():
             counts_at_once = bool(event.writes) and not run.parallel
@@ -92,7 +98,7 @@ def _record(execution: Execution, run: Run, event: BlockFact, after: Block) -> l
         case BlockParked():
             _write(execution, run, event.block, event.writes)
             return []
-        case BlockClaimed() | ChildEnded():
+        case BlockClaimed() | BlockContested() | ChildEnded():
             return []
         case _:
             assert_never(event)
@@ -163,6 +169,14 @@ def _failed(execution: Execution, run: Run, event: BlockFailed, after: Block) ->
         "data": event.result,
     }
     return _keep(execution, run, event.block, envelope if run.loop else event.result)
+
+
+def given_up(execution: Execution, run: Run, event: BlockLost, after: Block, at: float) -> list[StoreChunk]:
+    """A block whose run was given up has failed, with nothing to show."""
+    failed = BlockFailed(
+        block=event.block, attempt=event.attempt, segment=event.segment, run="", error=event.error, time=at
+    )
+    return _failed(execution, run, failed, after)
 
 
 def _keep(execution: Execution, run: Run, key: BlockId, result: Value) -> list[StoreChunk]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from noetl_stream.core.block import Block, move
+from noetl_stream.core.block import Block, BlockMove, move
 from noetl_stream.core.events import (
     PROBES,
+    BlockLost,
     BlockOffered,
     ChildRequested,
     ExecutionEnded,
@@ -18,7 +19,7 @@ from noetl_stream.core.events import (
     StepFinished,
     Target,
 )
-from noetl_stream.core.facts import place, write_ctx
+from noetl_stream.core.facts import given_up, place, write_ctx
 from noetl_stream.core.messages import StoreChunk
 from noetl_stream.core.run import Finished, Run, Token, is_iteration, spill
 from noetl_stream.errors import IllegalTransition
@@ -39,6 +40,8 @@ def apply(execution: Execution, event: Move, at: float) -> list[StoreChunk]:
             _close(execution, event)
         case BlockOffered():
             _offer(execution, event, at)
+        case BlockLost():
+            return _lose(execution, event, at)
         case ChildRequested():
             _move_block(execution, event, at)
         case StepFinished():
@@ -120,7 +123,14 @@ def _count(run: Run, event: BlockOffered) -> None:
     run.open += 1
 
 
-def _move_block(execution: Execution, event: BlockOffered | ChildRequested, at: float) -> None:
+def _lose(execution: Execution, event: BlockLost, at: float) -> list[StoreChunk]:
+    after, run = _move_block(execution, event, at), execution.runs[event.block.step]
+    # A draft shares these with the state that it was made of, since only facts change them elsewhere.
+    run.results, run.filled = dict(run.results), dict(run.filled)
+    return given_up(execution, run, event, after, at)
+
+
+def _move_block(execution: Execution, event: BlockMove, at: float) -> Block:
     block = execution.blocks.get(event.block)
     after = None if block is None else move(block, event, at)
     if after is None:
@@ -129,6 +139,7 @@ def _move_block(execution: Execution, event: BlockOffered | ChildRequested, at: 
         )
         raise IllegalTransition(type(event).__name__, status, str(event.block))
     place(execution, event.block, after)
+    return after
 
 
 def _finish(execution: Execution, event: StepFinished, at: float) -> list[StoreChunk]:

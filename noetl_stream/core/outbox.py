@@ -13,6 +13,7 @@ from noetl_stream.core.events import (
     PROBES,
     ROUTE,
     BlockId,
+    BlockLost,
     BlockOffered,
     Child,
     ChildRequested,
@@ -66,7 +67,7 @@ def _of(plan: Plan | None, machine: Execution, move: Move, at: float) -> Iterabl
             yield _child(machine, move)
         case ExecutionEnded():
             yield from _end(machine, move)
-        case ExecutionStarted() | StepEntered() | LoopClosed() | StepFinished() | FailureMet():
+        case ExecutionStarted() | StepEntered() | LoopClosed() | BlockLost() | StepFinished() | FailureMet():
             return
         case _:
             assert_never(move)

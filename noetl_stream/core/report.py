@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from noetl_stream.core.events import (
+    BlockLost,
     BlockOffered,
     ChildRequested,
     Event,
@@ -83,7 +84,14 @@ class Story:
                 self._finished(move)
             case ExecutionEnded():
                 self.end, self.finished_at = move, at
-            case ExecutionStarted() | LoopClosed() | BlockOffered() | ChildRequested() | FailureMet():
+            case (
+                ExecutionStarted()
+                | LoopClosed()
+                | BlockOffered()
+                | BlockLost()
+                | ChildRequested()
+                | FailureMet()
+            ):
                 pass
             case _:
                 assert_never(move)

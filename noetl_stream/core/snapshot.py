@@ -24,6 +24,7 @@ _CLASSES: dict[str, type[Any]] = {
         done.DoneSet,
         done.Ended,
         done.Hour,
+        events.BlockContested,
         events.CancelRequested,
         events.Child,
         events.ExecutionEnded,

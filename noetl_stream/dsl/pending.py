@@ -13,17 +13,19 @@ from noetl_stream.dsl.source import Node
 
 Keys: TypeAlias = tuple[str, ...]
 
-ENFORCED_BY: Final[Mapping[Keys, str]] = {
-    ("policy", "access"): "the gateway",
-    ("policy", "audit"): "the gateway and the keychain",
-    ("policy", "replay"): "the replay of outside effects",
-    ("policy", "concurrency"): "limits that executions share",
-    ("policy", "rate"): "limits that executions share",
-    ("policy", "retention"): "the archive",
-    ("policy", "schedule"): "the scheduler",
+PARTLY: Final[Mapping[Keys, str]] = {("spec", "effects"): "exactly_once"}
+"""Keys of which one value alone is kept without effect."""
+TODAY: Final[Mapping[Keys, str]] = {
+    ("policy", "access", "roles"): "any role may ask until there is a gateway",
+    ("policy", "audit", "retain"): "the log keeps everything until there is an archive",
+    ("policy", "audit", "encrypt"): "nothing is encrypted until there is a keychain",
+    ("policy", "concurrency"): "nothing is limited until executions share limits",
+    ("policy", "rate"): "nothing is limited until executions share limits",
+    ("policy", "retention", "events"): "the log keeps everything until there is an archive",
+    ("policy", "schedule"): "nothing starts by itself until there is a scheduler",
 }
-"""What will enforce a key that is read into the plan already."""
-DOCUMENT: Final[tuple[Keys, ...]] = tuple(ENFORCED_BY)
+"""Keys that are read into the plan already, and what happens until something enforces them."""
+DOCUMENT: Final[tuple[Keys, ...]] = tuple(TODAY)
 STORAGE: Final[tuple[Keys, ...]] = (
     ("scope",),
     *(("store", key) for key in ("ttl", "driver", "bucket", "prefix")),
@@ -46,19 +48,14 @@ def warn_pending(node: Node, table: Iterable[Keys], site: Site) -> None:
     """One warning for each block of `table` that the document has."""
     for keys in table:
         found = node.get(*keys)
-        if found is not None and found.value not in ([], {}):
-            until = _until(keys)
+        if found is not None and found.value not in ([], {}) and PARTLY.get(keys, found.value) == found.value:
+            until, only = _until(keys), f": {PARTLY[keys]}" if keys in PARTLY else ""
             site.report.warn(
-                f"{site.subject}: `{'.'.join(keys)}` is kept, {until}",
+                f"{site.subject}: `{'.'.join(keys)}{only}` is kept, {until}",
                 found.place,
                 "do not rely on it",
             )
 
 
 def _until(keys: Keys) -> str:
-    by = ENFORCED_BY.get(keys)
-    return (
-        f"enforced with {by}, which this version does not have"
-        if by
-        else "but nothing acts on it yet in this version"
-    )
+    return f"but {TODAY.get(keys, 'nothing acts on it yet in this version')}"

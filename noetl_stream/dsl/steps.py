@@ -133,6 +133,8 @@ def _with_cursor(name: str, repeat: Repetition, layers: Node | None, world: Worl
         return repeat.loop
     claim = claim_of(repeat.cursor)
     nothing = Node({}, repeat.cursor.place)
+    # A claim is a lease, whatever may happen once in the body: it can be made again.
+    layers = layers.without("effects") if layers else None
     pipeline = compile_pipeline(Setting(step=name, node=nothing, tool=claim, layers=layers), world)
     claims = block_reads(pipeline, claim, world) | _sizes(repeat.loop)
     return replace(repeat.loop, cursor=pipeline, claims=claims)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from noetl_stream.core import events
 from noetl_stream.core.counts import count_of
 from noetl_stream.core.entering import told
-from noetl_stream.core.events import PROBES, BlockCompleted, BlockFailed, Outcome
+from noetl_stream.core.events import PROBES, BlockCompleted, BlockFailed, Report
 from noetl_stream.core.finishing import ENDING_BYTES
 from noetl_stream.core.growing import one_more
 from noetl_stream.core.messages import Offer
@@ -40,7 +40,7 @@ async def run_block(
     run_id: str,
     credentials: Credentials = FROM_DOCUMENT,
     collections: Collections | None = None,
-) -> Outcome:
+) -> Report:
     """Run one block to its outcome. Raises InfrastructureError if the cache cannot be reached."""
     step = plan.steps[offer.block.step]
     offer = await whole_offer(cache, offer)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, assert_never
 
-from noetl_stream.core.events import BlockCompleted, BlockFailed, BlockParked, Outcome, Retry, Wait
+from noetl_stream.core.events import BlockCompleted, BlockFailed, BlockParked, Outcome, Report, Retry, Wait
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Expression, Plan
 from noetl_stream.core.run import is_iteration
@@ -18,7 +18,7 @@ from noetl_stream.core.scope import envelope, evaluate
 from noetl_stream.core.values import Envelope, Error, Piped, Result, Value
 from noetl_stream.dsl.storage import Storage
 from noetl_stream.dsl.tasks import Pipeline, Task
-from noetl_stream.errors import ExpressionError, ToolError
+from noetl_stream.errors import ExpressionError, InfrastructureError, ToolError
 from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
@@ -57,11 +57,22 @@ class PipelineRun:
             self._notes = Notes.of(offer.resume)
             restore(self._desk, offer.resume)
         self._shelf = Shelf(cache, offer)
-        self._trial = Trial(self._desk, self._notes, tools, cache, credentials)
+        self._trial = Trial(self._desk, self._notes, tools, cache, credentials, run_id)
         self._began = time.perf_counter()
 
-    async def run(self) -> Outcome:
-        """The outcome. Never raises for what a playbook or the outside world did."""
+    async def run(self) -> Report:
+        """The outcome. Never raises for what a playbook or the outside world did.
+
+        Raises InfrastructureError, unless that would have somebody run again what may happen once only.
+        """
+        try:
+            return await self._run()
+        except InfrastructureError as error:
+            if not self._trial.claimed:
+                raise
+            return BlockFailed(**self._common(), error=_unkept(error))
+
+    async def _run(self) -> Report:
         if self._pipeline.secret_input:
             return await self._tasks()
         try:
@@ -70,7 +81,7 @@ class PipelineRun:
             return await self._failed(Ended(error=invalid(error)))
         return await self._tasks()
 
-    async def _tasks(self) -> Outcome:
+    async def _tasks(self) -> Report:
         last, ran, resumed = Ended(), None, self._offer.answered
         for move in range(MOVES):
             if move:
@@ -79,10 +90,14 @@ class PipelineRun:
                 return await self._completed(last, ran)
             ran = task = self._pipeline.tasks[self._notes.task]
             last, resumed = await self._tried(task, resumed), False
-            outcome = await self._parked(last.wait) if last.wait is not None else await self._obey(task, last)
+            outcome = last.contested or await self._after(task, last)
             if outcome is not None:
                 return outcome
         return await self._failed(Ended(error=_endless()))
+
+    async def _after(self, task: Task, last: Ended) -> Outcome | None:
+        """An outcome if the block is over, or parks; None to go on at `notes.task`."""
+        return await self._parked(last.wait) if last.wait is not None else await self._obey(task, last)
 
     async def _tried(self, task: Task, resumed: bool) -> Ended:
         if task.repeat is None:
@@ -91,10 +106,13 @@ class PipelineRun:
         return await repeated(task, self._desk, self._notes, once, resumed=resumed)
 
     async def _obey(self, task: Task, last: Ended) -> Outcome | None:
-        """Do as the rules say: an outcome if the block is over, None to go on at `notes.task`."""
+        """Do as the rules say. What may happen once only is not tried again, whatever they say."""
         try:
             ruled = self._rule(task, last)
             match ruled.ruling:
+                case Again() if task.effects == "at_most_once":
+                    self._desk.write(ruled.writes)
+                    return await self._failed(_told(task, last, "may run once, and its rule says `retry`"))
                 case Again(after=after):
                     self._desk.write(ruled.writes)
                     return await self._again(task, last, after)
@@ -269,6 +287,11 @@ def _endless() -> Error:
     return Error(
         kind="validation", message=f"the pipeline made {MOVES:,} moves; check its `jump` rules for an end"
     )
+
+
+def _unkept(error: InfrastructureError) -> Error:
+    message = f"its effect, which may happen once, has been caused, but the outcome cannot be kept: {error}"
+    return Error(kind="server_error", message=message)
 
 
 def _told(task: Task, last: Ended, why: str) -> Ended:

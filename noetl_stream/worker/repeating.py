@@ -28,7 +28,7 @@ async def repeated(
         names = (task.repeat.iterator, "item")
         desk.round = Round(names=names, item=items[index], index=index, total=len(items))
         ended, resumed = await once(resumed), False
-        if ended.error is not None or ended.wait is not None:
+        if ended.error is not None or ended.wait is not None or ended.contested is not None:
             return ended
         results.append(ended.result)
         notes.next_round(task.name)

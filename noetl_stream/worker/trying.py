@@ -11,7 +11,7 @@ from typing import Any, assert_never
 
 from pydantic import ValidationError
 
-from noetl_stream.core.events import Child, Wait
+from noetl_stream.core.events import BlockContested, Child, Wait
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.scope import evaluate
 from noetl_stream.core.values import Error, Value, unmarked
@@ -22,6 +22,7 @@ from noetl_stream.ids import child_request, effect_key
 from noetl_stream.ports.credentials import Credentials, Secret
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Call, Done, Park, Tool
+from noetl_stream.worker.claims import Claim, Taken, take
 from noetl_stream.worker.credentials import Keyring
 from noetl_stream.worker.keep import frames_of, key_of
 from noetl_stream.worker.notes import Notes
@@ -34,23 +35,31 @@ MESSAGE_LENGTH = 4 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How one try of a task ended."""
+    """How one try of a task ended; `contested` if it did not run, since another run of its block had begun it."""
 
     result: Any = None
     error: Error | None = None
     http: Value = None
     retry_after: float | None = None
     wait: Wait | None = None
+    contested: BlockContested | None = None
     duration_ms: float = 0.0
 
 
 class Trial:
-    """Tries the tasks of one block."""
+    """Tries the tasks of one block. `claimed` tells that this run may have caused what must not happen twice."""
 
     def __init__(
-        self, desk: Desk, notes: Notes, tools: Mapping[str, Tool], cache: Cache, credentials: Credentials
+        self,
+        desk: Desk,
+        notes: Notes,
+        tools: Mapping[str, Tool],
+        cache: Cache,
+        credentials: Credentials,
+        run_id: str,
     ) -> None:
         self._keyring = Keyring(desk, credentials)
+        self._run_id, self.claimed = run_id, False
         self._desk, self._notes, self._tools, self._cache = desk, notes, tools, cache
         self._offer: Offer = desk.offer
         self._step = desk.plan.steps[desk.offer.block.step]
@@ -79,6 +88,8 @@ class Trial:
     async def _guarded(self, task: Task, resumed: bool) -> Ended:
         try:
             return await self._call(task, resumed)
+        except Taken as taken:
+            return Ended(contested=self._contested(task, taken))
         except ToolError as error:
             return await self._tool_failed(task, error)
         except ExpressionError as error:
@@ -89,6 +100,19 @@ class Trial:
             if isinstance(fault, asyncio.CancelledError) and _being_cancelled():
                 raise
             return Ended(error=_raised(task, fault))
+
+    def _contested(self, task: Task, taken: Taken) -> BlockContested:
+        offer = self._offer
+        return BlockContested(
+            block=offer.block,
+            attempt=offer.attempt,
+            segment=offer.segment,
+            run=self._run_id,
+            task=task.name,
+            effect=self._effect(task),
+            deadline=taken.deadline,
+            time=time.time(),
+        )
 
     async def _tool_failed(self, task: Task, error: ToolError) -> Ended:
         """The task's error as its tool told it, with what it returned all the same, where that can be written down."""
@@ -105,6 +129,8 @@ class Trial:
     async def _call(self, task: Task, resumed: bool) -> Ended:
         tool = self._tool(task)
         call = self._prepare(task, tool, resumed, await self._keyring.open(task))
+        if task.effects == "at_most_once":
+            await self._claim(call)
         done = await _within(task, call, tool)
         match done:
             case Park(wait=wait):
@@ -116,6 +142,14 @@ class Trial:
                 return Ended(result=selected, http=self._desk.mask.value(http))
             case _:
                 assert_never(done)
+
+    async def _claim(self, call: Call) -> None:
+        """From here on the task's effect is this run's, and may have happened. Raises Taken."""
+        claim = Claim(
+            key=call.effect_key, segment=self._offer.segment, run=self._run_id, timeout=call.timeout
+        )
+        await take(self._cache, claim)
+        self.claimed = True
 
     def _tool(self, task: Task) -> Tool:
         if task.fault is not None:
@@ -141,7 +175,7 @@ class Trial:
             config=config,
             input={**desk.input, **own},
             context=self._context(),
-            effect_key=effect_key(self._block, task.name, self._notes.visit(task.name)),
+            effect_key=self._effect(task),
             timeout=None if timeout is None else float(timeout),
             execution=offer.execution,
             hosts=desk.plan.policy.hosts,
@@ -154,6 +188,9 @@ class Trial:
         desk, offer = self._desk, self._offer
         written = {**offer.ctx, **desk.ctx}
         return {**offer.workload, **written, **_plain(offer.results), "ctx": written}
+
+    def _effect(self, task: Task) -> str:
+        return effect_key(self._block, task.name, self._notes.visit(task.name))
 
     @property
     def _block(self) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeAlias
 
-from noetl_stream.core.events import BlockFact, BlockFailed, BlockId, Outcome, Retry
+from noetl_stream.core.events import BlockFact, BlockFailed, BlockId, Report, Retry
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.values import Error
@@ -170,7 +170,7 @@ class Worker:
 
         await hold(offer, run_id, self._pace, append, detached)
 
-    async def _outcome(self, offer: Offer, run_id: str) -> Outcome:
+    async def _outcome(self, offer: Offer, run_id: str) -> Report:
         """The worker's boundary: whatever goes wrong with this block becomes its outcome."""
         try:
             plan = await self._plans.plan(offer)
@@ -194,7 +194,7 @@ class Worker:
             message = f"{type(fault).__name__}: {fault}; report this with the trace"
             return broken(offer, run_id, Error(kind="server_error", message=message, trace=trace))
 
-    async def _conclude(self, offer: Offer, run_id: str, outcome: Outcome) -> None:
+    async def _conclude(self, offer: Offer, run_id: str, outcome: Report) -> None:
         """Report the outcome; one that cannot be written down is the block's failure."""
         try:
             await self._report(offer.execution, outcome)

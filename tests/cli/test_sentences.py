@@ -13,8 +13,10 @@ from noetl_stream.core.events import (
     ROUTE,
     BlockClaimed,
     BlockCompleted,
+    BlockContested,
     BlockFailed,
     BlockId,
+    BlockLost,
     BlockOffered,
     BlockParked,
     CancelRequested,
@@ -64,6 +66,16 @@ SAID: list[tuple[Event, str]] = [
     (
         BlockClaimed(block=BLOCK, attempt=0, segment=0, run="r", renew_by=0.5, time=0.0),
         "'load' is claimed until 1970-01-01T00:00:00.500Z",
+    ),
+    (
+        BlockContested(
+            block=BLOCK, attempt=0, segment=0, run="r", task="pay", effect="5eed", deadline=0.5, time=0.0
+        ),
+        "'load' is not run again: 'pay' was begun; its outcome is awaited until 1970-01-01T00:00:00.500Z",
+    ),
+    (
+        decided(BlockLost(block=BLOCK, attempt=0, segment=0, error=LATE)),
+        "'load' is given up (timeout: too late (step 'load'))",
     ),
     (
         BlockCompleted(

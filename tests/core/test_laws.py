@@ -13,6 +13,7 @@ from noetl_stream.core.decide import MOVES_PER_DECISION, decide
 from noetl_stream.core.events import (
     BlockClaimed,
     BlockCompleted,
+    BlockContested,
     BlockFailed,
     BlockId,
     BlockParked,
@@ -173,6 +174,7 @@ LIFE = {"block": BLOCKS, "attempt": st.integers(0, 1), "segment": st.integers(0,
 RUN = LIFE | {"run": st.just("r")}
 FACTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(BlockClaimed, **RUN, renew_by=MOMENTS),
+    st.builds(BlockContested, **RUN, task=st.just("pay"), effect=st.just("5eed"), deadline=MOMENTS),
     st.builds(BlockCompleted, **RUN, result=VALUES, writes=WRITES),
     st.builds(
         BlockFailed,

@@ -17,6 +17,7 @@ from noetl_stream.core.decide import decide
 from noetl_stream.core.events import (
     BlockClaimed,
     BlockCompleted,
+    BlockContested,
     BlockFailed,
     BlockId,
     BlockParked,
@@ -183,6 +184,12 @@ class History:
     def claimed(self, step: str, *, run: str = "run", lease: float = 30.0, **where: Any) -> Self:
         key, block = self._offered(step, **where)
         return self.fold(BlockClaimed(**_life(key, block), run=run, renew_by=self.now + lease, time=self.now))
+
+    def contested(self, step: str, *, within: float = 60.0, **where: Any) -> Self:
+        """A second run found the effect claimed; the first has so many seconds left to report."""
+        key, block = self._offered(step, **where)
+        found: dict[str, Any] = {**_life(key, block), "run": "second", "task": step, "effect": "5eed"}
+        return self.fold(BlockContested(**found, deadline=self.now + within, time=self.now))
 
     def completed(self, step: str, result: Value = None, **more: Any) -> Self:
         key, block, more = self._sorted(step, more)

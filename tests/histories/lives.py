@@ -39,6 +39,22 @@ def _claimed_then_parked() -> History:
     return log.claimed("work").called("work").child_ended("work", result=1).completed("work").settled()
 
 
+def _contested() -> History:
+    log = (
+        history(chain("pay", "last", "slow", "more")).requested().contested("pay").claimed("pay", lease=90.0)
+    )
+    log.completed("pay").claimed("last").contested("last").failed("last", retry=1.0).later(1.0)
+    log.contested("last").slept("last", 1.0).later(1.0).completed("last")
+    log.contested("slow").called("slow").child_ended("slow", result=1).contested("slow").completed("slow")
+    return log.contested("more").failed("more").settled()
+
+
+def _lost() -> History:
+    blueprint = plan(step("each", loop=loop(2, limit=2, parallel=True, on_error="continue")))
+    log = history(blueprint).requested().contested("each", within=5.0).later(5.0).settled()
+    return log.completed("each", iteration=1).settled()
+
+
 def _unanswered() -> History:
     log = history(chain("work")).requested().settled().later(OFFER_TIMEOUT)
     return log.completed("work").settled()
@@ -159,6 +175,8 @@ LIVES: Mapping[str, Callable[[], History]] = {
         _claimed,
         _claimed_then_failed,
         _claimed_then_parked,
+        _contested,
+        _lost,
         _unanswered,
         _retried,
         _parked,

@@ -12,6 +12,7 @@ ORDER: tuple[BlockStatus, ...] = (
     "new",
     "offered",
     "claimed",
+    "contested",
     "waiting",
     "parked",
     "calling",
@@ -24,13 +25,14 @@ ORDER: tuple[BlockStatus, ...] = (
 HEAD = """# A block's life
 
 Written from the transition table in `noetl_stream/core/block.py` by `python -m tests.promises.states`; a test fails where they
-differ, and where no history takes an arrow. `BlockOffered` and `ChildRequested` are the owner's decisions; the others are facts
+differ, and where no history takes an arrow. `BlockOffered`, `BlockLost` and `ChildRequested` are the owner's decisions; the others are facts
 that workers and children report. An event without an arrow did not happen: its verdict is `duplicate` or `stale`.
 
 | status | what it waits for |
 |---|---|
 | `offered` | a worker; after ten minutes without one it is offered again |
 | `claimed` | its run, whose lease ends at `renew_by`; past that it is offered again with the same attempt |
+| `contested` | the run that claimed its effect first, until a deadline that this run may renew; past that it fails as lost |
 | `waiting` | its backoff; it is then offered with the next attempt |
 | `parked` | a moment; it is then offered as the next segment |
 | `calling` | the owner, to start the child execution it asked for |

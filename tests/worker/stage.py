@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from noetl_stream.core.events import ChildEnded, Outcome
+from noetl_stream.core.events import ChildEnded, Report
 from noetl_stream.core.messages import Offer, StartChild, StoreChunk
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.values import Value, unmarked
@@ -90,7 +90,7 @@ class Stage:
     log: History
     cache: Cache
     act: Act
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[Report] = field(default_factory=list)
     offers: list[Offer] = field(default_factory=list)
     children: list[StartChild] = field(default_factory=list)
     credentials: Credentials = FROM_DOCUMENT

@@ -114,7 +114,9 @@ async def test_what_a_task_sets_later_tasks_read_and_the_outcome_carries(cache: 
     )
 
     assert act.said == [1, [1, 2, 3, 4, 1], [1, False, False, False]]
-    assert stage.outcomes[0].writes == {"ctx.x": 1, "iter.y": 2, "step.z": 3}
+    first = stage.outcomes[0]
+    assert isinstance(first, BlockCompleted)
+    assert first.writes == {"ctx.x": 1, "iter.y": 2, "step.z": 3}
 
 
 async def test_one_set_is_rendered_as_a_whole_before_it_is_written(cache: Cache) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from noetl_stream.cache.local import LocalCache
-from noetl_stream.core.events import BlockCompleted, BlockId, Outcome
+from noetl_stream.core.events import BlockCompleted, BlockId, Report
 from noetl_stream.core.messages import Offer
 from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.tools.builtin import kinds
@@ -15,7 +15,7 @@ from noetl_stream.worker.block import run_block
 HEAD = "apiVersion: noetl.io/v2\nkind: Playbook\nmetadata: {name: sales}\nworkflow:\n"
 
 
-async def ran(step: str, cache: Path) -> Outcome:
+async def ran(step: str, cache: Path) -> Report:
     """The outcome of the only block of a playbook with one step, `load`."""
     plan = compile_playbook(HEAD + step, file="sales.yaml", kinds=kinds()).plan
     offer = Offer(
