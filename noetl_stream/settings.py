@@ -52,6 +52,7 @@ class Settings(BaseModel):
         (), repr=False, description="Options of the cache's store as KEY=VALUE: endpoint, region and others"
     )
     cache_tier_bytes: int = Field(8 << 30, ge=0, description="Bound of the local tier before a remote cache")
+    tenant: str = Field("default", description="Whose requests these are: the request topic's tenant")
     prefix: str = Field("noetl.", description="Prefix of every topic and consumer group")
     partitions: int = Field(
         8, ge=1, description="Partitions of the event log; fixed for ever at creation (128 on a cluster)"

@@ -154,6 +154,7 @@ def new_intake(platform: Platform) -> Intake:
         refuse=platform.refuse,
         refresh=platform.catalog.catch_up,
         reply_allowed=platform.settings.reply_allowed,
+        tenant=platform.settings.tenant,
     )
 
 

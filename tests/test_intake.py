@@ -35,6 +35,7 @@ class Door:
     plans: MemoryPlans = field(default_factory=MemoryPlans)
     late: list[Plan] = field(default_factory=list)
     refused: list[tuple[int, str]] = field(default_factory=list)
+    tenant: str = "default"
 
     async def take(self, value: bytes | None, offset: int = 0) -> None:
         record = Record(
@@ -53,6 +54,7 @@ class Door:
             refresh=self._refresh,
             reply_allowed=Settings.model_validate({}).reply_allowed,
             clock=lambda: NOW,
+            tenant=self.tenant,
         )
 
     async def _refuse(self, record: Record, reason: str) -> None:
@@ -239,3 +241,12 @@ async def test_requests_may_be_taken_side_by_side(door: Door) -> None:
     await asyncio.gather(*(door.ask(offset) for offset in range(50)))
 
     assert len(door.facts) == 50
+
+
+async def test_a_request_is_its_topics_tenants_and_so_is_its_identity(door: Door) -> None:
+    await door.ask(idempotency_key="k")
+    door.tenant = "acme"
+    await door.ask(idempotency_key="k")
+
+    assert {fact.tenant for fact in door.facts} == {"default", "acme"}
+    assert len({fact.identity for fact in door.facts}) == 2

@@ -26,11 +26,12 @@ class Job:
     payload: Mapping[str, Value]
     key: str
     version: int | None = None
+    tenant: str = "default"
 
     @property
     def execution(self) -> int:
         """The id of the execution that this starts, or has started."""
-        return execution_id(keyed_request("default", self.path, self.key))
+        return execution_id(keyed_request(self.tenant, self.path, self.key))
 
     def request(self) -> bytes:
         """The record for the request topic."""

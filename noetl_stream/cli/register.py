@@ -141,8 +141,9 @@ def submit(
     """
     from noetl_stream.cli.jobs import Job
 
-    job = Job(path=path, payload=inputs(payload, sets or ()), key=key or uuid.uuid4().hex, version=version)
-    settings = settings_of(ctx, bootstrap=bootstrap, data=data)
+    given, settings = inputs(payload, sets or ()), settings_of(ctx, bootstrap=bootstrap, data=data)
+    key = key or uuid.uuid4().hex
+    job = Job(path=path, payload=given, key=key, version=version, tenant=settings.tenant)
     raise typer.Exit(carry_out(_submit(settings, job, wait=wait, timeout=timeout, as_json=as_json)))
 
 

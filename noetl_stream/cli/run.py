@@ -179,7 +179,12 @@ async def _carried_out(platform: Platform, asked: Request) -> Story:
         logs.show_prints()
     for document in (*asked.others, asked.playbook):
         await platform.catalog.register(document.plan.path, document.text)
-    job = Job(path=asked.playbook.plan.path, payload=asked.payload, key=uuid.uuid4().hex)
+    job = Job(
+        path=asked.playbook.plan.path,
+        payload=asked.payload,
+        key=uuid.uuid4().hex,
+        tenant=platform.settings.tenant,
+    )
     with progress(quiet=asked.quiet) as shown:
         return await run_to_end(platform, job, timeout=asked.timeout, watch=shown.tell, durable=asked.durable)
 

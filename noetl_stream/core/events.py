@@ -228,11 +228,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionStarted:
-    """Inputs rendered; a token stands at the entry step."""
+    """Inputs rendered; a token stands at the entry step.
+
+    `retain` are the seconds for which its results are kept once it has ended, by what is kept: `results`, or `all`.
+    """
 
     workload: Mapping[str, Value]
     entry: str
     deadline: float | None = None
+    retain: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,17 +19,34 @@ from noetl_stream.errors import ExpressionError
 
 def start(plan: Plan, draft: Execution, now: float) -> Move:
     """The first move. Inputs that cannot be rendered, or are refused, end the execution before it began."""
+    if (refusal := _refusal(plan, draft)) is not None:
+        return ExecutionEnded(status="FAILED", error=refusal)
     given = _given(plan, draft, now)
     try:
         workload = plan.workload.evaluate(given)
         scope = _settled(given, workload)
         _check_payload(plan, draft, scope)
         check_counts(plan, workload)
-        return ExecutionStarted(workload=workload, entry=plan.entry, deadline=_deadline(plan, draft, scope))
+        deadline = _deadline(plan, draft, scope)
+        return ExecutionStarted(
+            workload=workload, entry=plan.entry, deadline=deadline, retain=plan.policy.retention
+        )
     except ExpressionError as error:
         return ExecutionEnded(
             status="FAILED", error=Error(kind="validation", message=str(error), place=error.place)
         )
+
+
+def _refusal(plan: Plan, draft: Execution) -> Error | None:
+    """Why this tenant may not run the playbook. Asked here, so that it holds for requests and for children."""
+    access, tenant = plan.policy.access, draft.request.tenant
+    if access is None or not access.tenants or tenant in access.tenants:
+        return None
+    message = (
+        f"tenant '{tenant}' may not run '{plan.path}': its `policy.access.tenants` does not name it; "
+        "ask as a tenant that it names"
+    )
+    return Error(kind="auth", message=message)
 
 
 def _given(plan: Plan, draft: Execution, now: float) -> Mapping[str, Any]:

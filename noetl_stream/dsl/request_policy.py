@@ -13,12 +13,16 @@ from noetl_stream.dsl.durations import UNITS, duration
 from noetl_stream.dsl.expressions import as_number, compile_number, compile_value, constant
 from noetl_stream.dsl.inputs import compile_input_flag, inputs_site
 from noetl_stream.dsl.report import Report, Site, suggest
+from noetl_stream.dsl.schema import ANY
 from noetl_stream.dsl.shapes import Keys
 from noetl_stream.dsl.source import Node
 from noetl_stream.dsl.templates import has_template, truth
 
 ALL = "all"
 """What a bare `retention` retains."""
+RETAINED: Final = {ALL: ANY, "results": ANY, "events": ANY}
+EVERYTHING: Final = ("full", ALL)
+"""Levels of an audit that leave nothing out."""
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/|per)\s*(\w+)", re.IGNORECASE)
 _WORDS: Final = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "day": "d"}
 _FIELD: Final = re.compile(r"[\w*/,\-?#]+")
@@ -53,7 +57,13 @@ def _access(node: Node | None) -> Access | None:
 def _audit(node: Node | None, site: Site) -> Audit | None:
     if node is None:
         return None
-    retain = node.get("retain")
+    level, retain = node.get("level"), node.get("retain")
+    if level is not None and level.text not in EVERYTHING:
+        site.report.warn(
+            f"{site.at('level').what} is '{level.value}', but the log records everything, whatever the level",
+            level.place,
+            "write `level: full`",
+        )
     return Audit(
         level=node.written("level"),
         retain=None if retain is None else duration(retain, site.at("retain")),
@@ -64,6 +74,13 @@ def _audit(node: Node | None, site: Site) -> Audit | None:
 def _replay(node: Node | None, site: Site) -> Replay | None:
     if node is None:
         return None
+    record = node.get("record")
+    if record is not None and not _is_all(record):
+        site.report.warn(
+            f"{site.at('record').what} leaves something out, but the log records everything: the state is folded from it",
+            record.place,
+            "write `record: true`",
+        )
     return Replay(
         record=_record(node.get("record"), site.at("record")),
         deterministic=compile_input_flag(node.get("deterministic"), site.at("deterministic"), default=False),
@@ -74,6 +91,10 @@ def _record(node: Node | None, site: Site) -> Flag | tuple[str, ...]:
     if node is not None and (node.is_list or (truth(node.value) and _is_word(node))):
         return tuple(str(each.value) for each in node.listed)
     return compile_input_flag(node, site, default=True)
+
+
+def _is_all(record: Node) -> bool:
+    return not record.is_list and truth(record.value) and not _is_word(record)
 
 
 def _is_word(node: Node) -> bool:
@@ -153,6 +174,7 @@ def _retention(node: Node | None, site: Site) -> dict[str, float]:
     if node is None:
         return {}
     parts = node.mapping if node.is_mapping else {ALL: node}
+    _warn_unknown(node, Keys(keys=RETAINED), site)
     found = {
         name: duration(each, site.at(name) if node.is_mapping else site)
         for name, each in parts.items()

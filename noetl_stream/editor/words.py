@@ -70,7 +70,7 @@ _REQUESTS: Final = {
     "concurrency.max": "How many.",
     "on_limit": "What becomes of one more.",
     "rate": "How often executions may start, as in `100 per minute`.",
-    "retention": "How long results and events are kept.",
+    "retention": "How long after an execution's end its results are kept.",
     "on_failure": "What runs when an execution fails.",
     "on_failure.step": "A step of this playbook.",
     "playbook": "The path of a playbook.",

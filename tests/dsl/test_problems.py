@@ -318,7 +318,7 @@ def test_an_older_spelling_or_a_doubtful_one_is_a_warning(step: str, warning: st
     [
         ("keychain: [{name: k, kind: secrets}]\n", "4:28: warning: 'secrets' in the keychain is an older spelling; write 'secret_manager'"),
         ("keychain: [{name: k, kind: static}]\n", "4:19: warning: credential 'k' is never used; remove it"),
-        ("policy: {access: {roles: [a]}}\n", "4:18: warning: the playbook: `policy.access` is kept, enforced with the gateway, which this version does not have; do not rely on it"),
+        ("policy: {access: {roles: [a]}}\n", "4:26: warning: the playbook: `policy.access.roles` is kept, but any role may ask until there is a gateway; do not rely on it"),
         ("executor: {requires: {features: [magic]}}\n", "4:34: warning: the required feature 'magic' is not known here"),
         ("workload: {a: '{{ nowhere }}'}\n", "4:15: warning: workload, key 'a': unknown name 'nowhere'; did you mean 'now'?"),
     ],

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 from noetl_stream.dsl import document, schema
-from noetl_stream.dsl.pending import ENFORCED_BY, FRAME, STORAGE
+from noetl_stream.dsl.pending import FRAME, STORAGE, TODAY
 from noetl_stream.dsl.shapes import Choice, Either, Keys, Many, Shape, Templated
 from noetl_stream.tools.builtin import kinds
 
@@ -24,7 +24,7 @@ FOREIGN: Final = "JSON Schema, a language of its own"
 LIKE_STEP: Final = "as the step's `result`, which is shown"
 LIKE_THEN: Final = "as under `then`, which is shown"
 UNTAUGHT: Final[Mapping[str, str]] = {
-    **{f"{keys[-2]}.{keys[-1]}": NOT_YET for keys in ENFORCED_BY},
+    **{f"{keys[-2]}.{keys[-1]}": NOT_YET for keys in TODAY},
     **dict.fromkeys(("access.*", "audit.*", "replay.*", "concurrency.*", "rate.*", "schedule.*"), NOT_YET),
     **{f"frame.{keys[0]}": NOT_YET for keys in FRAME},
     **{f"result.{keys[-1]}": NOT_YET for keys in STORAGE if len(keys) == 1},

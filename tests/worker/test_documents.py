@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from noetl_stream.core.events import ExecutionStarted
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Call
@@ -259,3 +260,39 @@ async def test_an_input_that_is_one_template_is_bound_like_a_mapping(cache: Cach
     )
 
     assert (act.said, act.calls[0].input) == ([1], {"x": 1, "y": 3})
+
+
+async def test_a_tenant_whom_the_playbook_does_not_name_is_refused_before_anything_runs(cache: Cache) -> None:
+    act = Act()
+
+    stage = await played(
+        "policy: {access: {tenants: [acme]}}\nworkflow: [{step: load, tool: {kind: act, say: 1}}]\n",
+        cache,
+        act,
+    )
+
+    assert (stage.log.status, act.said) == ("FAILED", [])
+    assert stage.log.error is not None
+    assert stage.log.error.kind == "auth"
+    assert "tenant 'default' may not run 'sales': its `policy.access.tenants` does not name it" in (
+        stage.log.error.message
+    )
+    assert "acme" not in stage.log.error.message
+
+
+async def test_a_tenant_whom_the_playbook_names_may_run_it(cache: Cache) -> None:
+    stage = await played(
+        "policy: {access: {tenants: [acme, default]}}\nworkflow: [{step: load, tool: {kind: act, say: 1}}]\n",
+        cache,
+    )
+
+    assert stage.log.status == "COMPLETED"
+
+
+async def test_how_long_results_are_kept_stands_in_the_log(cache: Cache) -> None:
+    stage = await played(
+        "policy: {retention: {results: 7d}}\nworkflow: [{step: load, tool: {kind: act, say: 1}}]\n", cache
+    )
+
+    (started,) = [move for move in stage.log.happened if isinstance(move, ExecutionStarted)]
+    assert started.retain == {"results": 604_800.0}
