@@ -1,8 +1,9 @@
 """The journal: one file of checksummed lines that holds all metadata, synced with the same group commit as the logs.
 
 It is rewritten with what still counts at start, and while the broker runs whenever it has grown to several times that.
-During a rewrite every entry goes to the old file and to its successor in one sweep: so whichever of them a
-crash leaves in place has everything that was acknowledged.
+During a rewrite every entry goes to the old file and to its successor in one sweep; once the successor has taken the name,
+the sweep that makes an entry durable makes the name so too. So whichever of them a crash leaves in place has everything
+that was acknowledged.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from noetl_stream.broker.condense import condense
@@ -92,6 +94,8 @@ class Journal:
         except (OSError, InfrastructureError) as error:
             logger.warning("%s could not be rewritten and goes on as it is: %s", self._path, error)
             counted = until
+            with suppress(OSError):
+                self._path.with_suffix(_FRESH).unlink(missing_ok=True)
         self._rewrite_at = self._bound(counted)
         self._rewriting = None
 
@@ -102,15 +106,12 @@ class Journal:
             # Content before name: a rename that outlived its file's content would lose everything.
             await asyncio.to_thread(fresh.sync)
             self._require_successor()
-            self._path.with_suffix(_FRESH).replace(self._path)
+            fresh.rename(self._path)
         except OSError:
             self._successor = None
             await self._retire(fresh)
             raise
-        # A power loss may still bring the former back, so it is kept up until the new name is durable.
-        former, self._file, self._successor = self._file, fresh, self._file
-        await asyncio.to_thread(sync_directory, self._path.parent)
-        self._successor = None
+        former, self._file, self._successor = self._file, fresh, None
         await self._retire(former)
 
     def _require_successor(self) -> None:
@@ -144,6 +145,9 @@ class _JournalFile:
 
     def sync(self) -> None:
         self._lines.sync()
+
+    def rename(self, path: Path) -> None:
+        self._lines.rename(path)
 
     def files(self) -> tuple[AppendFile, ...]:
         return (self._lines,)

@@ -6,13 +6,13 @@ import base64
 import fcntl
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from noetl_stream.commitlog.append_file import write_whole
 from noetl_stream.errors import InfrastructureError, InvalidRequest
 
 SCRAM_SHA_256, SCRAM_SHA_512 = "SCRAM-SHA-256", "SCRAM-SHA-512"
@@ -96,14 +96,7 @@ class Users:
             fcntl.flock(lock, fcntl.LOCK_EX)
             users = self._read()
             yield users
-            fresh = self._file.with_suffix(".new")
-            fresh.unlink(missing_ok=True)
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(users, file, indent=1)
-                file.flush()
-                os.fsync(descriptor)
-            fresh.replace(self._file)
+            write_whole(self._file, json.dumps(users, indent=1).encode(), mode=0o600)
 
     def _read(self) -> dict[str, Mapping[str, Mapping[str, str | int]]]:
         try:

@@ -15,7 +15,7 @@ class AppendFile:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self.size = os.fstat(self._descriptor).st_size
         self._torn = False
-        self._name_is_durable = False
+        self._durable_name: Path | None = None
 
     @classmethod
     def open_existing(cls, path: Path) -> Self:
@@ -64,10 +64,20 @@ class AppendFile:
         Raises:
             OSError: the disk failed; the bytes may be lost.
         """
+        name = self.path
         os.fdatasync(self._descriptor)
-        if not self._name_is_durable:
-            sync_directory(self.path.parent)
-            self._name_is_durable = True
+        if self._durable_name != name:
+            sync_directory(name.parent)
+            self._durable_name = name
+
+    def rename(self, path: Path) -> None:
+        """Take the place of what is at `path`, in the same folder; the next `sync` makes that durable.
+
+        Raises:
+            OSError: it keeps its name.
+        """
+        self.path.replace(path)
+        self.path = path
 
     def truncate(self, size: int) -> None:
         """Cut the file to `size` bytes, durably."""
@@ -88,15 +98,16 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, durably and whole or not at all: a crash leaves what was there before.
+def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Put `content` at `path`, durably, whole or not at all: a crash before the end leaves it or what was there before.
 
     Raises:
-        OSError: the disk did not take it; what was at `path` still is.
+        OSError: the disk did not take it; what was at `path` still is, unless the folder alone could not be synced.
     """
     fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)  # one that a crash left may have another mode
     try:
-        with fresh.open("wb") as file:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -104,3 +115,4 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError:
         fresh.unlink(missing_ok=True)
         raise
+    sync_directory(path.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import threading
 from collections.abc import AsyncIterator
@@ -14,7 +15,9 @@ import pytest
 from noetl_stream.broker import journal as journal_module
 from noetl_stream.broker.entries import OffsetsCommitted
 from noetl_stream.broker.journal import Journal, read_journal
+from noetl_stream.commitlog import append_file
 from noetl_stream.commitlog.fsync import FsyncPolicy, GroupCommit
+from noetl_stream.errors import InfrastructureError
 
 _SMALL = 2000
 
@@ -134,6 +137,48 @@ async def test_a_disk_that_fills_up_amid_a_rewrite_gives_it_up(
     assert refused.is_set()
     assert "could not be rewritten" in caplog.text
     assert _positions(path) == dict.fromkeys(range(4), 200)
+
+
+async def test_nothing_is_acknowledged_before_the_successors_name_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power loss could bring the former journal back, which lacks what came after the rename."""
+    path, failures, sync = tmp_path / "journal", list[InfrastructureError](), append_file.sync_directory
+    commit = GroupCommit("commit", failures.append)
+    journal = Journal(path, commit, rewrite_above=_SMALL)
+    former = path.stat().st_ino
+
+    def sync_until_renamed(folder: Path) -> None:
+        if path.stat().st_ino != former:
+            raise OSError(5, "Input/output error")
+        sync(folder)
+
+    monkeypatch.setattr(append_file, "sync_directory", sync_until_renamed)
+    with pytest.raises(InfrastructureError, match="check the disk"):
+        await _commit_in_turn(journal, 0, 1000)
+    await journal.settle()
+
+    assert path.stat().st_ino != former
+    assert len(failures) == 1
+    await commit.close()
+    journal.close()
+
+
+async def test_a_rewrite_that_is_given_up_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk it would hold the room that others need."""
+    path = tmp_path / "journal"
+
+    def refused(file: journal_module._JournalFile, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(journal_module._JournalFile, "rename", refused)
+    async with _journal(path) as journal:
+        await _commit_in_turn(journal, 0, 100)
+
+    assert os.listdir(tmp_path) == ["journal"]
+    assert _positions(path) == {0: 100}
 
 
 async def test_writers_go_on_in_the_order_of_their_entries(tmp_path: Path) -> None:
