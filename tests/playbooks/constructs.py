@@ -25,7 +25,7 @@ LIKE_STEP: Final = "as the step's `result`, which is shown"
 LIKE_THEN: Final = "as under `then`, which is shown"
 UNTAUGHT: Final[Mapping[str, str]] = {
     **{f"{keys[-2]}.{keys[-1]}": NOT_YET for keys in TODAY},
-    **dict.fromkeys(("access.*", "audit.*", "replay.*", "concurrency.*", "rate.*", "schedule.*"), NOT_YET),
+    **dict.fromkeys(("concurrency.*", "rate.*", "schedule.*"), NOT_YET),
     **{f"frame.{keys[0]}": NOT_YET for keys in FRAME},
     **{f"result.{keys[-1]}": NOT_YET for keys in STORAGE if len(keys) == 1},
     **{f"store.{keys[-1]}": NOT_YET for keys in STORAGE if len(keys) > 1},
@@ -67,9 +67,7 @@ UNTAUGHT: Final[Mapping[str, str]] = {
     "keychain.*": OUTSIDE,
     "provider=*": OUTSIDE,
     "scope=*": OUTSIDE,
-    "policy.schema": FOREIGN,
     "schema.input": FOREIGN,
-    "schema.output": FOREIGN,
     "on_drift=*": FOREIGN,
     "schema.on_drift": FOREIGN,
 }
