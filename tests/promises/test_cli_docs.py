@@ -68,7 +68,7 @@ def test_every_command_has_an_example_in_its_help_and_in_the_docs(name: str) -> 
     assert f"$ noetl-stream {name}" in sections()[name]
 
 
-@pytest.mark.parametrize("name", commands().keys() - JSON_ALREADY)
+@pytest.mark.parametrize("name", sorted(commands().keys() - JSON_ALREADY))
 def test_every_command_can_answer_a_machine(name: str) -> None:
     assert "--json" in {flag for option in commands()[name].params for flag in option.opts}
 
