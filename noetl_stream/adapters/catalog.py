@@ -12,7 +12,7 @@ from hashlib import sha256
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.adapters.versions import Entry, Versions
 from noetl_stream.core.plan import Plan
-from noetl_stream.errors import InfrastructureError, UndecodableRecord
+from noetl_stream.errors import InfrastructureError, InvalidRequest, UndecodableRecord
 from noetl_stream.ports.log import Record
 from noetl_stream.wire import records
 from noetl_stream.wire.codec import decode, encode, expect
@@ -38,7 +38,7 @@ class KafkaCatalog:
         self._compile, self._decode = compile, decode
         self._versions = Versions()
         self._plans: dict[Entry, Plan] = {}
-        self._position = 0
+        self._position, self._vain = 0, -1
         self._moved = asyncio.Event()
         self._tail: asyncio.Task[None] | None = None
 
@@ -116,8 +116,11 @@ class KafkaCatalog:
     async def wait_for(self, offset: int, timeout: float = 30.0) -> None:
         """Wait until the record at `offset` has been read.
 
-        Raises InfrastructureError after `timeout` seconds, or whatever ended the tail (UnknownSchema, a lost broker).
+        Raises InvalidRequest if the topic has no such record after `timeout` seconds, or at once where that was waited for
+        in vain before; InfrastructureError if it has, or whatever ended the tail (UnknownSchema, a lost broker).
         """
+        if self._position == self._vain <= offset:
+            await self._check_end(offset)
         try:
             async with asyncio.timeout(timeout):
                 while self._position <= offset:
@@ -125,10 +128,21 @@ class KafkaCatalog:
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError as error:
+            self._vain = self._position
+            await self._check_end(offset)
             raise InfrastructureError(
                 f"the catalog stands at offset {self._position} of {self._topic} and has not reached {offset} "
                 f"within {timeout:g} s; is the broker well?"
             ) from error
+
+    async def _check_end(self, offset: int) -> None:
+        """Raises InvalidRequest for an offset that the topic does not reach: nobody pins what is not yet registered."""
+        end = await self._reader.end(self._topic, 0)
+        if end <= offset:
+            raise InvalidRequest(
+                f"{self._topic} ends at offset {end}, and the playbook was pinned at {offset}: was the topic recreated? "
+                "register the playbook, and ask again with another key"
+            )
 
     async def close(self) -> None:
         """Stop following. Whoever waits is told."""

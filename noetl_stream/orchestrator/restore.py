@@ -169,7 +169,8 @@ class Restorer:
         plan = self.plans.known_plan(request.path, request.version, request.digest)
         if plan is None:
             raise HistoryError(
-                f"playbook {request.path} version {request.version} was never read from the catalog"
+                f"playbook {request.path} version {request.version} was never read from the catalog: it was recreated, or "
+                "the version no longer compiles; register the playbook, and ask again with another key"
             )
         return plan
 

@@ -12,7 +12,7 @@ from noetl_stream.adapters.catalog import KafkaCatalog
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.adapters.versions import Entry
 from noetl_stream.core.plan import Expression, Plan
-from noetl_stream.errors import InfrastructureError, UnknownSchema
+from noetl_stream.errors import InfrastructureError, InvalidRequest, UnknownSchema
 from noetl_stream.wire.topics import Topics
 
 pytestmark = pytest.mark.slow
@@ -95,13 +95,42 @@ async def test_a_version_is_compiled_once(catalog: KafkaCatalog) -> None:
     assert catalog.plan(entry).version == 1
 
 
-async def test_an_offset_that_does_not_come_is_an_error_that_says_where_the_catalog_stands(
-    catalog: KafkaCatalog,
+async def test_a_tail_that_lags_is_an_error_that_says_where_the_catalog_stands(
+    catalog: KafkaCatalog, topics: Topics, appender: KafkaAppender, reader: KafkaReader
 ) -> None:
+    """Here it does not follow at all."""
+    other = KafkaCatalog(appender, reader, topics.catalog.name, compile_nothing)
+    other._tail = asyncio.create_task(asyncio.sleep(60))
     await catalog.register("hello", "a")
 
-    with pytest.raises(InfrastructureError, match=r"stands at offset 1 of .* has not reached 9"):
+    with pytest.raises(InfrastructureError, match=r"stands at offset 0 of .* has not reached 0"):
+        await other.wait_for(0, timeout=0.05)
+    await other.close()
+
+
+async def test_an_offset_that_the_topic_lacks_is_waited_for_once(catalog: KafkaCatalog) -> None:
+    """A recreated topic: each of its executions waiting its turn would hold the partition for as long as they are many."""
+    await catalog.register("hello", "a")
+    lacking = pytest.raises(InvalidRequest, match=r"ends at offset 1, and the playbook was pinned at 9")
+
+    with lacking:
         await catalog.wait_for(9, timeout=0.05)
+    with lacking:
+        await catalog.wait_for(9, timeout=600)
+
+
+async def test_what_is_registered_after_a_wait_in_vain_is_waited_for(
+    catalog: KafkaCatalog, topics: Topics, appender: KafkaAppender, reader: KafkaReader
+) -> None:
+    other = KafkaCatalog(appender, reader, topics.catalog.name, compile_nothing)
+    other._tail = asyncio.create_task(asyncio.sleep(60))
+    with pytest.raises(InvalidRequest):
+        await other.wait_for(9, timeout=0.05)
+    await catalog.register("hello", "a")
+
+    with pytest.raises(InfrastructureError, match="is the broker well"):
+        await other.wait_for(0, timeout=0.05)
+    await other.close()
 
 
 async def test_junk_in_the_topic_takes_no_version(

@@ -126,25 +126,9 @@ async def test_an_execution_whose_playbook_no_longer_compiles_is_set_aside_by_a_
         reply_to = f"replies-{uuid4().hex[:8]}"
         partition = partition_of(await _asked(client, reply_to), settings.partitions)
         version, offset = await client.platform.catalog.register("greet", GREET + "  no_such_key: 1\n")
-        hashed = identity("a request of an earlier release", partition)
-        while partition_of(execution_id(hashed), settings.partitions) != partition:
-            hashed = identity("another", hashed.hex())
         entry = client.platform.catalog.lookup("greet", version)
         assert entry is not None
-        await client.platform.facts.report(
-            execution_id(hashed),
-            ExecutionRequested(
-                identity=hashed.hex(),
-                path="greet",
-                version=version,
-                digest=entry.digest,
-                catalog_offset=offset,
-                payload={},
-                seed="",
-                time=0.0,
-                reply_to=reply_to,
-            ),
-        )
+        await _pinned(client, partition, entry.digest, version, offset, reply_to)
         async with running(client.platform, ["orchestrator", "worker:default"]):
             replies = [json.loads(record.value or b"") for record in await client.records(reply_to, 0, 2)]
 
@@ -152,6 +136,45 @@ async def test_an_execution_whose_playbook_no_longer_compiles_is_set_aside_by_a_
         "COMPLETED": None,
         "FAILED": "quarantined",
     }
+
+
+async def test_an_execution_pinned_to_another_catalog_holds_its_partition_for_a_bounded_time(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The catalog's topic was recreated: what it never reaches is set aside, with what to do."""
+    monkeypatch.setattr("noetl_stream.adapters.plans.PATIENCE", 0.2)
+    async with installed(settings) as client:
+        reply_to = f"replies-{uuid4().hex[:8]}"
+        await client.register(GREET)
+        partition = partition_of(await client.ask("greet"), settings.partitions)
+        await _pinned(client, partition, "0" * 64, 1, 1_000, reply_to)
+        [reply] = [json.loads(record.value or b"") for record in await client.records(reply_to, 0, 1)]
+        story = await client.story(await client.ask_in(partition, "greet"))
+
+    assert (reply["status"], reply["error"]["kind"]) == ("FAILED", "quarantined")
+    assert "register the playbook, and ask again with another key" in reply["error"]["message"]
+    assert story.status == "COMPLETED"
+
+
+async def _pinned(
+    client: Client, partition: int, digest: str, version: int, catalog_offset: int, reply_to: str
+) -> None:
+    """A request fact that stands in this partition of the log, whatever the catalog says to it."""
+    hashed = identity("a request of an earlier release", partition)
+    while partition_of(execution_id(hashed), client.platform.settings.partitions) != partition:
+        hashed = identity("another", hashed.hex())
+    request = ExecutionRequested(
+        identity=hashed.hex(),
+        path="greet",
+        version=version,
+        digest=digest,
+        catalog_offset=catalog_offset,
+        payload={},
+        seed="",
+        time=0.0,
+        reply_to=reply_to,
+    )
+    await client.platform.facts.report(execution_id(hashed), request)
 
 
 async def _asked(client: Client, reply_to: str) -> int:
