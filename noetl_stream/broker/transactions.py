@@ -199,10 +199,13 @@ class Transactions:
         return ended
 
     async def _write_markers(self, transaction: Transaction) -> None:
-        logs = list(self._logs(transaction))
+        logs, now = list(self._logs(transaction)), wall_clock()
         for log in logs:
             log.end_transaction(
-                producer_id=transaction.producer_id, epoch=transaction.epoch, committed=transaction.commits
+                producer_id=transaction.producer_id,
+                epoch=transaction.epoch,
+                committed=transaction.commits,
+                now=now,
             )
         for log in logs:
             await log.durable()

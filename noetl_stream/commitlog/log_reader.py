@@ -34,6 +34,18 @@ class StoredBatch(NamedTuple):
         return memoryview(self.window)[self.at : self.at + self.header.size]
 
 
+def overtakes(file: Readable, position: int, header: BatchHeader) -> bool:
+    """Whether a batch at `position` takes offsets of the one behind it: no checksum covers its own, which is damaged then.
+
+    What is no batch says nothing of the one before it.
+    """
+    raw = file.read(position + header.size, HEADER_SIZE)
+    if len(raw) < HEADER_SIZE:
+        return False
+    behind = read_header(raw)
+    return behind.plausible and behind.base_offset < header.next_offset
+
+
 def walk(
     file: Readable, position: int, end: int, *, window_size: int = 8192, whole: bool = False
 ) -> Iterator[StoredBatch]:

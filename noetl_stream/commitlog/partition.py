@@ -7,7 +7,6 @@ the log has been synced. So no consumer can act on a record that a power loss wo
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -101,15 +100,16 @@ class Partition(Watched):
                 return duplicate
         return self._write(batch)
 
-    def end_transaction(self, *, producer_id: int, epoch: int, committed: bool) -> None:
-        """Append the marker that ends a producer's transaction here. Repeating it changes nothing for readers.
+    def end_transaction(self, *, producer_id: int, epoch: int, committed: bool, now: int) -> None:
+        """Append the marker that ends a producer's transaction here, dated `now` (milliseconds).
+
+        Repeating it changes nothing for readers.
 
         Raises:
             OSError: the disk took none of it.
         """
-        timestamp = int(time.time() * 1000)
         self._write(
-            transaction_marker(producer_id=producer_id, epoch=epoch, committed=committed, timestamp=timestamp)
+            transaction_marker(producer_id=producer_id, epoch=epoch, committed=committed, timestamp=now)
         )
 
     def _write(self, batch: bytes) -> int:

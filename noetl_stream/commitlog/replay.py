@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from noetl_stream.commitlog.batch import HEADER_SIZE, intact, read_header
-from noetl_stream.commitlog.log_reader import StoredBatch, walk
+from noetl_stream.commitlog.batch import intact
+from noetl_stream.commitlog.log_reader import StoredBatch, overtakes, walk
 from noetl_stream.commitlog.producer_state import ProducerState
 from noetl_stream.commitlog.segment import ActiveSegment
 
@@ -28,15 +28,8 @@ def sound_batches(segment: ActiveSegment, position: int, *, gaps: bool) -> Itera
     """The batches from `position` on while they are sound and continue the segment, which the caller notes."""
     for found in walk(segment, position, segment.size, window_size=_WINDOW, whole=True):
         header, expected = found.header, segment.next_offset
-        in_sequence = header.base_offset == expected or (gaps and _leaps(segment, found))
+        leaps = header.base_offset > expected and not overtakes(segment, found.position, header)
+        in_sequence = header.base_offset == expected or (gaps and leaps)
         if not (in_sequence and found.complete and intact(header, found.raw)):
             return
         yield found
-
-
-def _leaps(segment: ActiveSegment, found: StoredBatch) -> bool:
-    """Whether a gap comes before this batch. No checksum covers its offset, so the one behind it must agree."""
-    if found.header.base_offset < segment.next_offset:
-        return False
-    behind = segment.read(found.position + found.header.size, HEADER_SIZE)
-    return len(behind) < HEADER_SIZE or read_header(behind).base_offset >= found.header.next_offset

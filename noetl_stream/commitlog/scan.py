@@ -12,6 +12,7 @@ from typing import NamedTuple
 from noetl_stream.commitlog.append_file import AppendFile
 from noetl_stream.commitlog.batch import HEADER_SIZE, BatchHeader, intact, read_header
 from noetl_stream.commitlog.damage import sound_batch_after
+from noetl_stream.commitlog.log_reader import overtakes
 
 
 class SoundBatch(NamedTuple):
@@ -52,10 +53,8 @@ def _sound_at(file: AppendFile, position: int, expected: int, bound: int | None)
     raw = file.read(position, header.size)
     if len(raw) < header.size or not intact(header, raw):
         return None
-    if header.base_offset > expected:
-        behind = _header_at(file, position + header.size)
-        if behind is not None and behind.base_offset < header.next_offset:
-            return None
+    if header.base_offset > expected and overtakes(file, position, header):
+        return None
     return SoundBatch(position, header, raw)
 
 

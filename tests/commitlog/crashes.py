@@ -78,9 +78,9 @@ async def write(directory: Path) -> None:
     async with opened(directory) as partition:
         write_batch(partition, [(b"of-producer", b"1")], producer_id=7)
         write_batch(partition, [(b"aborted", b"x"), (b"a", b"x")], producer_id=1, transactional=True)
-        partition.end_transaction(producer_id=1, epoch=0, committed=False)
+        partition.end_transaction(producer_id=1, epoch=0, committed=False, now=BASE_TIME)
         write_batch(partition, [(b"a", b"committed")], producer_id=2, transactional=True)
-        partition.end_transaction(producer_id=2, epoch=0, committed=True)
+        partition.end_transaction(producer_id=2, epoch=0, committed=True, now=BASE_TIME)
         write_batch(partition, [(b"gone", b"1"), (b"kept", b"1")])
         write_batch(partition, [(b"gone", None), (b"of-producer", b"2")])
         for number in range(20):

@@ -189,9 +189,9 @@ async def test_an_aborted_transaction_is_named_only_as_long_as_its_marker_stands
 ) -> None:
     """Else the records of its producer's next transaction would be taken for aborted ones."""
     await write(partition, (b"a", b"lost"), producer_id=1, sequence=0, transactional=True)
-    partition.end_transaction(producer_id=1, epoch=0, committed=False)
+    partition.end_transaction(producer_id=1, epoch=0, committed=False, now=BASE_TIME)
     await write(partition, (b"z", b"1"), producer_id=1, sequence=1, transactional=True)
-    partition.end_transaction(producer_id=1, epoch=0, committed=True)
+    partition.end_transaction(producer_id=1, epoch=0, committed=True, now=BASE_TIME)
     await overwrite(partition)
     now, retention = BASE_TIME, ALWAYS.delete_retention_ms
 
@@ -210,7 +210,7 @@ async def test_a_lost_index_makes_no_committed_transaction_an_aborted_one(
     partition = open_partition(tmp_path, storage, limits=limits, compacted=True)
     for sequence, value in enumerate((b"1", b"2")):
         await write(partition, (b"a", value), producer_id=1, sequence=sequence, transactional=True)
-        partition.end_transaction(producer_id=1, epoch=0, committed=True)
+        partition.end_transaction(producer_id=1, epoch=0, committed=True, now=BASE_TIME)
     await overwrite(partition)
     for now in (BASE_TIME, BASE_TIME + 1):
         await compact(cleaner, partition, now=now, rules=replace(ALWAYS, segment_bytes=1))

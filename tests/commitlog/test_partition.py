@@ -129,10 +129,17 @@ async def test_an_open_transaction_holds_back_read_committed_alone(partition: Pa
     assert (partition.last_stable_offset, partition.high_watermark) == (1, 3)
 
 
+async def test_a_marker_is_dated_by_whoever_ends_the_transaction(partition: Partition) -> None:
+    partition.end_transaction(producer_id=1, epoch=0, committed=True, now=BASE_TIME + 7)
+    await partition.durable()
+
+    assert partition.latest_record() == (BASE_TIME + 7, 0)
+
+
 async def test_an_aborted_transaction_is_named_to_read_committed(partition: Partition) -> None:
     append(partition, batch(b"inside", producer_id=1, epoch=0, sequence=0, transactional=True))
-    partition.end_transaction(producer_id=1, epoch=0, committed=False)
-    partition.end_transaction(producer_id=1, epoch=0, committed=False)
+    partition.end_transaction(producer_id=1, epoch=0, committed=False, now=BASE_TIME)
+    partition.end_transaction(producer_id=1, epoch=0, committed=False, now=BASE_TIME)
     await partition.durable()
 
     assert [(gone.producer_id, gone.first_offset) for gone in partition.aborted_from(0)] == [(1, 0)]

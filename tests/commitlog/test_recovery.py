@@ -17,7 +17,7 @@ from noetl_stream.commitlog.recovery import open_partition
 from noetl_stream.commitlog.refusal import Refused
 from noetl_stream.commitlog.segment import log_path
 from noetl_stream.errors import InfrastructureError
-from tests.commitlog.samples import append, batch, opened_storage, values
+from tests.commitlog.samples import BASE_TIME, append, batch, opened_storage, values
 
 _SIZES = st.lists(st.integers(min_value=1, max_value=40), min_size=1, max_size=12)
 
@@ -195,6 +195,19 @@ async def test_a_start_reads_only_what_follows_the_checkpoint(tmp_path: Path) ->
     assert next(check_log(tmp_path)).position == 0
 
 
+async def test_an_unfinished_write_says_nothing_of_the_batch_before_it(tmp_path: Path) -> None:
+    """Behind a gap that batch would else look as if its offset were damaged, and be cut off with it."""
+    _segments(tmp_path, [0, 5], next_base=12)
+    with log_path(tmp_path, 0).open("ab") as log:
+        log.write(bytes(100))
+
+    async with opened_storage() as storage:
+        partition = open_partition(tmp_path, storage, compacted=True)
+        found = values(partition.read(0, 1 << 20, committed_only=False, whole_first=True))
+        partition.close()
+    assert found == [(0, b"0"), (5, b"5")]
+
+
 async def test_producers_and_transactions_are_remembered(tmp_path: Path) -> None:
     """After recovery a repeated batch is a duplicate, an older epoch is fenced, an open transaction still open."""
     first = batch(b"a", producer_id=1, epoch=1, sequence=0)
@@ -202,7 +215,7 @@ async def test_producers_and_transactions_are_remembered(tmp_path: Path) -> None
         before = open_partition(tmp_path, storage)
         append(before, first)
         append(before, batch(b"aborted", producer_id=2, epoch=0, sequence=0, transactional=True))
-        before.end_transaction(producer_id=2, epoch=0, committed=False)
+        before.end_transaction(producer_id=2, epoch=0, committed=False, now=BASE_TIME)
         append(before, batch(b"open", producer_id=3, epoch=0, sequence=0, transactional=True))
         await before.durable()
         before.close()

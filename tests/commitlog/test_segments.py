@@ -194,7 +194,7 @@ async def test_an_aborted_transaction_is_named_in_each_segment_that_it_reaches(p
         sent = batch(b"x" * 200, producer_id=1, epoch=0, sequence=sequence, transactional=True)
         append(partition, sent)
     first_of_next = partition.active.base_offset
-    partition.end_transaction(producer_id=1, epoch=0, committed=False)
+    partition.end_transaction(producer_id=1, epoch=0, committed=False, now=BASE_TIME)
     await _fill(partition, 30)
 
     assert first_of_next > 10
