@@ -20,6 +20,7 @@ from noetl_stream.adapters.security import Security
 from noetl_stream.adapters.versions import Entry
 from noetl_stream.cache.open import open_cache
 from noetl_stream.cache.patient import PatientCache
+from noetl_stream.core.events import BlockId
 from noetl_stream.core.messages import Offer, StopBlocks
 from noetl_stream.core.plan import Plan
 from noetl_stream.dsl.compiler import compile_playbook
@@ -214,8 +215,11 @@ async def heed(platform: Platform, worker: Worker) -> None:
             hint = decode(record.value or b"")
         except NoetlError:
             continue
-        if isinstance(hint, StopBlocks):
-            worker.stop_execution(hint.execution)
+        match hint:
+            case StopBlocks(block=None):
+                worker.stop_execution(hint.execution)
+            case StopBlocks(block=BlockId() as block):
+                worker.stop_block(hint.execution, block, hint.attempt)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from noetl_stream.core.events import (
     ITEMS,
     PROBES,
     ROUTE,
+    BlockCancelRequested,
     BlockClaimed,
     BlockCompleted,
     BlockContested,
@@ -19,6 +20,7 @@ from noetl_stream.core.events import (
     BlockLost,
     BlockOffered,
     BlockParked,
+    BlockRetryRequested,
     CancelRequested,
     Child,
     ChildEnded,
@@ -30,6 +32,7 @@ from noetl_stream.core.events import (
     ExecutionRequested,
     ExecutionStarted,
     FailureMet,
+    Fork,
     LoopClosed,
     Move,
     PartitionTaken,
@@ -46,9 +49,14 @@ def sentence(event: Event) -> str:
     """The record as a person would say it."""
     match event:
         case ExecutionRequested():
-            return f"{event.path} version {event.version} is requested"
+            return f"{event.path} version {event.version} is requested{_forked(event.fork)}"
         case CancelRequested():
             return "cancelling is requested" + (f": {event.reason}" if event.reason else "")
+        case BlockCancelRequested():
+            why = f": {event.reason}" if event.reason else ""
+            return f"cancelling {_block(event.block)} is requested{why}"
+        case BlockRetryRequested():
+            return f"{_block(event.block)} is to run again, as attempt {event.attempt + 1}"
         case BlockClaimed():
             return f"{_block(event.block)} is claimed until {iso(event.renew_by)}"
         case BlockContested():
@@ -74,6 +82,14 @@ def sentence(event: Event) -> str:
             return f"the execution is set aside: {event.reason}"
         case _:
             assert_never(event)
+
+
+def _forked(fork: Fork | None) -> str:
+    """Where an execution that goes on from another one comes from."""
+    if fork is None:
+        return ""
+    sets = f" with other {', '.join(map(repr, fork.sets))}" if fork.sets else ""
+    return f", forked from execution {fork.execution} at '{fork.address}'{sets}"
 
 
 def _moves(moves: tuple[Move, ...]) -> Iterator[str]:

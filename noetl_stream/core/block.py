@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, assert_never
 
 from noetl_stream.core.events import (
+    BlockCancelRequested,
     BlockClaimed,
     BlockCompleted,
     BlockContested,
@@ -17,6 +18,8 @@ from noetl_stream.core.events import (
     BlockLost,
     BlockOffered,
     BlockParked,
+    BlockRetryRequested,
+    BlockWish,
     Child,
     ChildEnded,
     ChildRequested,
@@ -41,6 +44,17 @@ BlockStatus: TypeAlias = Literal[
     "completed",
     "failed",
 ]
+
+IN_FLIGHT: tuple[BlockStatus, ...] = (
+    "offered",
+    "claimed",
+    "contested",
+    "waiting",
+    "parked",
+    "calling",
+    "started",
+    "ready",
+)
 
 ARROWS: frozenset[tuple[BlockStatus, str, BlockStatus]] = frozenset(
     {
@@ -74,6 +88,9 @@ ARROWS: frozenset[tuple[BlockStatus, str, BlockStatus]] = frozenset(
         ("started", "ChildEnded", "ready"),
         ("started", "BlockOffered", "offered"),
         ("ready", "BlockOffered", "offered"),
+        ("new", "BlockCancelRequested", "failed"),
+        *((status, "BlockCancelRequested", "failed") for status in IN_FLIGHT),
+        *((status, "BlockRetryRequested", "ready") for status in IN_FLIGHT),
     }
 )
 
@@ -100,7 +117,7 @@ class Block:
 BlockMove: TypeAlias = BlockOffered | BlockLost | ChildRequested
 
 
-def move(block: Block, event: BlockFact | BlockMove, at: float) -> Block | None:
+def move(block: Block, event: BlockFact | BlockWish | BlockMove, at: float) -> Block | None:
     """The block after `event`, or None where the table has no arrow: an event from another life of this block."""
     if not _same_life(block, event) or _leased(block, event, at):
         return None
@@ -108,11 +125,16 @@ def move(block: Block, event: BlockFact | BlockMove, at: float) -> Block | None:
     return after if (block.status, type(event).__name__, after.status) in ARROWS else None
 
 
-def _same_life(block: Block, event: BlockFact | BlockMove) -> bool:
-    """Facts are fenced on attempt and segment; a child answers the segment that parked, which is one behind.
+def _same_life(block: Block, event: BlockFact | BlockWish | BlockMove) -> bool:
+    """Facts are fenced on attempt and segment; a child answers the segment that parked, which is one behind. Wishes know
+    attempts only: one to cancel names the attempt that is, one to retry the attempt that is to be.
 
     A claim counts only if its lease outlasts the claim, or the offer, that stands.
     """
+    if isinstance(event, BlockCancelRequested):
+        return event.attempt == block.attempt
+    if isinstance(event, BlockRetryRequested):
+        return event.attempt > block.attempt
     segment = block.segment - 1 if isinstance(event, ChildEnded | ChildRequested) else block.segment
     if (event.attempt, event.segment) != (block.attempt, segment):
         return False
@@ -122,14 +144,14 @@ def _same_life(block: Block, event: BlockFact | BlockMove) -> bool:
     return True
 
 
-def _leased(block: Block, event: BlockFact | BlockMove, at: float) -> bool:
+def _leased(block: Block, event: BlockFact | BlockWish | BlockMove, at: float) -> bool:
     """A claim renewed behind the back of an owner who was about to offer its block again, or to give it up: the run
     keeps it."""
     taken = isinstance(event, BlockOffered | BlockLost) and block.status in ("claimed", "contested")
     return taken and (block.due or 0.0) > at
 
 
-def _after(block: Block, event: BlockFact | BlockMove, at: float) -> Block:
+def _after(block: Block, event: BlockFact | BlockWish | BlockMove, at: float) -> Block:
     match event:
         case BlockOffered():
             return _offered(block, at)
@@ -150,6 +172,10 @@ def _after(block: Block, event: BlockFact | BlockMove, at: float) -> Block:
             return replace(block, status="started")
         case ChildEnded():
             return replace(block, status="ready", due=None, answer=_answer(event), answered=True)
+        case BlockCancelRequested():
+            return replace(block, status="failed", due=None)
+        case BlockRetryRequested():
+            return Block(status="ready", attempt=event.attempt, tries=block.tries)
         case _:
             assert_never(event)
 

@@ -110,10 +110,13 @@ def _go_on(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
     """Offer what the loop's limit allows, or finish the step."""
     if run.complete:
         return finish(plan, draft, name, run, now)
+    free = run.limit - (run.open - run.probing)
+    if run.again:
+        turn = run.again[: min(max(free, 0), MOVES_PER_DECISION)]
+        return tuple(BlockOffered(block=BlockId(name, run.epoch, i), attempt=a, segment=0) for i, a in turn)
     if run.error is not None or draft.failure is not None:
         return ()
-    free = run.limit - (run.open - run.probing)
-    upto = min(run.count, run.next + min(free, MOVES_PER_DECISION))
+    upto = run.unbroken(min(run.count, run.next + min(free, MOVES_PER_DECISION)))
     offers = tuple(first_offer(BlockId(name, run.epoch, index)) for index in range(run.next, upto))
     return offers or (grow(plan, draft, name, run, now) if run.grows and run.total is None else ())
 

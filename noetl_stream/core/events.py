@@ -75,6 +75,20 @@ class Child:
 Wait: TypeAlias = Sleep | Child
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """What an execution goes on from: another one, as it was at the record at `offset`, to begin anew at `address`.
+
+    `past` is that state (core.forking writes and reads it); who folded it keeps it no longer. `sets` lie over its inputs.
+    """
+
+    execution: int
+    offset: int
+    address: str
+    sets: Mapping[str, Value] = field(default_factory=dict)
+    past: bytes | None = None
+
+
 # Facts about an execution
 
 
@@ -99,6 +113,7 @@ class ExecutionRequested:
     deadline: float | None = None
     priority: str | None = None
     trace: str | None = None
+    fork: Fork | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +122,28 @@ class CancelRequested:
 
     time: float
     reason: str = ""
+    actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockCancelRequested:
+    """Somebody asked that one iteration stop, or never begin, as long as it is at `attempt`. It has then failed."""
+
+    block: BlockId
+    attempt: int
+    time: float
+    reason: str = ""
+    actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockRetryRequested:
+    """Somebody asked that one iteration run again, as `attempt`; with `force` one that succeeded does, too."""
+
+    block: BlockId
+    attempt: int
+    time: float
+    force: bool = False
     actor: str | None = None
 
 
@@ -212,7 +249,8 @@ Outcome: TypeAlias = BlockCompleted | BlockFailed | BlockParked
 Report: TypeAlias = Outcome | BlockContested
 """How a run of a block ends. After a contested one, the outcome is another run's to tell."""
 BlockFact: TypeAlias = BlockClaimed | Report | ChildEnded
-Fact: TypeAlias = ExecutionRequested | CancelRequested | BlockFact
+BlockWish: TypeAlias = BlockCancelRequested | BlockRetryRequested
+Fact: TypeAlias = ExecutionRequested | CancelRequested | BlockWish | BlockFact
 
 
 # What a decision says

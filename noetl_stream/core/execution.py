@@ -12,15 +12,18 @@ from typing import Literal
 
 from noetl_stream.core.block import Block
 from noetl_stream.core.events import (
+    BlockCancelRequested,
     BlockId,
+    BlockRetryRequested,
     CancelRequested,
     ExecutionEnded,
     ExecutionRequested,
     Move,
 )
 from noetl_stream.core.facts import fact
+from noetl_stream.core.iterations import cancel_one, retry_one
 from noetl_stream.core.machine import Machine, MachineFact, Verdict
-from noetl_stream.core.messages import StoreChunk
+from noetl_stream.core.messages import Message, StoreChunk
 from noetl_stream.core.moves import apply
 from noetl_stream.core.run import Finished, Run, Token
 from noetl_stream.core.values import Error, Value, twin
@@ -68,10 +71,16 @@ class Execution(Machine):
     def over(self) -> bool:
         return self.status == "ended"
 
-    def fold(self, event: MachineFact, offset: int) -> tuple[Verdict, tuple[StoreChunk, ...]]:
-        if isinstance(event, CancelRequested):
-            return cancel(self, event, offset), ()
-        return fact(self, event, offset)
+    def fold(self, event: MachineFact, offset: int) -> tuple[Verdict, tuple[Message, ...]]:
+        match event:
+            case CancelRequested():
+                return cancel(self, event, offset), ()
+            case BlockCancelRequested():
+                return cancel_one(self, event, offset)
+            case BlockRetryRequested():
+                return retry_one(self, event, offset)
+            case _:
+                return fact(self, event, offset)
 
     def apply(self, move: Move, at: float) -> tuple[StoreChunk, ...]:
         return tuple(apply(self, move, at))

@@ -21,7 +21,8 @@ from noetl_stream.core.events import (
 )
 from noetl_stream.core.machine import Verdict
 from noetl_stream.core.messages import StoreChunk
-from noetl_stream.core.run import Run, is_iteration, spill
+from noetl_stream.core.reopening import amend
+from noetl_stream.core.run import Run, is_iteration, single_name, spill
 from noetl_stream.core.values import Error, Ref, Value
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _record(execution: Execution, run: Run, event: BlockFact, after: Block) -> l
             return _completed(execution, run, event, after)
         case BlockFailed():
             _write(execution, run, event.block, event.writes)
-            return _failed(execution, run, event, after) if after.status == "failed" else []
+            return fail(execution, run, event, after) if after.status == "failed" else []
         case BlockParked():
             _write(execution, run, event.block, event.writes)
             return []
@@ -112,7 +113,7 @@ def _completed(execution: Execution, run: Run, event: BlockCompleted, after: Blo
     run.tries += after.tries
     run.http, run.duration_ms = event.http, run.duration_ms + event.duration_ms
     run.found(event.findings)
-    return _keep(execution, run, event.block, event.result)
+    return _keep(execution, run, event, event.result)
 
 
 def _find_out(run: Run, block: BlockId, found: Value) -> None:
@@ -150,7 +151,8 @@ def _grow(run: Run, items: list[Value] | Ref, total: int) -> None:
         run.close()
 
 
-def _failed(execution: Execution, run: Run, event: BlockFailed, after: Block) -> list[StoreChunk]:
+def fail(execution: Execution, run: Run, event: BlockFailed, after: Block) -> list[StoreChunk]:
+    """A block has failed for good."""
     run.open -= 1
     error = replace(event.error, step=event.error.step or event.block.step)
     if not is_iteration(event.block.iteration):
@@ -161,14 +163,15 @@ def _failed(execution: Execution, run: Run, event: BlockFailed, after: Block) ->
     run.failed |= 1 << event.block.iteration
     run.http, run.duration_ms = event.http, run.duration_ms + event.duration_ms
     run.found(event.findings)
-    if run.on_error == "fail" and run.error is None:
-        run.error = error
+    if run.on_error == "fail":
+        run.failing[event.block.iteration] = error
+        run.error = run.error or error
     envelope = {
         "status": "error",
         "error": {"kind": error.kind, "message": error.message},
         "data": event.result,
     }
-    return _keep(execution, run, event.block, envelope if run.loop else event.result)
+    return _keep(execution, run, event, envelope if run.loop else event.result)
 
 
 def given_up(execution: Execution, run: Run, event: BlockLost, after: Block, at: float) -> list[StoreChunk]:
@@ -176,10 +179,16 @@ def given_up(execution: Execution, run: Run, event: BlockLost, after: Block, at:
     failed = BlockFailed(
         block=event.block, attempt=event.attempt, segment=event.segment, run="", error=event.error, time=at
     )
-    return _failed(execution, run, failed, after)
+    return fail(execution, run, failed, after)
 
 
-def _keep(execution: Execution, run: Run, key: BlockId, result: Value) -> list[StoreChunk]:
+def _keep(
+    execution: Execution, run: Run, event: BlockCompleted | BlockFailed, result: Value
+) -> list[StoreChunk]:
+    key, run.attempts = event.block, max(run.attempts, event.attempt)
+    if key.iteration in run.reopened:
+        name = single_name(execution.id, *key, event.attempt)
+        return [amend(run, name, key.iteration, result)]
     full = list(run.keep(key.iteration, result))
     stored = [spill(execution.id, key.step, run, chunk) for chunk in full]
     for chunk in full:

@@ -10,11 +10,19 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, Self, TypeAlias
 
-from noetl_stream.core.events import BlockFact, BlockOffered, CancelRequested, ChildRequested, Decision, Move
-from noetl_stream.core.messages import StoreChunk
+from noetl_stream.core.events import (
+    BlockFact,
+    BlockOffered,
+    BlockWish,
+    CancelRequested,
+    ChildRequested,
+    Decision,
+    Move,
+)
+from noetl_stream.core.messages import Message, StoreChunk
 
 Verdict: TypeAlias = Literal["accepted", "duplicate", "stale", "rejected"]
-MachineFact: TypeAlias = BlockFact | CancelRequested
+MachineFact: TypeAlias = BlockFact | BlockWish | CancelRequested
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,7 +30,7 @@ class Machine(ABC):
     """Bookkeeping that every machine keeps, in offsets of its partition.
 
     `latest` is the last accepted fact, `touched` the last one that may change what is decided next, `halted` the last
-    one that stops even hot decisions (a cancel), `decided` the `after` of the last accepted decision. `alarm` is the
+    one that stops even hot decisions (a cancel, a retry), `decided` the `after` of the last accepted decision. `alarm` is the
     earliest moment at which a timer may be due: never too late, perhaps too early.
     """
 
@@ -38,8 +46,8 @@ class Machine(ABC):
         """A copy on which moves can be tried."""
 
     @abstractmethod
-    def fold(self, event: MachineFact, offset: int) -> tuple[Verdict, tuple[StoreChunk, ...]]:
-        """Take in a fact."""
+    def fold(self, event: MachineFact, offset: int) -> tuple[Verdict, tuple[Message, ...]]:
+        """Take in a fact. Returns what became of it, and what is to be sent because of it."""
 
     @abstractmethod
     def apply(self, move: Move, at: float) -> tuple[StoreChunk, ...]:

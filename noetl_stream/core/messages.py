@@ -124,9 +124,12 @@ class CancelExecution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopBlocks:
-    """Hint to the workers: what they still run for this execution is no longer wanted."""
+    """Hint to the workers: what they still run for this execution is no longer wanted; of one `block`, if it is named, its
+    attempts up to `attempt`."""
 
     execution: int
+    block: BlockId | None = None
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

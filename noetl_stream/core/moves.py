@@ -104,29 +104,34 @@ def _offer(execution: Execution, event: BlockOffered, at: float) -> None:
     if run is None:
         raise IllegalTransition("BlockOffered", "not running", str(event.block))
     if event.block not in execution.blocks:
-        _count(run, event)
-        execution.blocks[event.block] = Block()
+        execution.blocks[event.block] = Block(attempt=_count(run, event))
     _move_block(execution, event, at)
 
 
-def _count(run: Run, event: BlockOffered) -> None:
-    """A block is offered for the first time. An iteration beyond those known is a growing loop's next."""
+def _count(run: Run, event: BlockOffered) -> int:
+    """A block is offered for the first time, or after it had ended: as which attempt. An iteration beyond those known is a
+    growing loop's next."""
     index = event.block.iteration
+    run.open += 1
+    if (attempt := run.queued(index)) is not None:
+        run.again = tuple(each for each in run.again if each[0] != index)
+        return attempt
     if is_iteration(index):
         _expect(index == run.next, event, f"next is {run.next}", str(event.block))
         run.next += 1
         run.count = max(run.count, run.next)
+        run.move_on()
     elif index <= PROBES:
         _expect(index == PROBES - run.probes, event, f"{run.probes} probes", str(event.block))
         run.probes += 1
         run.probing += 1
-    run.open += 1
+    return 0
 
 
 def _lose(execution: Execution, event: BlockLost, at: float) -> list[StoreChunk]:
     after, run = _move_block(execution, event, at), execution.runs[event.block.step]
     # A draft shares these with the state that it was made of, since only facts change them elsewhere.
-    run.results, run.filled = dict(run.results), dict(run.filled)
+    run.results, run.filled, run.failing = dict(run.results), dict(run.filled), dict(run.failing)
     return given_up(execution, run, event, after, at)
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, assert_never
 
 from noetl_stream.core.block import Block
+from noetl_stream.core.children import cancelled_child, left_alone
 from noetl_stream.core.counts import count_of
 from noetl_stream.core.events import (
     ITEMS,
@@ -51,7 +52,7 @@ STATE_BYTES = 192 * 1024
 
 def outbox(plan: Plan | None, folded: Folded, at: float) -> tuple[Message, ...]:
     """The messages of one accepted record, in order. `plan` may be None only if no move needs it."""
-    sent: list[Message] = [*folded.chunks]
+    sent: list[Message] = [*folded.messages]
     if folded.again is not None:
         sent.append(folded.again)
     if folded.machine is not None:
@@ -78,9 +79,7 @@ def _offer(plan: Plan, machine: Execution, move: BlockOffered, at: float) -> Ite
     block, run = machine.blocks.get(move.block), machine.run_of(move.block)
     if block is None or run is None or machine.over:
         return
-    timed_out = _abandoned(machine, move.block, block)
-    if timed_out is not None:
-        yield timed_out
+    yield from _abandoned(machine, move.block, block)
     yield offer(plan, machine, move.block, block, run, at)
 
 
@@ -249,11 +248,7 @@ def _child(machine: Execution, move: ChildRequested) -> StartChild:
 def _end(machine: Execution, move: ExecutionEnded) -> Iterator[Message]:
     request = machine.request
     for key, block in machine.blocks.items():
-        if (
-            block.status == "started"
-            and (left := _cancel(machine, key, block, "its parent has ended")) is not None
-        ):
-            yield left
+        yield from left_alone(machine.id, key, block, "its parent has ended")
     if machine.blocks:
         yield StopBlocks(execution=machine.id)
     if request.parent is not None:
@@ -273,15 +268,7 @@ def _end(machine: Execution, move: ExecutionEnded) -> Iterator[Message]:
         )
 
 
-def _abandoned(machine: Execution, key: BlockId, block: Block) -> CancelExecution | None:
+def _abandoned(machine: Execution, key: BlockId, block: Block) -> Iterator[CancelExecution]:
     """The child of a block that stopped waiting for it."""
-    if not isinstance(block.answer, dict) or block.answer.get("status") != "TIMED_OUT":
-        return None
-    return _cancel(machine, key, block, "its parent stopped waiting")
-
-
-def _cancel(machine: Execution, key: BlockId, block: Block, reason: str) -> CancelExecution | None:
-    if not isinstance(block.wait, Child) or not block.wait.wait:
-        return None
-    parent = Parent(execution=machine.id, block=key, attempt=block.attempt, segment=block.segment - 1)
-    return CancelExecution(parent=parent, identity=block.wait.identity, reason=reason)
+    if isinstance(block.answer, dict) and block.answer.get("status") == "TIMED_OUT":
+        yield from cancelled_child(machine.id, key, block, "its parent stopped waiting")

@@ -10,7 +10,6 @@ from itertools import takewhile
 
 from noetl_stream.core.done import WINDOW, DoneSet, Ended, tail_of
 from noetl_stream.core.events import (
-    BlockFact,
     CancelRequested,
     Decision,
     Event,
@@ -22,8 +21,9 @@ from noetl_stream.core.events import (
     RecordRejected,
 )
 from noetl_stream.core.execution import Execution, request
-from noetl_stream.core.machine import Machine, Verdict
-from noetl_stream.core.messages import ReplyAgain, StoreChunk
+from noetl_stream.core.forking import Unfoldable, forked
+from noetl_stream.core.machine import Machine, MachineFact, Verdict
+from noetl_stream.core.messages import Message, ReplyAgain, StoreChunk
 from noetl_stream.core.values import Error
 from noetl_stream.errors import IllegalTransition
 
@@ -46,7 +46,7 @@ class Folded:
     verdict: Verdict
     machine: Execution | None = None
     moves: tuple[Move, ...] = ()
-    chunks: tuple[StoreChunk, ...] = ()
+    messages: tuple[Message, ...] = ()
     again: ReplyAgain | None = None
 
 
@@ -111,7 +111,11 @@ def _request(partition: Partition, machine: int, event: ExecutionRequested, offs
     if not _is_identity(machine, event.identity):
         return Folded(verdict="rejected")
     if known is None and ended is None:
-        born = partition.machines[machine] = request(machine, event, offset)
+        try:
+            born = request(machine, event, offset) if event.fork is None else forked(machine, event, offset)
+        except Unfoldable:
+            return Folded(verdict="rejected")
+        partition.machines[machine] = born
         early = partition.precancelled.pop(machine, None)
         if early is not None:
             born.fold(early, offset)
@@ -144,11 +148,11 @@ def _again(machine: int, event: ExecutionRequested, ended: Ended | None) -> Repl
     )
 
 
-def _fact(partition: Partition, machine: int, event: BlockFact | CancelRequested, offset: int) -> Folded:
+def _fact(partition: Partition, machine: int, event: MachineFact, offset: int) -> Folded:
     known = partition.machines.get(machine)
     if known is not None:
-        verdict, chunks = known.fold(event, offset)
-        return Folded(verdict=verdict, machine=known, chunks=chunks)
+        verdict, messages = known.fold(event, offset)
+        return Folded(verdict=verdict, machine=known, messages=messages)
     if isinstance(event, CancelRequested) and partition.done.find(machine) is None:
         return Folded(verdict=_precancel(partition, machine, event))
     return STALE
@@ -181,7 +185,7 @@ def _decision(partition: Partition, machine: int, event: Decision, offset: int) 
             return Folded(verdict="stale", machine=known)
         raise
     _settle(partition, after, offset)
-    return Folded(verdict="accepted", machine=after, moves=event.moves, chunks=chunks)
+    return Folded(verdict="accepted", machine=after, moves=event.moves, messages=chunks)
 
 
 def _carry_out(machine: Execution, event: Decision) -> tuple[StoreChunk, ...]:

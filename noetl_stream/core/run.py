@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from noetl_stream.core.events import StepEntered, StepFinished
 from noetl_stream.core.messages import StoreChunk
-from noetl_stream.core.values import Error, Ref, Value, twin
+from noetl_stream.core.values import Elsewhere, Error, Ref, Value, twin
 
 CHUNK = 1_000
 """Iterations per stored chunk of results."""
@@ -42,6 +42,9 @@ class Batch:
     left: int
     items: list[Value] | Ref
 
+    def holds(self, index: int) -> bool:
+        return self.start <= index < self.start + self.count
+
 
 @dataclass(slots=True, kw_only=True)
 class Run:
@@ -54,6 +57,11 @@ class Run:
     `frames` of them at once, `probing` those in flight; `dry` tells that one found nothing, `last` is the latest result,
     for its condition. `routed` is what a worker concluded of the step's ending, `unroutable` that it could not.
     `findings` are those of its contract, counted over a loop's iterations.
+
+    Iterations out of their turn: `failing` are those whose failure fails the loop, the first of them its `error`; `again`
+    those that are to run again, each as which attempt; `reopened` those of them, also in flight, whose former result is in
+    the cache; `elsewhere` is where results stand that are not in the loop's own chunks; `barred` is a bitset of those that
+    were cancelled before they began; `attempts` is the highest at which one has ended.
     """
 
     epoch: int
@@ -92,6 +100,12 @@ class Run:
     routed: Value = None
     unroutable: bool = False
     findings: Value = None
+    failing: dict[int, Error] = field(default_factory=dict)
+    again: tuple[tuple[int, int], ...] = ()
+    reopened: tuple[int, ...] = ()
+    elsewhere: tuple[Elsewhere, ...] = ()
+    barred: int = 0
+    attempts: int = 0
 
     @classmethod
     def entered(cls, event: StepEntered, at: float) -> Run:
@@ -118,7 +132,7 @@ class Run:
     @property
     def complete(self) -> bool:
         """Nothing in flight, and nothing left to start."""
-        if self.open:
+        if self.open or self.again:
             return False
         return self.error is not None or (self.total is not None and self.next >= self.total)
 
@@ -137,7 +151,25 @@ class Run:
 
     def batch(self, index: int) -> Batch | None:
         """The batch that brought an iteration, while any of it has not ended."""
-        return next((b for b in self.batches if b.start <= index < b.start + b.count), None)
+        return next((b for b in self.batches if b.holds(index)), None)
+
+    def queued(self, index: int) -> int | None:
+        """As which attempt an iteration is to run again, if it is."""
+        return next((attempt for each, attempt in self.again if each == index), None)
+
+    def is_barred(self, index: int) -> bool:
+        """Whether an iteration was cancelled before it began."""
+        return bool(self.barred >> index & 1)
+
+    def unbroken(self, upto: int) -> int:
+        """Where the iterations from `next` on that begin in their turn end: at `upto`, or before one that is barred."""
+        ahead = self.barred >> self.next
+        return min(upto, self.next + (ahead & -ahead).bit_length() - 1) if ahead else upto
+
+    def move_on(self) -> None:
+        """Those that are barred are never next."""
+        while self.is_barred(self.next):
+            self.next += 1
 
     def close(self) -> None:
         """There will be no more iterations than are known now."""
@@ -161,7 +193,7 @@ class Run:
         self.results[index] = result
         self.result_bytes += json_size(result)
         if self.grows:
-            self._leave_batch(index)
+            self.leave_batch(index)
             self.last = result
         if self.grows or self.chunked:
             chunk = index // CHUNK
@@ -193,11 +225,9 @@ class Run:
     def _chunk_length(self, chunk: int) -> int:
         return CHUNK if self.total is None else min(CHUNK, self.total - chunk * CHUNK)
 
-    def _leave_batch(self, index: int) -> None:
+    def leave_batch(self, index: int) -> None:
         """One iteration of its batch has ended; a batch of which none is left is forgotten."""
-        less = (
-            replace(b, left=b.left - 1) if b.start <= index < b.start + b.count else b for b in self.batches
-        )
+        less = (replace(b, left=b.left - 1) if b.holds(index) else b for b in self.batches)
         self.batches = tuple(b for b in less if b.left)
 
     def unstored(self) -> Iterator[int]:
@@ -230,7 +260,13 @@ class Run:
         summary = self._summary()
         parts = {**summary, **{f"stats.{k}": v for k, v in summary["stats"].items()}}
         return Ref(
-            uri=name, bytes=self.result_bytes, sha256="", format="chunks", rows=self.count, parts=parts
+            uri=name,
+            bytes=self.result_bytes,
+            sha256="",
+            format="chunks",
+            rows=self.count,
+            parts=parts,
+            elsewhere=self.elsewhere,
         )
 
     def _summary(self) -> dict[str, Value]:
@@ -241,6 +277,11 @@ class Run:
 def loop_name(execution: int, step: str, epoch: int) -> str:
     """Where a loop's chunks live in the cache: `<name>/<chunk>`. Derived, so that a rebuild writes the same."""
     return f"loops/{execution}/{quote(step, safe='')}/{epoch}"
+
+
+def single_name(execution: int, step: str, epoch: int, index: int, attempt: int) -> str:
+    """Where the result of an iteration that ran again stands if its chunk was stored before."""
+    return f"{loop_name(execution, step, epoch)}/again/{index}.{attempt}"
 
 
 def spill(execution: int, step: str, run: Run, chunk: int) -> StoreChunk:

@@ -12,7 +12,7 @@ from functools import cache
 from hashlib import blake2b
 from typing import Any
 
-from noetl_stream.core import block, done, events, execution, partition, run, values
+from noetl_stream.core import block, done, events, execution, partition, past, run, values
 
 _LONG = 2**63
 """Bitsets beyond this travel in hex: Python refuses to write very long integers in decimal."""
@@ -29,14 +29,17 @@ _CLASSES: dict[str, type[Any]] = {
         events.Child,
         events.ExecutionEnded,
         events.ExecutionRequested,
+        events.Fork,
         events.Parent,
         events.Sleep,
         execution.Execution,
+        past.Past,
         run.Batch,
         run.Token,
         partition.Partition,
         run.Finished,
         run.Run,
+        values.Elsewhere,
         values.Error,
         values.Piped,
         values.Ref,

@@ -13,6 +13,15 @@ Value: TypeAlias = Any
 """JSON (None, bool, int, float, str, list, dict with str keys), in which a `Ref` may stand anywhere, a `Piped` on top."""
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Of a loop's results in chunks, `count` from index `first` on stand in the object `name`: a chunk, or a single one."""
+
+    first: int
+    count: int
+    name: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ref:
     """A result in the shared cache. `parts` holds what conditions read of it, by path, so that nobody need fetch it.
@@ -20,6 +29,7 @@ class Ref:
     `bytes` is the stored size; `rows` and `schema` (a fingerprint) are set for tables; `sha256` is of the stored bytes;
     `store` is where it lives in the language's words, where its size alone does not tell.
     A loop too large for an event is `chunks`: `uri` names (execution, step, epoch), each chunk holds 1,000 results by index.
+    What stands `elsewhere` counts instead, the later over the earlier.
     """
 
     uri: str
@@ -30,6 +40,7 @@ class Ref:
     schema: str | None = None
     store: str | None = None
     parts: Mapping[str, Value] = field(default_factory=dict)
+    elsewhere: tuple[Elsewhere, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

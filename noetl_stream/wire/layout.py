@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
 
-from noetl_stream.core.events import BlockId, Child, Parent, Retry, Sleep, Target
+from noetl_stream.core.events import BlockId, Child, Fork, Parent, Retry, Sleep, Target
 from noetl_stream.core.values import Error
 from noetl_stream.wire.records import Record
 from noetl_stream.wire.values import decode_plain, decode_value, encode_plain, encode_value
@@ -17,7 +17,7 @@ Row: TypeAlias = dict[str, Any]
 Convert: TypeAlias = Callable[[Any], Any]
 
 RECORDS: Mapping[str, type[Record]] = {kind.__name__: kind for kind in get_args(Record)}
-PARTS = {part.__name__: part for part in (BlockId, Child, Error, Parent, Retry, Sleep, Target)}
+PARTS = {part.__name__: part for part in (BlockId, Child, Error, Fork, Parent, Retry, Sleep, Target)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from noetl_stream.core.values import Piped, Ref, Value
+from noetl_stream.core.values import Elsewhere, Piped, Ref, Value
 
 _KEY = "__ref__"
 _MARK = b'"__ref__'
@@ -67,6 +67,8 @@ def _dumps(value: Value) -> bytes:
 
 def _fields(ref: Ref, parts: Mapping[str, Value]) -> dict[str, Any]:
     fields = {name: found for name in _FIELDS if (found := getattr(ref, name)) is not None}
+    if ref.elsewhere:
+        fields["elsewhere"] = [[each.first, each.count, each.name] for each in ref.elsewhere]
     return fields | {"parts": parts} if parts else fields
 
 
@@ -95,7 +97,8 @@ def _restored(value: Value) -> Value:
                 raise ValueError("a reference stands beside other keys")
             if "tasks" in fields:
                 return Piped(_restored(fields["value"]), _restored(fields["tasks"]))
-            return Ref(**fields | {"parts": _restored(fields.get("parts", {}))})
+            elsewhere = tuple(Elsewhere(*each) for each in fields.get("elsewhere", ()))
+            return Ref(**fields | {"parts": _restored(fields.get("parts", {})), "elsewhere": elsewhere})
         case dict():
             return {_restored_key(key): _restored(item) for key, item in value.items()}
         case list():

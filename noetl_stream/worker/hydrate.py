@@ -138,7 +138,18 @@ async def _loop(cache: Cache, ref: Ref) -> Value:
 
 
 async def _chunk(cache: Cache, ref: Ref, number: int) -> list[Value]:
-    found: list[Value] = decode_value(await cache.read(f"{ref.uri}/{number}"))
+    """A chunk as it counts: from where it stands, with those results that stand elsewhere."""
+    first, name = number * CHUNK, f"{ref.uri}/{number}"
+    mine = [each for each in ref.elsewhere if first <= each.first < first + CHUNK]
+    found = await _stored(cache, next((each.name for each in mine if each.count > 1), name))
+    for each in mine:
+        if each.count == 1:
+            [found[each.first - first]] = await _stored(cache, each.name)
+    return found
+
+
+async def _stored(cache: Cache, name: str) -> list[Value]:
+    found: list[Value] = decode_value(await cache.read(name))
     return found
 
 

@@ -227,6 +227,13 @@ class Worker:
                 self._remember(key)
                 run.task.cancel()
 
+    def stop_block(self, execution: int, block: BlockId, attempt: int) -> None:
+        """A hint that a block's attempts up to this one are no longer wanted."""
+        for key, run in self._runs.items():
+            if key[:2] == (execution, block) and key[2] <= attempt:
+                self._remember(key)
+                run.task.cancel()
+
     async def close(self) -> None:
         """Stop what runs, without a report, and take nothing more: the offers will be delivered again."""
         self._closed = True

@@ -15,12 +15,14 @@ from typing import Any, Self
 from noetl_stream.core.block import Block
 from noetl_stream.core.decide import decide
 from noetl_stream.core.events import (
+    BlockCancelRequested,
     BlockClaimed,
     BlockCompleted,
     BlockContested,
     BlockFailed,
     BlockId,
     BlockParked,
+    BlockRetryRequested,
     CancelRequested,
     Child,
     ChildEnded,
@@ -36,6 +38,7 @@ from noetl_stream.core.events import (
     Wait,
 )
 from noetl_stream.core.execution import Execution
+from noetl_stream.core.iterations import attempt_of
 from noetl_stream.core.machine import Verdict
 from noetl_stream.core.messages import Message, Offer
 from noetl_stream.core.outbox import outbox
@@ -180,6 +183,24 @@ class History:
 
     def cancelled(self, reason: str = "") -> Self:
         return self.fold(CancelRequested(time=self.now, reason=reason))
+
+    def stopped(self, step: str, reason: str = "", **where: Any) -> Self:
+        """Somebody asks that one iteration stop, at the attempt at which it is now."""
+        key, attempt = self._standing(step, where)
+        return self.fold(BlockCancelRequested(block=key, attempt=attempt, time=self.now, reason=reason))
+
+    def rerun(self, step: str, *, force: bool = False, **where: Any) -> Self:
+        """Somebody asks that one iteration run again."""
+        key, attempt = self._standing(step, where)
+        return self.fold(BlockRetryRequested(block=key, attempt=attempt + 1, time=self.now, force=force))
+
+    def _standing(self, step: str, where: dict[str, Any]) -> tuple[BlockId, int]:
+        """An iteration, and its attempt as whoever asks has read it; `attempt` overrides that. Nothing is decided before."""
+        attempt = where.pop("attempt", None)
+        key = BlockId(step, self.execution.epochs.get(step, 0), where.get("iteration", 0))
+        run = self.execution.run_of(key)
+        known = 0 if run is None else attempt_of(self.execution, run, key)
+        return key, known if attempt is None else attempt
 
     def claimed(self, step: str, *, run: str = "run", lease: float = 30.0, **where: Any) -> Self:
         key, block = self._offered(step, **where)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from noetl_stream.core.block import OFFER_TIMEOUT
+from noetl_stream.core.block import IN_FLIGHT, OFFER_TIMEOUT, BlockStatus
 from noetl_stream.core.events import ITEMS, ROUTE, PartitionTaken, StepFinished, Target
 from noetl_stream.core.finishing import routed
 from noetl_stream.core.plan import Scope
@@ -168,6 +168,53 @@ def _queueing() -> History:
     return log.completed("work").settled()
 
 
+def _into(status: BlockStatus) -> History:
+    """A block that stands so."""
+    log = history(chain("work", "after")).requested().settled()
+    match status:
+        case "claimed":
+            return log.claimed("work")
+        case "contested":
+            return log.contested("work")
+        case "waiting":
+            return log.failed("work", retry=60.0)
+        case "parked":
+            return log.slept("work", 60.0)
+        case "calling":
+            return log.called("work")
+        case "started":
+            return log.called("work").settled()
+        case "ready":
+            return log.called("work").child_ended("work")
+        case _:
+            return log
+
+
+def _stopped() -> History:
+    """From everywhere, one history after the other; the last is returned."""
+    for status in IN_FLIGHT:
+        log = _into(status).stopped("work").settled()
+    return log
+
+
+def _rerun() -> History:
+    for status in IN_FLIGHT:
+        log = _into(status).rerun("work").completed("work").completed("after").settled()
+    return log
+
+
+def _barred() -> History:
+    blueprint = plan(step("each", loop=loop(4, on_error="continue")))
+    log = history(blueprint).requested().settled().stopped("each", iteration=2)
+    return log.completed("each").rerun("each", iteration=2).each("each")
+
+
+def _reopened() -> History:
+    blueprint = plan(step("each", loop=loop(4, limit=2, parallel=True)))
+    log = history(blueprint).requested().failed("each", iteration=1).rerun("each", iteration=1)
+    return log.each("each")
+
+
 LIVES: Mapping[str, Callable[[], History]] = {
     life.__name__.strip("_"): life
     for life in (
@@ -196,6 +243,10 @@ LIVES: Mapping[str, Callable[[], History]] = {
         _late,
         _taken_over,
         _queueing,
+        _stopped,
+        _rerun,
+        _barred,
+        _reopened,
     )
 }
 """By name. All but `bringing`, which ends while it asks where to go, run to their end."""

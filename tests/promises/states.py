@@ -26,7 +26,8 @@ HEAD = """# A block's life
 
 Written from the transition table in `noetl_stream/core/block.py` by `python -m tests.promises.states`; a test fails where they
 differ, and where no history takes an arrow. `BlockOffered`, `BlockLost` and `ChildRequested` are the owner's decisions; the others are facts
-that workers and children report. An event without an arrow did not happen: its verdict is `duplicate` or `stale`.
+that workers and children report, `BlockCancelRequested` and `BlockRetryRequested` the wishes of
+whoever asked. An event without an arrow did not happen: its verdict is `duplicate` or `stale`.
 
 | status | what it waits for |
 |---|---|

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from noetl_stream.core import facts, moves
+from noetl_stream.core import facts, iterations, moves
 from noetl_stream.core.block import ARROWS, Block, move
-from noetl_stream.core.events import BlockFact, BlockOffered, ChildRequested
+from noetl_stream.core.events import BlockFact, BlockOffered, BlockWish, ChildRequested
 from tests.histories.lives import LIVES
 from tests.promises.states import document
 
@@ -20,13 +20,15 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> set[Arrow]:
     """The arrows that are taken while every life of the corpus is lived."""
     found: set[Arrow] = set()
 
-    def watched(block: Block, event: BlockFact | BlockOffered | ChildRequested, at: float) -> Block | None:
+    def watched(
+        block: Block, event: BlockFact | BlockWish | BlockOffered | ChildRequested, at: float
+    ) -> Block | None:
         after = move(block, event, at)
         if after is not None:
             found.add((block.status, type(event).__name__, after.status))
         return after
 
-    for writer in (facts, moves):
+    for writer in (facts, iterations, moves):
         monkeypatch.setattr(writer, "move", watched)
     for live in LIVES.values():
         live()

@@ -114,5 +114,8 @@ def opened(outside: Outside, value: Value) -> Value:
 
 def chunks(outside: Outside, ref: Ref) -> list[Value]:
     """A loop's results as the store has them."""
-    parts = takewhile(lambda part: part is not None, (outside.store.get(f"{ref.uri}/{n}") for n in count()))
-    return [result for part in parts if part is not None for result in part]
+    moved = {each.first: outside.store[each.name] for each in ref.elsewhere}
+    names = (f"{ref.uri}/{n}" for n in count())
+    parts = takewhile(lambda part: part is not None, map(outside.store.get, names))
+    found = [result for part in parts if part is not None for result in part]
+    return [moved[n][0] if n in moved else result for n, result in enumerate(found)]

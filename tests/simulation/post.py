@@ -54,7 +54,8 @@ def _deliver(world: World, message: Message, who: str) -> bool:
         case ReplyAgain():
             world.outside.replies[message.execution].append(ended_at(world, message.offset))
         case StopBlocks():
-            world.outside.stopped.add(message.execution)
+            if message.block is None:
+                world.outside.stopped.add(message.execution)
         case StoreChunk():
             _store(world, message)
         case _:
