@@ -79,8 +79,10 @@ def _wake(draft: Execution, now: float) -> Iterator[Move]:
     """Blocks whose timer has fired, whose answer is here, or who want their child started."""
     for key in draft.awake:
         block = draft.blocks[key]
-        kind = ChildRequested if block.status == "calling" else BlockOffered
-        yield kind(block=key, attempt=block.attempt, segment=_segment(block.segment, kind is ChildRequested))
+        if block.status == "calling":
+            yield ChildRequested(block=key, attempt=block.attempt, segment=block.segment - 1)
+        else:
+            yield BlockOffered(block=key, attempt=block.attempt, segment=block.segment)
     if draft.alarm is not None and draft.alarm <= now:
         for key, block in draft.blocks.items():
             if block.due is not None and block.due <= now and key not in draft.awake:
@@ -100,10 +102,6 @@ def _lost(contest: BlockContested) -> str:
         f"nobody knows whether task '{contest.task}' took effect: its run began it, and ended without an outcome; "
         f"look where it acts for the idempotency key {contest.effect} before you run it again"
     )
-
-
-def _segment(segment: int, of_the_park: bool) -> int:
-    return segment - 1 if of_the_park else segment
 
 
 def _go_on(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tuple[Move, ...]:

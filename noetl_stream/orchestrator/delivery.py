@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import Literal, TypeAlias, assert_never
 
 from noetl_stream.core.events import (
     CancelRequested,
@@ -18,6 +18,7 @@ from noetl_stream.core.events import (
     ExecutionQuarantined,
     ExecutionRequested,
     Parent,
+    Status,
 )
 from noetl_stream.core.messages import (
     CancelExecution,
@@ -31,7 +32,7 @@ from noetl_stream.core.messages import (
     StoreChunk,
 )
 from noetl_stream.core.plan import Plan
-from noetl_stream.core.values import Error
+from noetl_stream.core.values import Error, Value
 from noetl_stream.errors import InvalidRequest, NoetlError
 from noetl_stream.ids import execution_id, identity, offer_partition, partition_of
 from noetl_stream.orchestrator.lightening import OFFER_BYTES, lightened
@@ -75,7 +76,8 @@ class Delivery:
             case StartChild():
                 await self._start(message)
             case NotifyParent():
-                await self._notify(message)
+                told = message.status, message.result, message.error
+                await self._answer(message.parent, message.child, *told)
             case Reply():
                 await self._reply(message)
             case ReplyAgain():
@@ -111,7 +113,7 @@ class Delivery:
             plan = await self._newest(child)
         except InvalidRequest as fault:
             why = Error(kind="playbook", message=str(fault))
-            await self._answer(parent, execution_id(hashed), "FAILED", why)
+            await self._answer(parent, execution_id(hashed), "FAILED", error=why)
             return
         request = ExecutionRequested(
             identity=child.identity,
@@ -131,7 +133,7 @@ class Delivery:
         )
         await self.facts.report(execution_id(hashed), request)
         if not child.wait:
-            await self._answer(parent, execution_id(hashed), "STARTED", None)
+            await self._answer(parent, execution_id(hashed), "STARTED")
 
     async def _newest(self, child: Child) -> Plan:
         """What a child runs, looked up again once the catalog was read to its end. Raises InvalidRequest."""
@@ -146,27 +148,23 @@ class Delivery:
             )
         return plan
 
-    async def _notify(self, message: NotifyParent) -> None:
-        ended = ChildEnded(
-            block=message.parent.block,
-            attempt=message.parent.attempt,
-            segment=message.parent.segment,
-            child=message.child,
-            status=message.status,
-            time=self.clock(),
-            result=message.result,
-            error=message.error,
-        )
-        await self.facts.report(message.parent.execution, ended)
-
-    async def _answer(self, parent: Parent, child: int, status: str, error: Error | None) -> None:
+    async def _answer(
+        self,
+        parent: Parent,
+        child: int,
+        status: Status | Literal["STARTED"],
+        result: Value = None,
+        error: Error | None = None,
+    ) -> None:
+        """Tell the block that waits for it what became of a child."""
         ended = ChildEnded(
             block=parent.block,
             attempt=parent.attempt,
             segment=parent.segment,
             child=child,
-            status="FAILED" if status == "FAILED" else "STARTED",
+            status=status,
             time=self.clock(),
+            result=result,
             error=error,
         )
         await self.facts.report(parent.execution, ended)

@@ -281,11 +281,9 @@ def _being_cancelled() -> bool:
 
 def refused(error: ToolError | ExpressionError) -> Error:
     """A contract that could not be asked, as the block's error."""
-    return (
-        invalid(error)
-        if isinstance(error, ExpressionError)
-        else Error(kind=error.kind, message=error.message)
-    )
+    if isinstance(error, ExpressionError):
+        return invalid(error)
+    return Error(kind=error.kind, message=error.message)
 
 
 def invalid(error: ExpressionError) -> Error:

@@ -35,8 +35,6 @@ Key: TypeAlias = tuple[int, BlockId, int, int]
 """(execution, block, attempt, segment): one life of a block."""
 REMEMBERED = 10_000
 """Finished lives kept in memory, to drop offers that come again: it saves work, nothing rests on it."""
-
-
 POSTPONED, POSTPONED_FOR = 5, 10.0
 """How often, and for how many seconds, a block is put off because the platform failed it outside its tasks."""
 
@@ -79,20 +77,15 @@ class Worker:
         pace: Pace = USUAL,
         credentials: Credentials = FROM_DOCUMENT,
     ) -> None:
-        self._credentials = credentials
-        self._name, self._pace, self._plans, self._tools, self._cache, self._facts = (
-            name,
-            pace,
-            plans,
-            tools,
-            cache,
-            facts,
+        self._name, self._pace, self._plans, self._facts = name, pace, plans, facts
+        self._block = partial(
+            run_block, tools=tools, cache=cache, credentials=credentials, collections=Collections(cache)
         )
         self._left, self._freed = slots, asyncio.Event()
         self._runs: dict[Key, Run] = {}
         self._finished: OrderedDict[Key, None] = OrderedDict()
         self._stopped: OrderedDict[int, None] = OrderedDict()
-        self._count, self._closed, self._collections = 0, False, Collections(cache)
+        self._count, self._closed = 0, False
 
     async def accept(self, offer: Offer, done: Callable[[], None]) -> None:
         """Take an offer; returns when it has a slot, so that a full worker stops reading. `done` is called once the
@@ -174,15 +167,7 @@ class Worker:
         """The worker's boundary: whatever goes wrong with this block becomes its outcome."""
         try:
             plan = await self._plans.plan(offer)
-            return await run_block(
-                plan=plan,
-                offer=offer,
-                tools=self._tools,
-                cache=self._cache,
-                run_id=run_id,
-                credentials=self._credentials,
-                collections=self._collections,
-            )
+            return await self._block(plan=plan, offer=offer, run_id=run_id)
         except ToolError as error:
             return broken(offer, run_id, Error(kind=error.kind, message=error.message, code=error.code))
         except InfrastructureError as error:
