@@ -139,9 +139,14 @@ def _same_life(block: Block, event: BlockFact | BlockWish | BlockMove) -> bool:
     if (event.attempt, event.segment) != (block.attempt, segment):
         return False
     if isinstance(event, BlockClaimed) and block.due is not None:
-        since = block.due - OFFER_TIMEOUT if block.status == "offered" else block.due
-        return event.renew_by > since
+        return event.renew_by > _held_until(block)
     return True
+
+
+def _held_until(block: Block) -> float:
+    """The end of the lease that stands, or else the moment of the offer."""
+    due = block.due or 0.0
+    return due - OFFER_TIMEOUT if block.status == "offered" else due
 
 
 def _leased(block: Block, event: BlockFact | BlockWish | BlockMove, at: float) -> bool:
@@ -159,7 +164,8 @@ def _after(block: Block, event: BlockFact | BlockWish | BlockMove, at: float) ->
             status: BlockStatus = "contested" if block.status == "contested" else "claimed"
             return replace(block, status=status, due=event.renew_by)
         case BlockContested():
-            return replace(block, status="contested", due=event.deadline, contest=event)
+            due = max(event.deadline, _held_until(block))
+            return replace(block, status="contested", due=due, contest=event)
         case BlockLost():
             return replace(block, status="failed", due=None)
         case BlockCompleted():

@@ -84,6 +84,21 @@ def test_a_lease_shorter_than_the_deadline_takes_nothing_away() -> None:
     assert log.execution.next_due() == log.now + 60.0
 
 
+def test_a_lease_that_stands_is_not_shortened() -> None:
+    log = history(chain("pay")).requested().claimed("pay", lease=30.0).contested("pay", within=5.0)
+
+    assert log.execution.next_due() == log.now + 30.0
+    assert log.again(-2).verdict == "stale"
+
+
+def test_a_claim_from_before_its_block_was_offered_again_renews_nothing() -> None:
+    log = history(chain("pay")).requested().claimed("pay", lease=30.0).later(40.0).settled()
+
+    log.contested("pay", within=-15.0).fold(fact(BlockClaimed, log, renew_by=log.now - 10.0))
+
+    assert log.verdict == "stale"
+
+
 @pytest.mark.parametrize("late", ["renewed", "completed"])
 def test_giving_up_falls_to_what_the_first_run_said_meanwhile(late: str) -> None:
     log = contested(within=5.0).later(5.0)

@@ -57,7 +57,7 @@ def table(seeds: range) -> int:
 
 def _row(mutation: Mutation, seeds: range) -> int:
     with mutation.swap():
-        report = campaign(seeds, mutation.cast, stop=1)
+        report = campaign(seeds, mutation.cast, stop=1, once=mutation.once)
     caught = f"{report.runs} seeds" if report.failed else f"survives {report.runs} seeds"
     print(f"{mutation.name:32} {caught:20} {next(iter(report.kinds), '')}", flush=True)
     return 0 if report.failed else 1

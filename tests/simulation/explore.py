@@ -40,6 +40,7 @@ class Run:
     profile: str
     bad: list[str]
     world: World
+    once: bool = False
 
 
 def profile_of(seed: int) -> str:
@@ -47,10 +48,15 @@ def profile_of(seed: int) -> str:
     return list(PROFILES)[seed % len(PROFILES)]
 
 
-def explore(seed: int, profile: str | None = None, cast: Cast | None = None) -> Run:
-    """One run; `profile` as the seed has it unless given. An exception in the code under test is a finding too."""
+def explore(seed: int, profile: str | None = None, cast: Cast | None = None, *, once: bool = False) -> Run:
+    """One run; `profile` as the seed has it unless given, `once` with effects that may happen once.
+
+    An exception in the code under test is a finding too.
+    """
     profile, cast = profile or profile_of(seed), cast or Cast()
-    world = World(seed, PROFILES[profile], plans(Random(seed), wide=profile == "workers"), cast.shelf())
+    world = World(
+        seed, PROFILES[profile], plans(Random(seed), wide=profile == "workers", once=once), cast.shelf()
+    )
     owners = [cast.orchestrator(world, index) for index in range(2)]
     actors: list[Actor] = [*owners, *(cast.worker(world, index) for index in range(WORKERS))]
     try:
@@ -59,7 +65,7 @@ def explore(seed: int, profile: str | None = None, cast: Cast | None = None) -> 
         bad += check(world, owners)
     except Exception as fault:  # whatever it is, the seed and the trace are what helps
         bad = [f"raises: {type(fault).__name__}: {fault}"]
-    return Run(seed, profile, bad, world)
+    return Run(seed, profile, bad, world, once)
 
 
 def _faulty(world: World, actors: list[Actor], profile: str) -> list[str]:
@@ -171,11 +177,13 @@ class Report:
         return min(self.failed, key=lambda run: len(run.world.log), default=None)
 
 
-def campaign(seeds: Iterable[int], cast: Cast | None = None, *, stop: int | None = None) -> Report:
+def campaign(
+    seeds: Iterable[int], cast: Cast | None = None, *, stop: int | None = None, once: bool = False
+) -> Report:
     """Run many seeds; `stop` after so many failures."""
     report = Report()
     for seed in seeds:
-        run = explore(seed, cast=cast)
+        run = explore(seed, cast=cast, once=once)
         report.runs += 1
         if run.bad:
             report.failed.append(run)

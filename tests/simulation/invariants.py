@@ -11,9 +11,11 @@ from noetl_stream.core.decide import decide
 from noetl_stream.core.events import (
     BlockCompleted,
     BlockId,
+    BlockLost,
     BlockOffered,
     ChildEnded,
     Decision,
+    Event,
     ExecutionEnded,
     ExecutionQuarantined,
 )
@@ -21,6 +23,7 @@ from noetl_stream.core.execution import Execution
 from noetl_stream.core.partition import Folded, Partition, evolve
 from noetl_stream.core.snapshot import state_hash
 from noetl_stream.core.values import Ref, Value, unmarked
+from noetl_stream.ids import effect_key
 from tests.simulation.finding import chunks, opened
 from tests.simulation.orchestrator import Orchestrator
 from tests.simulation.reference import Interpreter
@@ -36,6 +39,7 @@ class Verified:
     bad: list[str] = field(default_factory=list)
     ends: dict[int, tuple[int, Execution]] = field(default_factory=dict)
     cancelled: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
     completed: Counter[tuple[int, BlockId]] = field(default_factory=Counter)
     hashes: dict[int, str] = field(default_factory=dict)
 
@@ -43,7 +47,7 @@ class Verified:
 def check(world: World, people: Sequence[Orchestrator]) -> list[str]:
     """All findings of a run that has come to rest; empty is good."""
     found = fold(world, {p.owner.position for p in people if p.owner is not None})
-    laws = (ended, answered, notified, effects, stored, salvaged, as_expected)
+    laws = (ended, answered, notified, effects, once, stored, salvaged, as_expected)
     bad = [*world.broken, *found.bad, *(line for law in laws for line in law(world, found))]
     bad += [f"completed twice: {key}" for key, times in found.completed.items() if times > 1]
     bad += [f"{p.name} differs from the log" for p in people if not _agrees(p, found)]
@@ -94,6 +98,10 @@ def _record(found: Verified, offset: int, record: Record, folded: Folded, world:
         return
     if isinstance(event, BlockCompleted):
         found.completed[record.machine, event.block] += 1
+    for move in folded.moves:
+        if isinstance(move, BlockLost):
+            found.lost.add(machine.id)
+            found.bad += _hasty(move, machine.id, event, world)
     if machine.cancelled is not None:
         found.cancelled.add(machine.id)
     if any(isinstance(move, ExecutionEnded) for move in folded.moves):
@@ -110,6 +118,14 @@ def _resent(state: Partition, record: Record) -> Iterator[str]:
         )
         if block is not None and block.status == "offered":
             yield f"an offer was lost: {record.machine} {move}"
+
+
+def _hasty(move: BlockLost, machine: int, event: Event, world: World) -> Iterator[str]:
+    """A block is lost only after the deadline that its claim records."""
+    effect = effect_key(f"{machine}/{move.block}", "tool", 0)
+    until = world.outside.claims[f"{effect}/{move.segment}"][1]
+    if isinstance(event, Decision) and event.at < until:
+        yield f"lost before its deadline: {machine} {move.block}"
 
 
 def _end(found: Verified, offset: int, machine: Execution) -> None:
@@ -173,6 +189,13 @@ def effects(world: World, found: Verified) -> Iterator[str]:
             yield f"applied {len(world.outside.effects[key])} times: {key}"
 
 
+def once(world: World, found: Verified) -> Iterator[str]:
+    """What may happen once happened once, whoever was killed in the middle of it."""
+    for effect, times in world.outside.once.items():
+        if times > 1:
+            yield f"an effect that may happen once happened {times} times: {effect}"
+
+
 def stored(world: World, found: Verified) -> Iterator[str]:
     """I6: the store has what results refer to."""
     for number, (_, machine) in found.ends.items():
@@ -201,7 +224,7 @@ def as_expected(world: World, found: Verified) -> Iterator[str]:
     for number, (_, machine) in found.ends.items():
         request, status = machine.request, _status(machine)
         wanted = Interpreter(world.plans, request.path, (request.payload or {}).get("x", 0)).run()
-        if status == "CANCELLED" or request.deadline is not None or wanted.timed:
+        if status == "CANCELLED" or request.deadline is not None or wanted.timed or number in found.lost:
             continue
         if status != wanted.status:
             yield f"{status}, expected {wanted.status}: {number} {machine.failure}"

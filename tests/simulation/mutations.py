@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from noetl_stream.core import block, decide, done, facts, finishing, machine, outbox, partition, routing, run
-from noetl_stream.core.events import Decision, Event, LoopClosed, Move
+from noetl_stream.core.events import BlockContested, Decision, Event, LoopClosed, Move
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.partition import Folded, evolve
@@ -40,11 +40,12 @@ AS_IT_IS = Cast()
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """What is broken: in whom, or by which swap. From the seed `first` on it is found soon; elsewhere it may take longer."""
+    """What is broken: in whom, or by which swap; `once` where plans have effects that may happen once. From the seed `first` on it is found soon; elsewhere it may take longer."""
 
     name: str
     cast: Cast = AS_IT_IS
     first: int = 0
+    once: bool = False
     swap: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
@@ -164,6 +165,20 @@ class ReleasingWorker(Worker):
         return run.name
 
 
+class GreedyWorker(Worker):
+    """Claims an effect for itself alone."""
+
+    def once(self, run: Run) -> str:
+        return f"{super().once(run)}/{run.name}"
+
+
+class ImpatientWorker(Worker):
+    """Finding an effect claimed, gives up on whoever claimed it."""
+
+    def contested(self, run: Run, until: float) -> BlockContested:
+        return super().contested(run, self.world.now)
+
+
 def _counted_twice(of: run.Run, items: list[Value] | Ref, total: int) -> None:
     """Each probe's rows are taken in as if two probes had brought them."""
     _AS_PROBED(of, items, total)
@@ -264,6 +279,8 @@ MUTATIONS = (
     ),
     Mutation("a dry probe says nothing", swap=lambda: swapped(facts, "_grow", _never_dry)),
     Mutation("a routed loop is judged anew", first=93, swap=lambda: swapped(decide, "finish", _judged_anew)),
+    Mutation("an effect is claimed by the run", Cast(worker=GreedyWorker), once=True),
+    Mutation("lost at once", Cast(worker=ImpatientWorker), once=True),
     Mutation("rows leased by the run", Cast(worker=ReleasingWorker), first=131),
     Mutation(
         "step variables are not handed on", first=29, swap=lambda: swapped(outbox, "_of_step", lambda _: {})

@@ -24,10 +24,12 @@ class Part:
     exit: str
 
 
-def plans(rng: Random, *, wide: bool = False) -> dict[str, Plan]:
-    """A random plan and those of the children it may start; `wide` is one parallel loop, for the workers' sake."""
-    builder = Builder(rng, None if wide else "child")
-    found = {"main": builder.wide() if wide else builder.plan("main", depth=2)}
+def plans(rng: Random, *, wide: bool = False, once: bool = False) -> dict[str, Plan]:
+    """A random plan and those of the children it may start; `wide` is one parallel loop, for the workers' sake, `once`
+    has effects that may happen once."""
+    builder = Builder(rng, None if wide or once else "child")
+    main = builder.once if once else builder.wide if wide else builder.plan
+    found = {"main": main("main")}
     found["child"] = draw(rng, "child", child="grandchild", depth=1)
     found["grandchild"] = draw(rng, "grandchild", child=None, depth=0)
     return found
@@ -45,7 +47,7 @@ class Builder:
         self.steps: dict[str, Sketch] = {}
         self.cyclic = False
 
-    def plan(self, path: str, depth: int) -> Plan:
+    def plan(self, path: str, depth: int = 2) -> Plan:
         part = self.sequence(depth, most=2)
         last = self.step("last", Script(kept=self.rng.random() < 0.2))
         self.link(part.exit, last.name)
@@ -66,11 +68,26 @@ class Builder:
             more["on_failure"] = self.step("salvage", script).name
         return more
 
-    def wide(self) -> Plan:
+    def once(self, path: str) -> Plan:
+        """A payment, with somebody to look after one that failed, then several side by side."""
+        rng = self.rng
+        kind: Kind = rng.choice(("plain", "long", "nap"))
+        pays = self.step(
+            None, Script(once=True, kind=kind, fatal=frozenset({0} if rng.random() < 0.1 else ()))
+        )
+        each = self.step(None, Script(once=True, kind=rng.choice(("plain", "long"))))
+        each.loop = Loop(items=constant(3), limit=2, iterator="it", parallel=True, on_error="continue")
+        if rng.random() < 0.5:
+            pays.arcs.append(Arc(target=each.name, on="error"))
+        self.link(pays.name, each.name)
+        self.link(each.name, self.step("last", Script()).name)
+        return assemble(path, pays.name, self.steps.values())
+
+    def wide(self, path: str) -> Plan:
         loop = self.step(None, Script(fails=self.rng.randrange(2), writes=True))
         loop.loop = Loop(items=constant(6), iterator="it", limit=4, parallel=True)
         self.link(loop.name, self.step("last", Script()).name)
-        return assemble("main", loop.name, self.steps.values())
+        return assemble(path, loop.name, self.steps.values())
 
     def sequence(self, depth: int, most: int) -> Part:
         parts = [self.part(depth) for _ in range(self.rng.randint(1, most))]

@@ -31,7 +31,8 @@ class Script:
     A `nap` parks twice, a `child` until the execution of `child` ends, `long` claims before it runs; `rounds` is a
     loop inside the task, which parks after each round and carries on what it has. `writes` sets ctx.<step> to
     (epoch + salt) % 2, `counts` adds one to the step's own step.n. `large` results leave the log for the store when
-    a loop gathers them, `kept` ones at once; `piped` ones have their tasks' beside them.
+    a loop gathers them, `kept` ones at once; `piped` ones have their tasks' beside them. What may happen `once` is claimed
+    before it.
     """
 
     kind: Kind = "plain"
@@ -46,6 +47,7 @@ class Script:
     kept: bool = False
     piped: bool = False
     counts: bool = False
+    once: bool = False
     upstream: str | None = None
 
 

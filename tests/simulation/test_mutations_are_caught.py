@@ -15,7 +15,9 @@ SEEDS = 25
 def test_a_broken_rule_is_found(mutation: Mutation) -> None:
     """The same seed finds nothing while the rule stands: else any fault at all would count as this one caught."""
     with mutation.swap():
-        report = campaign(range(mutation.first, mutation.first + SEEDS), mutation.cast, stop=1)
+        report = campaign(
+            range(mutation.first, mutation.first + SEEDS), mutation.cast, stop=1, once=mutation.once
+        )
 
     assert report.failed, f"{mutation.name} survives {report.runs} seeds"
-    assert explore(report.failed[0].seed).bad == []
+    assert explore(report.failed[0].seed, once=mutation.once).bad == []

@@ -29,6 +29,20 @@ def test_every_invariant_holds_whatever_goes_wrong(profile: str) -> None:
     assert not found
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_may_happen_once_never_happens_twice(profile: str) -> None:
+    """Plans of effects that may happen once: contested, lost or done, but never again."""
+    found = {seed: bad for seed in range(RUNS // 2) if (bad := explore(seed, profile, once=True).bad)}
+
+    assert not found
+
+
+@pytest.mark.parametrize("seed", [344, 774])
+def test_a_contest_does_not_shorten_the_lease_that_stands(seed: int) -> None:
+    """These seeds once accepted a repeated claim that had been overtaken by a contest."""
+    assert explore(seed, once=True).bad == []
+
+
 @pytest.mark.parametrize("seed", ONCE_FAILED)
 def test_a_seed_that_once_failed_holds(seed: int) -> None:
     assert explore(seed).bad == []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from noetl_stream.core.events import BlockOffered, BlockParked
+from noetl_stream.core.events import BlockLost, BlockOffered, BlockParked
 from noetl_stream.core.plan import Loop
 from tests.simulation.scripts import NAP, Script
 from tests.simulation.sketches import Sketch, assemble, constant
 from tests.simulation.stage import Stage, line
-from tests.simulation.worker import LEASE, key_of
+from tests.simulation.worker import DEADLINE, LEASE, key_of
 
 
 def place(stage: Stage) -> int:
@@ -105,3 +105,41 @@ def test_an_offer_that_finished_before_an_earlier_one_is_not_acknowledged_past_i
 
     assert stage.world.blocks.committed[partition] == 0
     assert (stage.finish(), stage.ends()) == ([], ["COMPLETED"])
+
+
+def paying() -> Stage:
+    """One effect that may happen once; its first run has claimed it and stands before its tool."""
+    stage = Stage(line(Script(once=True))).request().give_to_one().advance_one()
+    assign(stage, 0)
+    stage.workers[0].poll()
+    stage.workers[0].advance(next(iter(stage.workers[0].runs.values())))
+    return stage
+
+
+def lost(stage: Stage) -> int:
+    return sum(isinstance(move, BlockLost) for move in stage.moves())
+
+
+def test_a_contested_at_most_once_claim_is_the_first_runs_to_answer() -> None:
+    stage = paying()
+    assign(stage, 1)
+    stage.work(1).advance_one().later(DEADLINE - 1.0)
+
+    worker = stage.workers[0]
+    while worker.runs:
+        worker.advance(next(iter(worker.runs.values())))
+    stage.advance_one().later(DEADLINE).advance_one()
+
+    assert (list(stage.world.outside.once.values()), lost(stage), stage.ends()) == ([1], 0, ["COMPLETED"])
+
+
+def test_an_effect_whose_run_died_is_lost_at_its_deadline_and_never_tried_again() -> None:
+    stage = paying()
+    stage.workers[0].crash()
+    assign(stage, 1)
+
+    stage.work(1).advance_one().later(DEADLINE - 1.0).advance_one()
+    assert lost(stage) == 0
+
+    stage.later(1.0).advance_one()
+    assert (lost(stage), dict(stage.world.outside.once), stage.ends()) == (1, {}, ["FAILED"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from noetl_stream.core.events import BlockClaimed, BlockId, Outcome
+from noetl_stream.core.events import BlockClaimed, BlockContested, BlockId, Report
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.run import is_iteration
 from noetl_stream.ids import effect_key
@@ -13,6 +13,8 @@ from tests.simulation.finding import outcome_of
 from tests.simulation.world import World
 
 LEASE = 6.0
+DEADLINE = 12.0
+"""Seconds that whoever claimed an effect has to report, once another would cause it."""
 
 Key: TypeAlias = tuple[int, BlockId, int, int]
 
@@ -28,12 +30,17 @@ class Ack:
 
 @dataclass(slots=True)
 class Run:
-    """A block in a slot. `acks` are the deliveries to acknowledge at its end; `claims` is what a long block still does first."""
+    """A block in a slot. `acks` are the deliveries to acknowledge at its end; `claims` is what a long block still does first.
+
+    `wants` is the effect that it has yet to claim; `awaited` is until when the outcome of another run is, which has.
+    """
 
     offer: Offer
     name: str
     acks: list[Ack] = field(default_factory=list)
     claims: int = 0
+    wants: str | None = None
+    awaited: float | None = None
     done: bool = False
 
 
@@ -108,8 +115,10 @@ class Worker:
     def begin(self, key: Key, offer: Offer, ack: Ack) -> None:
         script = self.world.plans[offer.path].steps[offer.block.step].tool
         self.world.runs += 1
-        is_long = is_iteration(offer.block.iteration) and script.kind == "long"
-        self.runs[key] = Run(offer, f"{self.name}.{self.world.runs}", [ack], 2 if is_long else 0)
+        works = is_iteration(offer.block.iteration)
+        run = Run(offer, f"{self.name}.{self.world.runs}", [ack], 2 if works and script.kind == "long" else 0)
+        run.wants = self.once(run) if works and script.once else None
+        self.runs[key] = run
 
     def acknowledge(self, ack: Ack) -> None:
         """Commit the contiguous finished prefix of this assignment."""
@@ -131,6 +140,10 @@ class Worker:
         """The next await of a run: a claim, the tool, the report."""
         if run.offer.execution in self.world.outside.stopped:
             self.end(run)
+        elif run.awaited is not None:
+            self.report(run)
+        elif run.wants is not None:
+            self.claim_effect(run)
         elif run.claims:
             self.claim(run)
         elif not run.done:
@@ -154,18 +167,49 @@ class Worker:
             for ack in run.acks:
                 self.acknowledge(ack)
 
+    def claim_effect(self, run: Run) -> None:
+        """Create-if-absent. Who does not hear that he has won asks again, and has won."""
+        assert run.wants is not None  # or there is nothing to claim
+        claims, mine = self.world.outside.claims, (run.name, self.world.now + DEADLINE)
+        holder, until = claims.setdefault(run.wants, mine)
+        if holder != run.name:
+            run.awaited = until
+        elif not self.world.chance("lost_ack"):
+            run.wants = None
+
+    def once(self, run: Run) -> str:
+        """The name of an effect's claim: neither run nor attempt is part of it."""
+        return f"{self.effect(run.offer)}/{run.offer.segment}"
+
     def use_tool(self, run: Run) -> None:
         """The effect, by its key, on a service that honours keys. It takes a while."""
         if self.world.rng.random() < 0.5:
             return
         offer = run.offer
         self.world.outside.apply(offer.execution, offer.block, self.effect(offer))
+        if self.world.plans[offer.path].steps[offer.block.step].tool.once:
+            self.world.outside.once[f"{self.effect(offer)}/{offer.segment}"] += 1
         self.come_to(run)
         run.done = True
 
-    def come_to(self, run: Run) -> Outcome:
+    def come_to(self, run: Run) -> Report:
         """What the run found. A cursor leases its rows by the block: whoever runs it again gets the same."""
+        if run.awaited is not None:
+            return self.contested(run, run.awaited)
         return outcome_of(self.world, run.offer, run=run.name, claim=self.lease(run))
+
+    def contested(self, run: Run, until: float) -> BlockContested:
+        offer = run.offer
+        return BlockContested(
+            block=offer.block,
+            attempt=offer.attempt,
+            segment=offer.segment,
+            run=run.name,
+            task="tool",
+            effect=self.effect(offer),
+            deadline=until,
+            time=self.world.now,
+        )
 
     def lease(self, run: Run) -> str:
         return str(run.offer.block)

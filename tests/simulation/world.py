@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -75,6 +75,7 @@ class BlockTopic:
 class Outside:
     """What others have seen of us: replies by execution, effects by key, loop chunks and objects by name, leased rows.
 
+    `claims` are the effects that may happen once: who claimed each, and until when; `once` is how often each happened.
     `leases` are the rows that each claim holds, by execution, step and epoch, then by the claim's key.
     """
 
@@ -86,6 +87,8 @@ class Outside:
     leases: dict[tuple[int, str, int], dict[str, list[int]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
+    claims: dict[str, tuple[str, float]] = field(default_factory=dict)
+    once: Counter[str] = field(default_factory=Counter)
     stopped: set[int] = field(default_factory=set)
 
     def apply(self, execution: int, block: BlockId, key: str) -> None:
