@@ -10,17 +10,16 @@ from kio.schema.errors import ErrorCode
 from noetl_stream.broker.assignments import check_added, partition_count
 from noetl_stream.broker.cleanup_policy import deletes_old_records
 from noetl_stream.broker.config_requests import described_configs
-from noetl_stream.broker.offsets import Offsets
 from noetl_stream.broker.protocol import Fields, Request, outcome
 from noetl_stream.broker.topics import Topics
-from noetl_stream.commitlog.refusal import Refused
+from noetl_stream.commitlog.refusal import Refused, storing
 
 
 class Admin:
     """Answers everything that changes topics. Each change is durable before it is answered."""
 
-    def __init__(self, topics: Topics, offsets: Offsets) -> None:
-        self._topics, self._offsets = topics, offsets
+    def __init__(self, topics: Topics) -> None:
+        self._topics = topics
 
     async def create_topics(self, request: Request) -> Fields:
         body = request.body
@@ -36,7 +35,8 @@ class Admin:
         try:
             if repeated:
                 raise Refused(ErrorCode.invalid_request, "Duplicate topic name.")
-            created = await self._create(wanted, validate_only=validate_only)
+            with storing(ErrorCode.kafka_storage_error):
+                created = await self._create(wanted, validate_only=validate_only)
             code, reason = ErrorCode.none, None
         except Refused as refused:
             created = {"topic_id": None, "num_partitions": -1, "replication_factor": -1, "configs": []}
@@ -70,7 +70,7 @@ class Admin:
 
     async def _deleted(self, name: str) -> Fields:
         topic = self._topics.find(name)
-        code, reason = await outcome(self._delete(name))
+        code, reason = await outcome(self._topics.delete(name))
         topic_id = topic.id if topic is not None else None
         return {"name": name, "topic_id": topic_id, "error_code": code, "error_message": reason}
 
@@ -84,10 +84,6 @@ class Admin:
                 "error_code": refused.code,
                 "error_message": refused.reason,
             }
-
-    async def _delete(self, name: str) -> None:
-        await self._topics.delete(name)
-        self._offsets.forget_topic(name)
 
     async def create_partitions(self, request: Request) -> Fields:
         body = request.body
@@ -122,7 +118,8 @@ class Admin:
         try:
             if not deletes_old_records(self._topics.topic(topic).config):
                 raise Refused(ErrorCode.policy_violation)
-            start = await self._topics.delete_records(topic, index, offset)
+            with storing(ErrorCode.kafka_storage_error):
+                start = await self._topics.delete_records(topic, index, offset)
         except Refused as refused:
             code = refused.code
         return {"partition_index": index, "low_watermark": start, "error_code": code}

@@ -108,6 +108,7 @@ class EmbeddedBroker:
         self._topics = Topics(TopicFiles(logs, self._storage), self._settings.default_partitions)
         self._offsets = Offsets()
         self._transactions = Transactions(self._topics, self._offsets)
+        self._topics.when_deleted(self._offsets.forget_topic, self._transactions.forget_topic)
         opened.push_async_callback(self._close_files)
         for entry in read_journal(journal):
             self._apply(entry)
@@ -137,10 +138,14 @@ class EmbeddedBroker:
 
     def _apply(self, entry: Entry) -> None:
         match entry:
-            case TopicDeleted():
-                self._topics.apply(entry)
-                self._offsets.forget_topic(entry.name)
-            case TopicCreated() | TopicChanged() | RecordsDeleted() | LogCleaned() | LogSynced():
+            case (
+                TopicCreated()
+                | TopicChanged()
+                | TopicDeleted()
+                | RecordsDeleted()
+                | LogCleaned()
+                | LogSynced()
+            ):
                 self._topics.apply(entry)
             case OffsetsCommitted() | OffsetsForgotten() | GroupChanged() | GroupDeleted():
                 self._offsets.apply(entry)
@@ -202,7 +207,7 @@ class EmbeddedBroker:
 
     def _log_routes(self) -> dict[Api, Answer]:
         metadata = Metadata(self._topics, auto_create=self._settings.auto_create_topics)
-        admin = Admin(self._topics, self._offsets)
+        admin = Admin(self._topics)
         logs = LogRequests(self._topics, self._directory.logs)
         produce = Produce(self._topics, self._transactions)
         configs = ConfigRequests(self._topics, self._settings)

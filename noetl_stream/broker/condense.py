@@ -88,6 +88,9 @@ class _Kept:
         for places in self.positions.values():
             for place in [place for place in places if place[0] == name]:
                 del places[place]
+        for transactional_id, changed in self.transactions.items():
+            left = [each for each in changed.offsets if each[1] != name]
+            self.transactions[transactional_id] = replace(changed, offsets=left)
 
     def _add_group(self, entry: OffsetsCommitted | OffsetsForgotten | GroupChanged | GroupDeleted) -> None:
         match entry:

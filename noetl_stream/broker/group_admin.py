@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Collection, Set
 from typing import Any
 
 from kio.schema.errors import ErrorCode
@@ -86,9 +86,12 @@ class GroupAdmin:
         subscribed = self._groups.subscribed(body.group_id)
         codes = {at: self._refusal(at, subscribed) for at in places}
         gone = [at for at in places if codes[at] is ErrorCode.none and at in self._offsets.of(body.group_id)]
-        if gone:
-            await self._offsets.forget_positions(body.group_id, gone)
-        return {"error_code": ErrorCode.none, "topics": _outcomes(body.topics, codes)}
+        code, _ = await outcome(self._forget(body.group_id, gone))
+        return {"error_code": code, "topics": [] if code else _outcomes(body.topics, codes)}
+
+    async def _forget(self, group_id: str, places: Collection[TopicPartition]) -> None:
+        if places:
+            await self._offsets.forget_positions(group_id, places)
 
     def _refusal(self, at: TopicPartition, subscribed: Set[str] | None) -> ErrorCode:
         try:

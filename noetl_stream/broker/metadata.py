@@ -13,7 +13,7 @@ from kio.schema.errors import ErrorCode
 from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.topic import Topic, check_name
 from noetl_stream.broker.topics import Topics
-from noetl_stream.commitlog.refusal import Refused
+from noetl_stream.commitlog.refusal import Refused, storing
 
 NODE_ID = 1
 CLUSTER_ID = "noetl-stream-embedded"
@@ -64,7 +64,8 @@ class Metadata:
                 return described(self._topics.by_id(topic_id))
             check_name(wanted.name)
             if self._auto_create and getattr(body, "allow_auto_topic_creation", True):
-                return described(await self._topics.ensure(wanted.name))
+                with storing(ErrorCode.kafka_storage_error):
+                    return described(await self._topics.ensure(wanted.name))
             return described(self._topics.topic(wanted.name))
         except Refused as refused:
             return not_described(refused.code, wanted.name, topic_id)

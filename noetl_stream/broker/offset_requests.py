@@ -13,7 +13,7 @@ from noetl_stream.broker.offsets import MAX_METADATA_BYTES, Offsets, Position, T
 from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transactions import Transactions
-from noetl_stream.commitlog.refusal import Refused
+from noetl_stream.commitlog.refusal import Refused, storing
 
 _FETCHES_IN_BATCHES = 8
 _KNOWS_GROUP_ID_NOT_FOUND = 9
@@ -31,8 +31,13 @@ class OffsetRequests:
     async def commit(self, request: Request) -> Fields:
         body = request.body
         positions, outcomes = read_positions(body, self._topics, self._refusal(request))
-        if positions:
-            await self._offsets.commit(body.group_id, positions)
+        try:
+            if positions:
+                # Clients that are told so ask again, until there is room.
+                with storing(ErrorCode.coordinator_not_available):
+                    await self._offsets.commit(body.group_id, positions)
+        except Refused as refused:
+            _, outcomes = read_positions(body, self._topics, refused.code)
         return {"topics": outcomes}
 
     def _refusal(self, request: Request) -> ErrorCode:

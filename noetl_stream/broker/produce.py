@@ -16,7 +16,7 @@ from noetl_stream.broker.transactions import Transactions
 from noetl_stream.commitlog.batch import BatchHeader, check_produced, with_append_time
 from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.record_codec import MalformedRecords, read_records
-from noetl_stream.commitlog.refusal import ConnectionRefused, Refused
+from noetl_stream.commitlog.refusal import ConnectionRefused, Refused, storing
 
 _NO_ACK, _LEADER, _ALL = 0, 1, -1
 
@@ -53,13 +53,10 @@ class Produce:
         try:
             topic = self._topic(wanted)
             partition = self._topics.partition(topic.name, sent.index)
-            answer = self._append_checked(body, topic, partition, sent)
+            with storing(ErrorCode.kafka_storage_error):
+                answer = self._append_checked(body, topic, partition, sent)
         except Refused as refused:
             return _answer(sent.index, refused.code, reason=refused.reason)
-        except OSError as error:
-            return _answer(
-                sent.index, ErrorCode.kafka_storage_error, reason=f"the disk took nothing: {error}"
-            )
         written[partition] = None
         return answer
 

@@ -21,7 +21,7 @@ from kio.serial import entity_writer
 
 from noetl_stream.broker.api import ANNOUNCED, Api, supported
 from noetl_stream.broker.reader import NOT_READABLE, Cursor, Read, reader_of, unwrapped
-from noetl_stream.commitlog.refusal import ConnectionRefused, Refused
+from noetl_stream.commitlog.refusal import ConnectionRefused, Refused, storing
 
 Fields = Mapping[str, Any]
 
@@ -113,9 +113,10 @@ def api_versions(request: Request) -> Fields:
 
 
 async def outcome(change: Awaitable[None]) -> tuple[ErrorCode, str | None]:
-    """What is answered about a change once it is done or refused: its error code and sentence."""
+    """What is answered about a change once it is done or refused, by the disk too: its error code and sentence."""
     try:
-        await change
+        with storing(ErrorCode.kafka_storage_error):
+            await change
     except Refused as refused:
         return refused.code, refused.reason
     return ErrorCode.none, None

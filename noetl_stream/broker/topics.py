@@ -20,6 +20,7 @@ from noetl_stream.broker.entries import (
 from noetl_stream.broker.journal import Journal
 from noetl_stream.broker.topic import Topic, TopicTable, check_name
 from noetl_stream.broker.topic_config import check_configs
+from noetl_stream.commitlog.partition import Partition
 from noetl_stream.commitlog.refusal import Refused
 from noetl_stream.commitlog.segment import remove_files
 from noetl_stream.commitlog.topic_files import TopicFiles
@@ -35,6 +36,7 @@ class Topics(TopicTable):
         self._files, self._default_partitions = files, default_partitions
         self._changing = asyncio.Lock()
         self._before_removal: Callable[[Topic], Awaitable[None]] | None = None
+        self._forget: tuple[Callable[[str], None], ...] = ()
         self._journal: Journal
 
     # Recovery.
@@ -51,6 +53,7 @@ class Topics(TopicTable):
             case TopicDeleted(name=name, directory=directory):
                 if name in self._topics:  # a journal rewritten since says only that it is gone
                     self._drop(self._topics[name])
+                self._forget_all(name)
                 self._files.remove(directory)
             case RecordsDeleted(topic=name, partition=index, offset=offset):
                 self._topics[name].start_offsets[index] = offset
@@ -99,6 +102,14 @@ class Topics(TopicTable):
             for partition in topic.partitions:
                 partition.checkpoint()
 
+    def when_deleted(self, *forget: Callable[[str], None]) -> None:
+        """Call these with the name of a deleted topic, before there can be another one of that name."""
+        self._forget = forget
+
+    def _forget_all(self, name: str) -> None:
+        for forget in self._forget:
+            forget(name)
+
     def before_removal(self, leave: Callable[[Topic], Awaitable[None]]) -> None:
         """Await `leave` before the files of a deleted topic go."""
         self._before_removal = leave
@@ -125,12 +136,8 @@ class Topics(TopicTable):
             topic = Topic(
                 name=name, directory=directory, partition_count=count, configs=check_configs(configs)
             )
-            topic.partitions = await asyncio.to_thread(
-                self._files.create, directory, range(count), topic.segment_limits
-            )
-            await self._journal.write(
-                TopicCreated(name=name, directory=directory, partitions=count, configs=topic.configs)
-            )
+            entry = TopicCreated(name=name, directory=directory, partitions=count, configs=topic.configs)
+            topic.partitions = await self._made(topic, range(count), entry)
             self._add(topic)
             return topic
 
@@ -178,6 +185,7 @@ class Topics(TopicTable):
             except OSError:
                 self._add(topic)
                 raise
+            self._forget_all(name)
             if self._before_removal is not None:
                 await self._before_removal(topic)
             for partition in topic.partitions:
@@ -199,13 +207,22 @@ class Topics(TopicTable):
                 )
             if validate_only:
                 return
-            indexes = range(topic.partition_count, partitions)
-            added = await asyncio.to_thread(
-                self._files.create, topic.directory, indexes, topic.segment_limits
-            )
-            await self._journal.write(TopicChanged(name=name, partitions=partitions, configs=topic.configs))
+            entry = TopicChanged(name=name, partitions=partitions, configs=topic.configs)
+            added = await self._made(topic, range(topic.partition_count, partitions), entry)
             topic.partition_count = partitions
             topic.partitions.extend(added)
+
+    async def _made(
+        self, topic: Topic, indexes: range, entry: TopicCreated | TopicChanged
+    ) -> list[Partition]:
+        """New logs, and the entry that says so. On a full disk nothing is left of them, however often they are tried."""
+        made = await asyncio.to_thread(self._files.create, topic.directory, indexes, topic.segment_limits)
+        try:
+            await self._journal.write(entry)
+        except OSError:
+            self._files.discard(topic.directory, indexes, made)
+            raise
+        return made
 
     async def configure(self, name: str, configs: Mapping[str, str | None]) -> None:
         """Replace a topic's configuration.

@@ -116,6 +116,14 @@ class Transaction:
         together = {**self.offsets.get(group, {}), **positions}
         return replace(self, offsets={**self.offsets, group: together}, at=now)
 
+    def without_positions_in(self, topic: str) -> Self:
+        """What is left once the topic is gone. That is in no entry of its own: the topic's says so."""
+        offsets = {
+            group: {at: position for at, position in positions.items() if at.topic != topic}
+            for group, positions in self.offsets.items()
+        }
+        return replace(self, offsets=offsets)
+
     def ending(self, *, committed: bool, now: int) -> Self:
         """The end is decided."""
         return self._moved("commit" if committed else "abort", now)

@@ -13,10 +13,12 @@ from noetl_stream.broker.protocol import Fields, Request
 from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.broker.topics import Topics
 from noetl_stream.broker.transactions import Transactions
-from noetl_stream.commitlog.refusal import Refused
+from noetl_stream.commitlog.refusal import Refused, storing
 
 _KNOWS_PRODUCER_FENCED = 2
 _KNOWS_PRODUCER_FENCED_ON_INIT = 4
+_UNTIL_THERE_IS_ROOM = ErrorCode.coordinator_not_available
+"""A full disk is answered so: clients ask again, as long as their own timeouts let them."""
 
 
 class TransactionRequests:
@@ -30,7 +32,8 @@ class TransactionRequests:
 
     async def init_producer_id(self, request: Request) -> Fields:
         try:
-            producer_id, epoch = await self._begin(request.body)
+            with storing(_UNTIL_THERE_IS_ROOM):
+                producer_id, epoch = await self._begin(request.body)
         except Refused as refused:
             code = _code(refused, request, since=_KNOWS_PRODUCER_FENCED_ON_INIT)
             return {"error_code": code, "producer_id": -1, "producer_epoch": -1}
@@ -54,7 +57,8 @@ class TransactionRequests:
         wanted = [TopicPartition(topic.name, index) for topic in topics for index in topic.partitions]
         producer = (body.v3_and_below_producer_id, body.v3_and_below_producer_epoch)
         try:
-            codes = await self._add(body.v3_and_below_transactional_id, producer, wanted)
+            with storing(_UNTIL_THERE_IS_ROOM):
+                codes = await self._add(body.v3_and_below_transactional_id, producer, wanted)
         except Refused as refused:
             codes = dict.fromkeys(wanted, _code(refused, request, since=_KNOWS_PRODUCER_FENCED))
         return {
@@ -93,7 +97,8 @@ class TransactionRequests:
     async def add_offsets(self, request: Request) -> Fields:
         body = request.body
         try:
-            await self._transactions.add(body.transactional_id, _producer(body), ())
+            with storing(_UNTIL_THERE_IS_ROOM):
+                await self._transactions.add(body.transactional_id, _producer(body), ())
         except Refused as refused:
             return {"error_code": _code(refused, request, since=_KNOWS_PRODUCER_FENCED)}
         return {"error_code": ErrorCode.none}
@@ -104,7 +109,10 @@ class TransactionRequests:
             self._check_group(body)
             positions, outcomes = read_positions(body, self._topics)
             producer = _producer(body)
-            await self._transactions.add_offsets(body.transactional_id, producer, body.group_id, positions)
+            with storing(_UNTIL_THERE_IS_ROOM):
+                await self._transactions.add_offsets(
+                    body.transactional_id, producer, body.group_id, positions
+                )
         except Refused as refused:
             code = _code(refused, request, since=_KNOWS_PRODUCER_FENCED)
             _, outcomes = read_positions(body, self._topics, code)
@@ -123,7 +131,8 @@ class TransactionRequests:
     async def end(self, request: Request) -> Fields:
         body = request.body
         try:
-            await self._transactions.end(body.transactional_id, _producer(body), committed=body.committed)
+            with storing(_UNTIL_THERE_IS_ROOM):
+                await self._transactions.end(body.transactional_id, _producer(body), committed=body.committed)
         except Refused as refused:
             return {"error_code": _code(refused, request, since=_KNOWS_PRODUCER_FENCED)}
         return {"error_code": ErrorCode.none}

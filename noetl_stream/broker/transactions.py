@@ -148,7 +148,8 @@ class Transactions:
     ) -> None:
         """Positions to be committed with the transaction."""
         async with self._held(transactional_id, producer) as transaction:
-            await self._record(transaction.committing(group, positions, wall_clock()))
+            standing = self._standing(positions)
+            await self._record(transaction.committing(group, standing, wall_clock()))
 
     async def end(self, transactional_id: str, producer: tuple[int, int], *, committed: bool) -> None:
         """Commit or abort; saying the same again changes nothing."""
@@ -192,8 +193,10 @@ class Transactions:
         self._timeouts.set(transaction.transactional_id, _TRY_AGAIN)
         await self._write_markers(transaction)
         if transaction.commits:
-            for group, positions in transaction.offsets.items():
-                await self._offsets.commit(group, positions)
+            for group in transaction.offsets:
+                held = self._transactions[transaction.transactional_id].offsets.get(group, {})
+                if standing := self._standing(held):
+                    await self._offsets.commit(group, standing)
         ended = await self._record(transaction.ended(wall_clock()))
         self._timeouts.cancel(transaction.transactional_id)
         return ended
@@ -213,8 +216,18 @@ class Transactions:
     def _logs(self, transaction: Transaction) -> Iterator[Partition]:
         for name, index in sorted(transaction.partitions):
             topic = self._topics.find(name)
-            if topic is not None:  # else it was deleted meanwhile, and its records with it
+            # Else it was deleted meanwhile, and its records with it; one of its name may have fewer partitions.
+            if topic is not None and index < len(topic.partitions):
                 yield topic.partitions[index]
+
+    def _standing(self, positions: Positions) -> Positions:
+        """Without those of a topic that was deleted while a request waited."""
+        return {at: position for at, position in positions.items() if self._topics.find(at.topic) is not None}
+
+    def forget_topic(self, name: str) -> None:
+        """A topic was deleted, and positions in it with it: also those that a transaction was yet to commit."""
+        for transactional_id, transaction in self._transactions.items():
+            self._transactions[transactional_id] = transaction.without_positions_in(name)
 
     async def _time_out(self, transactional_id: str) -> None:
         """Its producer is gone, and must not hold read_committed back for ever; or its end is not carried out yet."""

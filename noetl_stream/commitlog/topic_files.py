@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterable, Set
+from contextlib import suppress
 from pathlib import Path
 
 from noetl_stream.commitlog.append_file import sync_directory
@@ -27,16 +28,34 @@ class TopicFiles:
         return f"{topic[:_NAME_KEPT]}-{uuid.uuid4().hex[:12]}"
 
     def create(self, directory: str, indexes: Iterable[int], limits: SegmentLimits) -> list[Partition]:
-        """Make empty logs, their names durable."""
-        made = []
-        for index in indexes:
-            path = self._logs / directory / str(index)
-            path.mkdir(parents=True, exist_ok=True)
-            made.append(open_partition(path, self._storage, limits=limits))
-            sync_directory(path)
-        sync_directory(self._logs / directory)
-        sync_directory(self._logs)
+        """Make empty logs, their names durable.
+
+        Raises:
+            OSError: the disk has no room for them; none is left.
+        """
+        made = list[Partition]()
+        try:
+            for index in indexes:
+                path = self._logs / directory / str(index)
+                path.mkdir(parents=True, exist_ok=True)
+                made.append(open_partition(path, self._storage, limits=limits))
+                sync_directory(path)
+            sync_directory(self._logs / directory)
+            sync_directory(self._logs)
+        except OSError:
+            self.discard(directory, indexes, made)
+            raise
         return made
+
+    def discard(self, directory: str, indexes: Iterable[int], made: Iterable[Partition]) -> None:
+        """Take back logs that nobody knows yet, and the topic's folder if they were all it had."""
+        for partition in made:
+            partition.close()
+        path = self._logs / directory
+        for index in indexes:
+            shutil.rmtree(path / str(index), ignore_errors=True)
+        with suppress(OSError):
+            path.rmdir()
 
     def open(
         self,

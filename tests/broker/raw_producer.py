@@ -107,20 +107,21 @@ class RawProducer:
         async with asyncio.timeout(20):
             while True:
                 answer = await self.client.call(api, version, fields)
-                if not _AGAIN.intersection(_codes(answer)):
+                if not _AGAIN.intersection(codes_in(answer)):
                     return answer
 
 
 def _code(answer: Any) -> ErrorCode:
     """The one error code of a response to a request about one thing."""
-    [code] = set(_codes(answer))
+    [code] = set(codes_in(answer))
     return code
 
 
-def _codes(entity: Any) -> Iterable[ErrorCode]:
+def codes_in(entity: Any) -> Iterable[ErrorCode]:
+    """Every error code of a response, or of a part of one."""
     if isinstance(entity, ErrorCode):
         yield entity
     for part in entity if isinstance(entity, tuple) else ():
-        yield from _codes(part)
+        yield from codes_in(part)
     for name in getattr(entity, "__dataclass_fields__", ()):
-        yield from _codes(getattr(entity, name))
+        yield from codes_in(getattr(entity, name))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,8 +111,10 @@ def test_of_a_deleted_topic_only_that_is_kept() -> None:
         deleted,
         again,
     ]
+    noted = replace(_transaction(1), offsets=[("g", "t", 0, 5, ""), ("g", "kept", 0, 6, "")])
+    left = replace(noted, offsets=[("g", "kept", 0, 6, "")])
 
-    assert list(condense(entries)) == [deleted, again, ProducerIdsReserved(below=0)]
+    assert list(condense([noted, *entries])) == [deleted, again, ProducerIdsReserved(below=0), left]
 
 
 def test_a_forgotten_transactional_id_is_gone() -> None:

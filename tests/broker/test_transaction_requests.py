@@ -23,6 +23,7 @@ from tests.broker.raw_producer import RawProducer
 from tests.broker.reading import committed_position, committed_values, create_topic
 
 _NONE = ErrorCode.none
+_SECOND = datetime.timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -186,6 +187,36 @@ async def test_positions_need_a_transaction_and_stand_when_it_commits(producer: 
     assert await committed_position(producer.client, "g") == 3
 
 
+async def test_positions_in_a_deleted_topic_are_gone_with_it_though_a_transaction_was_to_commit_them(
+    tmp_path: Path,
+) -> None:
+    """A topic of that name made meanwhile is another one; so is its number of partitions."""
+    async with EmbeddedBroker(tmp_path) as broker, RawClient(broker.bootstrap) as client:
+        await create_topic(client, 2)
+        await create_topic(client, 1, "kept")
+        producer, kept = RawProducer(client), RawProducer(client, topic="kept")
+        await producer.begin()
+        kept.identity = producer.identity
+        await producer.add(1)
+        await producer.send(1, b"v")
+        await producer.add_group("g")
+        await producer.commit_offset("g", 3)
+        await kept.commit_offset("g", 4)
+        await _recreate(client, partitions=1)
+
+        assert await producer.end(committed=True) is _NONE
+        assert await committed_position(client, "g") == -1
+        assert await committed_position(client, "g", topic="kept") == 4
+    async with EmbeddedBroker(tmp_path) as broker, RawClient(broker.bootstrap) as client:
+        assert await committed_position(client, "g") == -1
+
+
+async def _recreate(client: RawClient, partitions: int) -> None:
+    deleted = await client.call(Api.DELETE_TOPICS, 5, {"topic_names": ("t",), "timeout": _SECOND})
+    assert deleted.responses[0].error_code is _NONE
+    await create_topic(client, partitions)
+
+
 async def test_positions_of_who_is_in_no_group_are_refused(producer: RawProducer) -> None:
     await producer.add_group("g")
 
@@ -209,9 +240,11 @@ async def test_an_end_that_the_disk_had_no_room_for_is_finished_without_being_as
     await producer.add(0)
     await producer.send(0, b"v")
     monkeypatch.setattr(AppendFile, "append", append_if_room)
-    with pytest.raises(EOFError):
-        await producer.end(committed=True)
+    producer_id, epoch = producer.identity
+    fields = {"transactional_id": "x", "producer_id": producer_id, "producer_epoch": epoch, "committed": True}
+    refused = await producer.client.call(Api.END_TXN, 3, fields)
     full[0] = False
+    assert refused.error_code is ErrorCode.coordinator_not_available
 
     async with RawClient(producer.client.bootstrap) as client, asyncio.timeout(10):
         while await committed_values(client, 0) != [b"v"]:
