@@ -10,7 +10,7 @@ from noetl_stream.core.events import Decision, Event, RecordRejected
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.partition import Folded, Partition, evolve
 from noetl_stream.core.report import Story
-from noetl_stream.errors import NoetlError
+from noetl_stream.errors import IllegalTransition, NoetlError
 from noetl_stream.ids import partition_of
 from noetl_stream.ports.log import Reader, Record
 from noetl_stream.wire.codec import decode_event
@@ -102,11 +102,19 @@ async def _told(
             mine.add(record.offset)
         if until.is_past(record, len(mine)):
             return
-        folded = evolve(state, int(record.key or 0), event, record.offset)
+        folded = _folded(state, int(record.key or 0), event, record.offset)
         if _rejection(event, folded) in mine:
             raise _TakenBack(await _rejected(reader, record, stop))
         if own:
             yield Told(record=record, event=event, folded=folded)
+
+
+def _folded(state: Partition, machine: int, event: Event, offset: int) -> Folded:
+    """What a record did. One that no owner could fold did nothing; its quarantine follows, and is told too."""
+    try:
+        return evolve(state, machine, event, offset)
+    except IllegalTransition:
+        return Folded(verdict="rejected", machine=state.machines.get(machine))
 
 
 def _rejection(event: Event, folded: Folded) -> int | None:

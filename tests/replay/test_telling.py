@@ -14,6 +14,7 @@ from noetl_stream.core.events import (
     ExecutionEnded,
     PartitionTaken,
     RecordRejected,
+    StepFinished,
 )
 from noetl_stream.replay.telling import Moment, Told, state_at, story_of, tell
 from noetl_stream.wire.codec import encode
@@ -67,6 +68,22 @@ async def test_of_an_execution_that_runs_the_story_goes_as_far_as_the_log(house:
     report = (await story_of(house.log, TOPICS, execution)).as_json({})
 
     assert (report["status"], report["path"], report["finished_at"]) == ("RUNNING", ["one"], None)
+
+
+async def test_of_an_execution_that_was_set_aside_the_story_tells_why(house: House) -> None:
+    """A decision that its owner could not carry out is no end of the story."""
+    execution = house.request()
+    await house.settled()
+    impossible = (StepFinished(step="two", epoch=0, status="done"),)
+    house.write(Decision(fence=0, after=9, at=house.log.now, moves=impossible), execution)
+    await house.settled()
+
+    story = await story_of(house.log, TOPICS, execution)
+
+    assert [each.folded.verdict for each in await told(house, execution)][-2:] == ["rejected", "accepted"]
+    assert story.end is not None
+    assert story.end.error is not None
+    assert (story.status, story.end.error.kind) == ("FAILED", "quarantined")
 
 
 async def test_only_the_executions_own_records_are_told_each_with_its_verdict(house: House) -> None:
