@@ -58,7 +58,8 @@ class LocalCache:
         return await asyncio.to_thread(self._put, key, write, parts)
 
     async def frame(self, ref: Ref) -> Frame:
-        return MappedFrame(ref, self._whole(ref))
+        with disk_errors(self._root):
+            return MappedFrame(ref, self._whole(ref))
 
     async def json(self, ref: Ref) -> Value:
         return decode_json(await asyncio.to_thread(self._read, ref))
@@ -67,10 +68,11 @@ class LocalCache:
         return await asyncio.to_thread(self._create, claim_name(name), content)
 
     async def read(self, name: str) -> bytes:
-        try:
-            return await asyncio.to_thread((self._root / claim_name(name)).read_bytes)
-        except FileNotFoundError:
-            raise never_created(name) from None
+        with disk_errors(self._root):
+            try:
+                return await asyncio.to_thread((self._root / claim_name(name)).read_bytes)
+            except FileNotFoundError:
+                raise never_created(name) from None
 
     async def close(self) -> None:
         self._own.close()

@@ -81,7 +81,7 @@ def compare(ref: Ref, digest: str) -> None:
 def gone(ref: Ref) -> ToolError:
     """The object is not there."""
     return ToolError(
-        f"the result {ref.uri} is gone from the cache; run `noetl-stream cache rebuild`, or its step again",
+        f"the result {ref.uri} is gone from the cache; run its step again",
         kind="client_error",
         code="gone",
     )
@@ -90,7 +90,7 @@ def gone(ref: Ref) -> ToolError:
 def never_created(name: str) -> ToolError:
     """Nobody created an object of this name."""
     return ToolError(
-        f"the cache holds no object '{name}'; run `noetl-stream cache rebuild`, or its step again",
+        f"the cache holds no object '{name}'; run its step again",
         kind="client_error",
         code="gone",
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import orjson
 
 from noetl_stream.cache.names import Format, object_name, uri
-from noetl_stream.core.values import Ref, Value
+from noetl_stream.core.values import Elsewhere, Ref, Value
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.frames import FrameKey
 
@@ -71,8 +71,13 @@ def encode_json(value: Value) -> bytes:
 def decode_json(content: bytes) -> Value:
     """What `encode_json` was given."""
     stored = orjson.loads(content)
-    refs = [Ref(**fields) for fields in stored["refs"]]
+    refs = [_ref(fields) for fields in stored["refs"]]
     return _restored(stored["value"], refs) if refs else stored["value"]
+
+
+def _ref(fields: dict[str, Any]) -> Ref:
+    elsewhere = tuple(Elsewhere(**each) for each in fields.get("elsewhere", ()))
+    return Ref(**fields | {"elsewhere": elsewhere})
 
 
 def _restored(value: Value, refs: list[Ref]) -> Value:

@@ -97,6 +97,17 @@ async def test_a_place_that_is_no_folder_is_told(tmp_path: Path) -> None:
         await LocalCache(tmp_path / "file").put_json(KEY, 1)
 
 
+async def test_a_disk_that_cannot_be_read_is_the_platforms_to_mend(tmp_path: Path) -> None:
+    cache = LocalCache(tmp_path / "cache")
+    ref = await cache.put_table(KEY, flights())
+    (tmp_path / "file").touch()
+    unreadable = LocalCache(tmp_path / "file")
+
+    for reading in (unreadable.frame(ref), unreadable.json(ref), unreadable.read("claim")):
+        with pytest.raises(InfrastructureError, match=r"cannot be used \(.*\); check space and permissions"):
+            await reading
+
+
 async def test_the_schemas_fingerprint_ignores_metadata(cache: Cache) -> None:
     ref = await cache.put_table(KEY, flights())
     tagged = await cache.put_table(replace(KEY, attempt=2), flights().replace_schema_metadata({"by": "x"}))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from noetl_stream.core.events import BlockId
-from noetl_stream.core.values import Ref
+from noetl_stream.core.values import Elsewhere, Ref
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.frames import Cache, FrameKey
 
@@ -98,7 +98,8 @@ class CacheContract:
 
     async def test_json_comes_back_with_the_references_in_it(self, cache: Cache) -> None:
         ref = await cache.put_table(KEY, flights())
-        value = {"rows": ref, "seven": "007", "nested": [None, True, 1.5, {"again": ref}]}
+        loop = Ref(uri="u", bytes=1, sha256="", format="chunks", elsewhere=(Elsewhere(17, 1, "single"),))
+        value = {"rows": ref, "loop": loop, "seven": "007", "nested": [None, True, 1.5, {"again": ref}]}
 
         stored = await cache.put_json(KEY, value)
 
