@@ -22,8 +22,21 @@ def count_of(count: Count, workload: Mapping[str, Value]) -> int:
     return found
 
 
+def number_of(number: Expression, workload: Mapping[str, Value]) -> float:
+    """A number above 0 that the inputs settle. Raises ExpressionError if they yield none."""
+    found = number.evaluate(ChainMap({"workload": workload}, dict(workload)))
+    if not isinstance(found, int | float) or found <= 0:
+        raise ExpressionError(
+            f"a number above 0 is wanted, not {found!r:.40}", text=number.text, place="inputs"
+        )
+    return found
+
+
 def check_counts(plan: Plan, workload: Mapping[str, Value]) -> None:
     """Evaluate every count of a plan, so that none fails once the execution runs. Raises ExpressionError."""
+    loops = (step.loop for step in plan.steps.values() if step.loop is not None)
+    for number in (each for loop in loops for each in loop.frame.values()):
+        number_of(number, workload)
     for step in plan.steps.values():
         sizes = () if step.loop is None else step.loop.sizes
         for each in (step.join, *sizes):

@@ -34,6 +34,10 @@ LAST = (
     "path",
     "version",
     "__frame_max_rows",
+    "__frame_max_bytes",
+    "__frame_max_seconds",
+    "__frame_lease_seconds",
+    "__frame_heartbeat_seconds",
 )
 VARIABLES = ("ctx", "iter", "step")
 """Where a `set` writes with a scope, and where templates read it again; nothing shadows these either."""

@@ -57,7 +57,8 @@ class Loop:
     `items` yields a list, an integer n for 0..n-1, or a table, at hand or referenced; the language has turned all else
     into one of these, or raises ExpressionError. It is cut into slices of `rows` where that is given. `limit`
     bounds the iterations in flight; `bound` yields it where the author wrote a template, and is evaluated once, when
-    the step is entered. `cursor` belongs to the worker, as a step's `tool` does; `claims` are the names it is sent.
+    the step is entered. `cursor` belongs to the worker, as a step's `tool` does; `claims` are the names it is sent;
+    `frame` yields what else bounds a claim (`max_bytes`, `max_seconds`, …), from the inputs.
     """
 
     iterator: str
@@ -65,6 +66,7 @@ class Loop:
     while_: Expression | None = None
     cursor: Any = None
     claims: frozenset[Path] = frozenset()
+    frame: Mapping[str, Expression] = field(default_factory=dict)
     rows: Count | None = None
     frame_rows: Count = 1
     whole_frames: bool = False

@@ -103,6 +103,17 @@ def compile_number(node: Node, site: Site) -> Expression:
     return Expression(evaluate=convert, reads=part.reads, text=part.text)
 
 
+def least(one: Expression | None, other: Expression) -> Expression:
+    """The smaller of two numbers, where there are two."""
+    if one is None:
+        return other
+    return Expression(
+        evaluate=lambda scope: min(one.evaluate(scope), other.evaluate(scope)),
+        reads=one.reads | other.reads,
+        text=f"{one.text}, {other.text}",
+    )
+
+
 def as_number(value: Value) -> int | float | None:
     """A number, or text that is one; None for anything else."""
     if isinstance(value, bool):

@@ -5,7 +5,7 @@ Nothing is fetched: a `$ref` reaches what stands in the document itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +29,12 @@ class Misfit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonSchema:
-    """A schema that stands under `key` of a document, at `place`."""
+    """A schema that stands under `key` of a document, at `place`, as it is written. `errors` asks it of a value."""
 
     key: str
     place: str
-    validator: Any
+    schema: Value
+    errors: Callable[[Value], Iterable[Any]]
 
     def misfit(self, value: Value) -> Misfit | None:
         """The first thing about a value that does not fit. Frames count as lists of their rows.
@@ -43,7 +44,7 @@ class JsonSchema:
         from jsonschema.exceptions import best_match
 
         try:
-            error = best_match(self.validator.iter_errors(value))
+            error = best_match(self.errors(value))
         except Exception as fault:  # a `$ref` that leads nowhere, a pattern that RE2 does not take
             raise ExpressionError(
                 f"the schema cannot be asked ({type(fault).__name__})", text=self.key, place=self.place
@@ -76,7 +77,8 @@ def compile_schema(node: Node | None, key: str, report: Report) -> JsonSchema | 
             node.place,
             "write `{type: object, properties: {…}, required: […]}`",
         )
-    return JsonSchema(key=key, place=f"{key} ({node.place})", validator=_validator(schema))
+    errors = _validator(schema).iter_errors
+    return JsonSchema(key=key, place=f"{key} ({node.place})", schema=schema, errors=errors)
 
 
 def _validator(schema: Value) -> Any:

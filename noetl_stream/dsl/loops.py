@@ -13,8 +13,6 @@ from noetl_stream.dsl.expressions import as_number, compile_condition, compile_n
 from noetl_stream.dsl.filters import parsed_json
 from noetl_stream.dsl.inputs import compile_count, inputs_site
 from noetl_stream.dsl.lookup import is_frame
-from noetl_stream.dsl.pending import FRAME as PENDING_FRAME
-from noetl_stream.dsl.pending import warn_pending
 from noetl_stream.dsl.report import Site
 from noetl_stream.dsl.source import Node
 from noetl_stream.dsl.workbook import merged_nodes
@@ -27,6 +25,8 @@ FRAME_SIZE = 10_000
 """Rows of a slice, where nobody says."""
 KINDS = ("in", "while", "frames", "cursor")
 """What a loop may go by. It has exactly one of them."""
+TOLD = ("max_bytes", "max_seconds", "lease_seconds", "heartbeat_seconds")
+"""What else a frame says to its cursor's claim, as `__frame_<key>`."""
 FRAME_ROWS = 1
 """Rows that a cursor claims at once, where nobody says."""
 
@@ -96,12 +96,26 @@ def _frame(layers: Node | None, site: Site) -> dict[str, Any]:
     frame = layers.get("frame") if layers else None
     if frame is None:
         return {}
-    warn_pending(frame, PENDING_FRAME, site)
+    told = {key: _above_0(node, site.at(key)) for key in TOLD if (node := frame.get(key))}
+    if (cut := frame.get("max_bytes")) and _word(frame, "process") != "frame":
+        site.report.warn(
+            f"{site.subject}: `max_bytes` cuts the frames of a claim, but here each row is handed on by itself",
+            cut.place,
+            "write `process: frame`",
+        )
     return {
+        "frame": told,
         "frame_rows": compile_count(frame.get("max_rows"), site.at("max_rows"), FRAME_ROWS),
         "whole_frames": _word(frame, "process") == "frame",
         "row_concurrency": compile_count(frame.get("row_concurrency"), site.at("row_concurrency"), 1),
     }
+
+
+def _above_0(node: Node, site: Site) -> Expression:
+    number = as_number(node.value)
+    if number is not None and number <= 0:
+        site.report.error(f"{site.what} is above 0", node.place)
+    return compile_number(node, site)
 
 
 def _inputs(world: World, site: Site) -> Site:

@@ -35,9 +35,6 @@ STEP: Final[tuple[Keys, ...]] = (
     ("spec", "effects"),
     *(("result", *keys) for keys in STORAGE),
 )
-FRAME: Final[tuple[Keys, ...]] = tuple(
-    (key,) for key in ("max_seconds", "max_bytes", "lease_seconds", "heartbeat_seconds", "max_attempts")
-)
 TASK: Final[tuple[Keys, ...]] = (
     ("spec", "effects"),
     *(("output", *keys) for keys in STORAGE),

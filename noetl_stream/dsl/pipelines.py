@@ -127,7 +127,7 @@ def _task(name: str, node: Node, labels: frozenset[str], setting: Setting, world
         input=compile_bindings(node.get("input"), given.at("input")),
         auth=compile_auth(node.get("auth"), site.at("auth")),
         writes=compile_writes(writes, site.at("set")) if writes else None,
-        rules=_rules(node, layers, labels, world, site),
+        rules=(*_rules(node, layers, labels, world, site), *_of_frame(setting, site)),
         timeout=compile_number(timeout, site.at("timeout")) if timeout else None,
         fault=fault,
         effects=_effects(layers),
@@ -209,6 +209,14 @@ def _rules(
             compile_rule_list(default, labels, site) if default.is_list else (compile_retry(default, site),)
         )
     return (*own, *last)
+
+
+def _of_frame(setting: Setting, site: Site) -> tuple[Rule, ...]:
+    """How often a cursor's rows are tried, where no other rule decides."""
+    attempts = setting.layers.get("frame", "max_attempts") if setting.layers else None
+    if attempts is None or not setting.node.get("loop", "cursor"):
+        return ()
+    return (compile_retry(attempts, site),)
 
 
 def _returns(node: Node) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Literal
 from noetl_stream.core.plan import Count, Expression, Loop, Path, Scope, Step
 from noetl_stream.core.values import Value
 from noetl_stream.dsl.bindings import compile_bindings
-from noetl_stream.dsl.expressions import compile_condition, constant
+from noetl_stream.dsl.expressions import compile_condition, constant, least
 from noetl_stream.dsl.inputs import compile_count, inputs_site
 from noetl_stream.dsl.loops import Repetition, claim_of, compile_iterator, compile_loop
 from noetl_stream.dsl.normalise import COMMON
@@ -137,12 +137,23 @@ def _with_cursor(name: str, repeat: Repetition, layers: Node | None, world: Worl
     layers = layers.without("effects") if layers else None
     pipeline = compile_pipeline(Setting(step=name, node=nothing, tool=claim, layers=layers), world)
     claims = block_reads(pipeline, claim, world) | _sizes(repeat.loop)
-    return replace(repeat.loop, cursor=pipeline, claims=claims)
+    within = repeat.loop.frame.get("max_seconds")
+    return replace(
+        repeat.loop, cursor=pipeline if within is None else _bounded(pipeline, within), claims=claims
+    )
+
+
+def _bounded(claim: Pipeline, within: Expression) -> Pipeline:
+    """A claim whose tasks end in time, or sooner where they have a timeout of their own."""
+    return replace(
+        claim, tasks=tuple(replace(task, timeout=least(task.timeout, within)) for task in claim.tasks)
+    )
 
 
 def _sizes(loop: Loop | None) -> frozenset[Path]:
     """The inputs that a loop's counts read."""
-    return frozenset[Path]().union(*(size.reads for size in (loop.sizes if loop else ())))
+    sizes = (*loop.sizes, *loop.frame.values()) if loop else ()
+    return frozenset[Path]().union(*(size.reads for size in sizes))
 
 
 def compile_admission(node: Node, site: Site) -> Expression:

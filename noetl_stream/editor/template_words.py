@@ -29,6 +29,10 @@ NAMES: Final[Mapping[str, str]] = {
     "path": "The playbook's path.",
     "version": "The playbook's version.",
     "__frame_max_rows": "How many rows a cursor's claim may lease.",
+    "__frame_max_bytes": "How many bytes of JSON one of its frames may hold.",
+    "__frame_max_seconds": "How long a cursor's claim may take.",
+    "__frame_lease_seconds": "How long what a cursor claims should be its own.",
+    "__frame_heartbeat_seconds": "How often that is renewed.",
 }
 FILTERS: Final[Mapping[str, str]] = {
     "tojson": "Plain JSON text, dates and decimals included.",

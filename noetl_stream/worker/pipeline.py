@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, assert_never
 
+from noetl_stream.core.counts import number_of
 from noetl_stream.core.events import BlockCompleted, BlockFailed, BlockParked, Outcome, Report, Retry, Wait
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Expression, Plan
@@ -23,6 +24,7 @@ from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.contracts import Held, hold_to
+from noetl_stream.worker.cutting import cut
 from noetl_stream.worker.notes import Notes, restore, written
 from noetl_stream.worker.policy import IN_SLOT, Again, Break, Continue, Fail, Jump, Ruled, rule
 from noetl_stream.worker.promises import hold_result
@@ -240,8 +242,11 @@ class PipelineRun:
 
     async def _claimed(self, result: Any) -> Value:
         """What a cursor's claim brings its loop: its rows as items, or the frame of them as one."""
-        rows = result["rows"]
-        items = [rows] if self._step.loop is not None and self._step.loop.whole_frames and rows else rows
+        rows, loop = result["rows"], self._step.loop
+        items = rows
+        if loop is not None and loop.whole_frames and rows:
+            most = loop.frame.get("max_bytes")
+            items = [rows] if most is None else cut(rows, number_of(most, self._offer.workload))
         return {"items": await self._shelf.put("items", items), "total": len(items)}
 
     async def _writes(self) -> dict[str, Value]:

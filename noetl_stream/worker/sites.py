@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-from noetl_stream.core.counts import count_of
+from noetl_stream.core.counts import count_of, number_of
 from noetl_stream.core.entering import Beginning, beginning
 from noetl_stream.core.events import StepFinished
 from noetl_stream.core.finishing import concluded, routed
@@ -141,12 +141,14 @@ class Desk:
         index, total = (self.offer.block.iteration, self.offer.total) if at is None else (at.index, at.total)
         return {"index": index, "_index": index, "total": total}
 
-    def _frame(self) -> dict[str, int]:
+    def _frame(self) -> dict[str, float]:
         """What a cursor's claim is told."""
         loop = self.plan.steps[self.offer.block.step].loop
         if loop is None or loop.cursor is None:
             return {}
-        return {"__frame_max_rows": count_of(loop.frame_rows, self.offer.workload)}
+        told = {key: number_of(each, self.offer.workload) for key, each in loop.frame.items()}
+        rows = count_of(loop.frame_rows, self.offer.workload)
+        return {f"__frame_{key}": each for key, each in {"max_rows": rows, **told}.items()}
 
 
 def input_of(desk: Desk, bindings: Expression | None) -> Mapping[str, Value]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 from noetl_stream.dsl import document, schema
-from noetl_stream.dsl.pending import FRAME, STORAGE, TODAY
+from noetl_stream.dsl.pending import STORAGE, TODAY
 from noetl_stream.dsl.shapes import Choice, Either, Keys, Many, Shape, Templated
 from noetl_stream.tools.builtin import kinds
 
@@ -26,7 +26,6 @@ LIKE_THEN: Final = "as under `then`, which is shown"
 UNTAUGHT: Final[Mapping[str, str]] = {
     **{f"{keys[-2]}.{keys[-1]}": NOT_YET for keys in TODAY},
     **dict.fromkeys(("concurrency.*", "rate.*", "schedule.*"), NOT_YET),
-    **{f"frame.{keys[0]}": NOT_YET for keys in FRAME},
     **{f"result.{keys[-1]}": NOT_YET for keys in STORAGE if len(keys) == 1},
     **{f"store.{keys[-1]}": NOT_YET for keys in STORAGE if len(keys) > 1},
     "effects=*": NOT_YET,

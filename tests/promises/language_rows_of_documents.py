@@ -8,6 +8,7 @@ PROBLEMS = "dsl/test_problems.py::"
 PLAYBOOKS = "dsl/test_playbooks.py::"
 ROWS = "dsl/test_rows.py::"
 POLICY = "dsl/test_request_policy.py::"
+FRAMES = "worker/test_cursor_frames.py::"
 RESULT = "worker/test_result_schema.py::"
 LAYERS = "dsl/test_layers.py::"
 PLAYED = "worker/test_documents.py::"
@@ -73,5 +74,6 @@ DOCUMENTS = (
     row("loop.while", "loop: {while: expr}", "As long as it holds, asked before each iteration.", GROWING + "TestWhile::test_it_runs_one_iteration_after_the_other_while_its_condition_holds", PLAYBOOKS + "TestLoops::test_a_while_loop_has_a_condition_and_no_collection"),
     row("loop.frames", "loop: {frames: ref, rows: n}", "Slices of a table.", PLAYBOOKS + "TestLoops::test_a_frames_loop_cuts_a_table_into_slices"),
     row("loop.cursor", "loop: {cursor: {kind, auth, claim, options}}  frame: {max_rows, process, row_concurrency, max_seconds, max_bytes, lease_seconds, heartbeat_seconds, max_attempts}", "A claim leases rows, they run as iterations, and it claims again until there are none.", GROWING + "TestCursor::test_the_rows_of_a_claim_run_as_iterations_and_then_it_claims_again", GROWING + "TestCursor::test_a_claim_without_rows_ends_it_once_the_others_are_through", PLAYBOOKS + "TestLoops::test_a_cursor_s_claim_is_a_pipeline_of_its_own"),
+    row("loop.cursor.frame", "frame: {max_seconds, max_bytes, lease_seconds, heartbeat_seconds, max_attempts}", "A claim ends within `max_seconds`; frames of more than `max_bytes` are cut, and no row is lost; the claim reads all of them as `__frame_…`; each of the body's tasks is tried `max_attempts` times where no rule decides.", FRAMES + "test_a_claim_ends_within_its_frames_seconds", FRAMES + "test_a_frame_is_cut_where_it_would_be_too_large_and_no_row_is_lost", FRAMES + "test_a_claim_is_told_what_its_frame_says", FRAMES + "test_a_row_is_tried_as_often_as_the_frame_says"),
     row("loop.addressed", "step[17]", "One iteration can be retried, cancelled or forked.", waits="commands that act on one iteration"),
 )  # fmt: skip
