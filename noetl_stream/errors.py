@@ -119,7 +119,7 @@ class UndecodableRecord(HistoryError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"unreadable record: {reason}; look at its bytes with `noetl-stream dead-letters`")
+        super().__init__(f"unreadable record: {reason}; look at its bytes among the dead letters")
 
 
 class AccessRefused(NoetlError):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -188,15 +190,19 @@ def _moment(at: str | None, to_event: int | None, offset: int | None) -> Moment:
 
 def _seconds(text: str) -> float:
     try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        found = datetime.fromisoformat(text)
+        return _epoch_seconds(text)
     except ValueError:
         raise InvalidRequest(
             f"--at {text}: write a time like 2026-01-31T12:00:00Z, or epoch seconds"
         ) from None
+
+
+def _epoch_seconds(text: str) -> float:
+    with suppress(ValueError):
+        seconds = float(text)
+        if isfinite(seconds):
+            return seconds
+    found = datetime.fromisoformat(text)
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 

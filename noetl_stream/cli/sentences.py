@@ -107,7 +107,7 @@ def _move(move: Move) -> str:
         case ExecutionStarted():
             return f"it starts at '{move.entry}'"
         case StepEntered():
-            again = f" for the {move.epoch + 1}. time" if move.epoch else ""
+            again = f" again (epoch {move.epoch})" if move.epoch else ""
             return f"step '{move.step}' is entered{again}{_loop(move)}"
         case LoopClosed():
             error = f" ({_error(move.error)})" if move.error else ""

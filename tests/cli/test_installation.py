@@ -114,6 +114,7 @@ def test_a_replay_to_a_time_shows_the_state_of_that_time(up: Up, greeted: str) -
 
     assert up("replay", greeted, "--at", "2020-01-01T00:00:00Z").code == 2
     assert up("replay", greeted, "--at", "soon").code == 2
+    assert up("replay", greeted, "--at", "nan").code == 2
     assert up("replay", greeted, "--at", end.replace("Z", "+00:00"), "--json").json()["status"] in (
         "RUNNING",
         "COMPLETED",

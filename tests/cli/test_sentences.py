@@ -113,7 +113,7 @@ SAID: list[tuple[Event, str]] = [
     ),
     (
         decided(StepEntered(step="load", epoch=2, total=3, loop=True), offered(0), offered(1), offered(2)),
-        "step 'load' is entered for the 3. time with 3 iterations; 3 blocks of 'load' are offered",
+        "step 'load' is entered again (epoch 2) with 3 iterations; 3 blocks of 'load' are offered",
     ),
     (
         decided(StepEntered(step="load", epoch=0, total=None, loop=True), offered(ITEMS)),

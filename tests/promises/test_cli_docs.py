@@ -15,6 +15,8 @@ from noetl_stream.core.partition import Partition, evolve
 from noetl_stream.core.report import Story
 from noetl_stream.settings import Settings
 
+NAMED = re.compile(r"`noetl-stream ([a-z][a-z-]*(?: [a-z][a-z-]*)?)")
+PACKAGE = Path(__file__).parents[2] / "noetl_stream"
 JSON_ALREADY = {"schema", "lsp"}
 """Commands that print or speak nothing else."""
 DOCS = Path(__file__).parents[2] / "docs"
@@ -49,6 +51,17 @@ def row(option: Any) -> str:
     flags = ", ".join(f"`{flag}`" for flag in option.opts)
     value = "" if option.metavar is None else " `" + option.metavar.replace("|", r"\|") + "`"
     return f"| {flags}{value} | {option.help} |"
+
+
+def test_every_command_that_a_sentence_names_is_there() -> None:
+    """An error's next step must be one that can be taken. What follows a command may be its file."""
+    there = set(commands())
+    named = {
+        (file.name, words) for file in PACKAGE.rglob("*.py") for words in NAMED.findall(file.read_text())
+    }
+
+    assert len(named) > 20
+    assert {(file, words) for file, words in named if not {words, words.partition(" ")[0]} & there} == set()
 
 
 def test_every_command_has_a_section_and_every_section_a_command() -> None:
