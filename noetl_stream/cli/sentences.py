@@ -21,6 +21,7 @@ from noetl_stream.core.events import (
     BlockOffered,
     BlockParked,
     BlockRetryRequested,
+    BlocksReported,
     CancelRequested,
     Child,
     ChildEnded,
@@ -70,6 +71,8 @@ def sentence(event: Event) -> str:
             return f"{_block(event.block)} failed{_tries(event.tries)}: {_error(event.error)}{again}"
         case BlockParked():
             return f"{_block(event.block)} waits {_wait(event.wait)}"
+        case BlocksReported():
+            return "; ".join(map(sentence, event.facts))
         case ChildEnded():
             return f"{_block(event.block)} hears of execution {event.child}: {event.status}"
         case Decision():
@@ -96,8 +99,9 @@ def _moves(moves: tuple[Move, ...]) -> Iterator[str]:
     """Offers of one step are said together: a loop makes many at once."""
     for step, together in groupby(moves, lambda m: m.block.step if isinstance(m, BlockOffered) else None):
         group = list(together)
-        if step is not None and len(group) > 1:
-            yield f"{len(group)} blocks of '{step}' are offered"
+        blocks = sum(move.count for move in group if isinstance(move, BlockOffered))
+        if blocks > 1:
+            yield f"{blocks} blocks of '{step}' are offered"
         else:
             yield from map(_move, group)
 

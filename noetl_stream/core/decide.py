@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import islice
 
 from noetl_stream.core.block import Block
+from noetl_stream.core.bundles import bundled, first_offers, size_of
 from noetl_stream.core.entering import enter
 from noetl_stream.core.events import (
     BlockContested,
@@ -25,7 +26,7 @@ from noetl_stream.core.events import (
 )
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.finishing import finish
-from noetl_stream.core.growing import first_offer, grow
+from noetl_stream.core.growing import grow
 from noetl_stream.core.moves import apply
 from noetl_stream.core.plan import Plan, Step
 from noetl_stream.core.routing import is_join, may_enter, waiting
@@ -63,7 +64,7 @@ def _next(plan: Plan, draft: Execution, now: float) -> tuple[Move, ...]:
             ExecutionEnded(status="FAILED", error=Error(kind="timeout", message="the deadline has passed")),
         )
     return (
-        tuple(islice(_wake(draft, now), MOVES_PER_DECISION))
+        tuple(islice(_wake(plan, draft, now), MOVES_PER_DECISION))
         or next((m for name, run in draft.runs.items() if (m := _go_on(plan, draft, name, run, now))), ())
         or next((m for name in draft.tokens if (m := _arrive(plan, draft, name, now))), ())
         or _end(plan, draft, now)
@@ -75,7 +76,7 @@ def _cancelled(draft: Execution) -> Error:
     return Error(kind="cancelled", message=reason or "cancelled on request")
 
 
-def _wake(draft: Execution, now: float) -> Iterator[Move]:
+def _wake(plan: Plan, draft: Execution, now: float) -> Iterator[Move]:
     """Blocks whose timer has fired, whose answer is here, or who want their child started."""
     for key in draft.awake:
         block = draft.blocks[key]
@@ -84,9 +85,8 @@ def _wake(draft: Execution, now: float) -> Iterator[Move]:
         else:
             yield BlockOffered(block=key, attempt=block.attempt, segment=block.segment)
     if draft.alarm is not None and draft.alarm <= now:
-        for key, block in draft.blocks.items():
-            if block.due is not None and block.due <= now and key not in draft.awake:
-                yield _due(key, block)
+        due = ((k, b) for k, b in draft.blocks.items() if b.due is not None and b.due <= now)
+        yield from bundled(plan, draft, (_due(k, b) for k, b in due if k not in draft.awake))
 
 
 def _due(key: BlockId, block: Block) -> Move:
@@ -108,14 +108,13 @@ def _go_on(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
     """Offer what the loop's limit allows, or finish the step."""
     if run.complete:
         return finish(plan, draft, name, run, now)
-    free = run.limit - (run.open - run.probing)
     if run.again:
+        free = run.limit - (run.open - run.probing)
         turn = run.again[: min(max(free, 0), MOVES_PER_DECISION)]
         return tuple(BlockOffered(block=BlockId(name, run.epoch, i), attempt=a, segment=0) for i, a in turn)
     if run.error is not None or draft.failure is not None:
         return ()
-    upto = run.unbroken(min(run.count, run.next + min(free, MOVES_PER_DECISION)))
-    offers = tuple(first_offer(BlockId(name, run.epoch, index)) for index in range(run.next, upto))
+    offers = first_offers(name, run, size_of(plan, draft, name), MOVES_PER_DECISION)
     return offers or (grow(plan, draft, name, run, now) if run.grows and run.total is None else ())
 
 

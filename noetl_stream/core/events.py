@@ -249,8 +249,17 @@ Outcome: TypeAlias = BlockCompleted | BlockFailed | BlockParked
 Report: TypeAlias = Outcome | BlockContested
 """How a run of a block ends. After a contested one, the outcome is another run's to tell."""
 BlockFact: TypeAlias = BlockClaimed | Report | ChildEnded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlocksReported:
+    """What a worker says at once of iterations that travelled together. Each counts, or does not, by itself and in order."""
+
+    facts: tuple[BlockClaimed | Report, ...]
+
+
 BlockWish: TypeAlias = BlockCancelRequested | BlockRetryRequested
-Fact: TypeAlias = ExecutionRequested | CancelRequested | BlockWish | BlockFact
+Fact: TypeAlias = ExecutionRequested | CancelRequested | BlockWish | BlockFact | BlocksReported
 
 
 # What a decision says
@@ -320,11 +329,18 @@ class LoopClosed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockOffered:
-    """A block is put to its pool, for the first time or again."""
+    """A block is put to its pool, for the first time or again; with `count`, it and so many iterations in all, together."""
 
     block: BlockId
     attempt: int
     segment: int
+    count: int = 1
+
+    @property
+    def blocks(self) -> tuple[BlockId, ...]:
+        """All that are offered, in order."""
+        first = self.block.iteration
+        return tuple(self.block._replace(iteration=k) for k in range(first, first + self.count))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,15 +15,16 @@ from noetl_stream.core.events import (
     BlockCancelRequested,
     BlockId,
     BlockRetryRequested,
+    BlocksReported,
     CancelRequested,
     ExecutionEnded,
     ExecutionRequested,
     Move,
 )
-from noetl_stream.core.facts import fact
+from noetl_stream.core.facts import fact, reported
 from noetl_stream.core.iterations import cancel_one, retry_one
-from noetl_stream.core.machine import Machine, MachineFact, Verdict
-from noetl_stream.core.messages import Message, StoreChunk
+from noetl_stream.core.machine import Machine, MachineFact, Taken, Verdict
+from noetl_stream.core.messages import StoreChunk
 from noetl_stream.core.moves import apply
 from noetl_stream.core.run import Finished, Run, Token
 from noetl_stream.core.values import Error, Value, twin
@@ -71,14 +72,16 @@ class Execution(Machine):
     def over(self) -> bool:
         return self.status == "ended"
 
-    def fold(self, event: MachineFact, offset: int) -> tuple[Verdict, tuple[Message, ...]]:
+    def fold(self, event: MachineFact, offset: int) -> Taken:
         match event:
             case CancelRequested():
-                return cancel(self, event, offset), ()
+                return Taken(cancel(self, event, offset))
             case BlockCancelRequested():
-                return cancel_one(self, event, offset)
+                return Taken(*cancel_one(self, event, offset))
             case BlockRetryRequested():
-                return retry_one(self, event, offset)
+                return Taken(*retry_one(self, event, offset))
+            case BlocksReported():
+                return reported(self, event, offset)
             case _:
                 return fact(self, event, offset)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from noetl_stream.core import events
 from noetl_stream.core.block import Block, move
+from noetl_stream.core.bundles import withdraw_after
 from noetl_stream.core.events import (
     BlockClaimed,
     BlockCompleted,
@@ -17,9 +18,11 @@ from noetl_stream.core.events import (
     BlockId,
     BlockLost,
     BlockParked,
+    BlocksReported,
     ChildEnded,
+    Outcome,
 )
-from noetl_stream.core.machine import Verdict
+from noetl_stream.core.machine import Taken, Verdict
 from noetl_stream.core.messages import StoreChunk
 from noetl_stream.core.reopening import amend
 from noetl_stream.core.run import Run, is_iteration, single_name, spill
@@ -29,19 +32,40 @@ if TYPE_CHECKING:
     from noetl_stream.core.execution import Execution
 
 
-def fact(execution: Execution, event: BlockFact, offset: int) -> tuple[Verdict, tuple[StoreChunk, ...]]:
-    """Fold what somebody reports of a block. Returns the verdict and what leaves the state for the cache."""
+def reported(execution: Execution, event: BlocksReported, offset: int) -> Taken:
+    """Fold what is reported of several blocks, each as if it stood alone. The record counts if any of it does."""
+    taken = [fact(execution, each, offset) for each in event.facts]
+    found = {each.verdict for each in taken}
+    verdict: Verdict = next((v for v in _BY_WEIGHT if v in found), "stale")
+    chunks = tuple(chunk for each in taken for chunk in each.messages)
+    return Taken(verdict, chunks, tuple(fact for each in taken for fact in each.counted))
+
+
+_BY_WEIGHT: tuple[Verdict, ...] = ("accepted", "duplicate", "stale")
+
+
+def fact(execution: Execution, event: BlockFact, offset: int) -> Taken:
+    """Fold what somebody reports of a block."""
     block, run = execution.blocks.get(event.block), execution.run_of(event.block)
     if block is None or run is None:
-        return _verdict_on_gone(execution, event), ()
-    after = move(block, event, event.time)
+        return Taken(_verdict_on_gone(execution, event))
+    after = None if _out_of_turn(execution, run, event) else move(block, event, event.time)
     if after is None:
-        return "duplicate" if _is_repetition(block, event) else "stale", ()
+        return Taken("duplicate" if _is_repetition(block, event) else "stale")
     execution.latest = offset
     if not _quiet(run, event):
         execution.touched = offset
     place(execution, event.block, after)
-    return "accepted", tuple(_record(execution, run, event, after))
+    return Taken("accepted", tuple(_record(execution, run, event, after)), (event,))
+
+
+def _out_of_turn(execution: Execution, run: Run, event: BlockFact) -> bool:
+    """In sequence an iteration ends after those before it, whoever ran it how far."""
+    key = event.block
+    if run.parallel or not run.loop or not is_iteration(key.iteration) or not isinstance(event, Outcome):
+        return False
+    first = next(k for k in execution.blocks if k[:2] == key[:2] and is_iteration(k.iteration))
+    return key != first
 
 
 def _verdict_on_gone(execution: Execution, event: BlockFact) -> Verdict:
@@ -95,9 +119,13 @@ def _record(execution: Execution, run: Run, event: BlockFact, after: Block) -> l
             return _completed(execution, run, event, after)
         case BlockFailed():
             _write(execution, run, event.block, event.writes)
-            return fail(execution, run, event, after) if after.status == "failed" else []
+            if after.status == "failed":
+                return fail(execution, run, event, after)
+            withdraw_after(execution, run, event.block)
+            return []
         case BlockParked():
             _write(execution, run, event.block, event.writes)
+            withdraw_after(execution, run, event.block)
             return []
         case BlockClaimed() | BlockContested() | ChildEnded():
             return []
@@ -166,6 +194,7 @@ def fail(execution: Execution, run: Run, event: BlockFailed, after: Block) -> li
     if run.on_error == "fail":
         run.failing[event.block.iteration] = error
         run.error = run.error or error
+        withdraw_after(execution, run, event.block)
     envelope = {
         "status": "error",
         "error": {"kind": error.kind, "message": error.message},

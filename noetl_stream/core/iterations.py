@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 from noetl_stream.core.block import Block, move
+from noetl_stream.core.bundles import withdraw_after
 from noetl_stream.core.children import left_alone
 from noetl_stream.core.events import (
     ROUTE,
@@ -129,6 +130,7 @@ def _begin_anew(execution: Execution, event: BlockRetryRequested, offset: int) -
         return "stale", ()
     _touch(execution, offset)
     place(execution, event.block, after)
+    withdraw_after(execution, execution.runs[event.block.step], event.block)
     return "accepted", _called_off(execution, event, before, "its parent runs again")
 
 

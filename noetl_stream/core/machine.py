@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Self, TypeAlias
+from typing import Literal, NamedTuple, Self, TypeAlias
 
 from noetl_stream.core.events import (
     BlockFact,
     BlockOffered,
+    BlocksReported,
     BlockWish,
     CancelRequested,
     ChildRequested,
@@ -22,7 +23,15 @@ from noetl_stream.core.events import (
 from noetl_stream.core.messages import Message, StoreChunk
 
 Verdict: TypeAlias = Literal["accepted", "duplicate", "stale", "rejected"]
-MachineFact: TypeAlias = BlockFact | BlockWish | CancelRequested
+MachineFact: TypeAlias = BlockFact | BlocksReported | BlockWish | CancelRequested
+
+
+class Taken(NamedTuple):
+    """What became of a fact, what is to be sent because of it, and what of it counted about blocks."""
+
+    verdict: Verdict
+    messages: tuple[Message, ...] = ()
+    counted: tuple[BlockFact, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,8 +55,8 @@ class Machine(ABC):
         """A copy on which moves can be tried."""
 
     @abstractmethod
-    def fold(self, event: MachineFact, offset: int) -> tuple[Verdict, tuple[Message, ...]]:
-        """Take in a fact. Returns what became of it, and what is to be sent because of it."""
+    def fold(self, event: MachineFact, offset: int) -> Taken:
+        """Take in a fact."""
 
     @abstractmethod
     def apply(self, move: Move, at: float) -> tuple[StoreChunk, ...]:

@@ -16,7 +16,8 @@ class Offer:
     """A block for its pool: what to run, by playbook and step, and only those values that it reads.
 
     `workload`, `ctx` and `results` are filtered to what the step's templates read; `steps` holds envelopes. `item`
-    is this iteration's, or stands in `items` at `row`. `resume` are the worker's own notes
+    is this iteration's, or stands in `items` at `row`. With a `count` above 1 the next iterations come along: `item` is
+    the list of theirs, in `items` they stand from `row` on. `resume` are the worker's own notes
     from the segment or attempt before, `variables` the step's own ({"step.x": …}), `answer` what a parked block waited for. `at` is the decision's now.
     """
 
@@ -44,6 +45,7 @@ class Offer:
     item: Value = None
     items: Ref | None = None
     row: int = 0
+    count: int = 1
     via: str | None = None
     args: Value = None
     error: Error | None = None

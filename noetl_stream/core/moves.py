@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 from noetl_stream.core.block import Block, BlockMove, move
 from noetl_stream.core.events import (
     PROBES,
+    BlockId,
     BlockLost,
     BlockOffered,
     ChildRequested,
@@ -43,7 +44,7 @@ def apply(execution: Execution, event: Move, at: float) -> list[StoreChunk]:
         case BlockLost():
             return _lose(execution, event, at)
         case ChildRequested():
-            _move_block(execution, event, at)
+            _move_block(execution, event, event.block, at)
         case StepFinished():
             return _finish(execution, event, at)
         case FailureMet():
@@ -103,47 +104,48 @@ def _offer(execution: Execution, event: BlockOffered, at: float) -> None:
     run = execution.run_of(event.block)
     if run is None:
         raise IllegalTransition("BlockOffered", "not running", str(event.block))
-    if event.block not in execution.blocks:
-        execution.blocks[event.block] = Block(attempt=_count(run, event))
-    _move_block(execution, event, at)
+    for key in event.blocks:
+        if key not in execution.blocks:
+            execution.blocks[key] = Block(attempt=_count(run, event, key))
+        _move_block(execution, event, key, at)
 
 
-def _count(run: Run, event: BlockOffered) -> int:
+def _count(run: Run, event: BlockOffered, key: BlockId) -> int:
     """A block is offered for the first time, or after it had ended: as which attempt. An iteration beyond those known is a
     growing loop's next."""
-    index = event.block.iteration
+    index = key.iteration
     run.open += 1
     if (attempt := run.queued(index)) is not None:
         run.again = tuple(each for each in run.again if each[0] != index)
         return attempt
     if is_iteration(index):
-        _expect(index == run.next, event, f"next is {run.next}", str(event.block))
+        _expect(index == run.next, event, f"next is {run.next}", str(key))
         run.next += 1
         run.count = max(run.count, run.next)
         run.move_on()
     elif index <= PROBES:
-        _expect(index == PROBES - run.probes, event, f"{run.probes} probes", str(event.block))
+        _expect(index == PROBES - run.probes, event, f"{run.probes} probes", str(key))
         run.probes += 1
         run.probing += 1
     return 0
 
 
 def _lose(execution: Execution, event: BlockLost, at: float) -> list[StoreChunk]:
-    after, run = _move_block(execution, event, at), execution.runs[event.block.step]
+    after, run = _move_block(execution, event, event.block, at), execution.runs[event.block.step]
     # A draft shares these with the state that it was made of, since only facts change them elsewhere.
     run.results, run.filled, run.failing = dict(run.results), dict(run.filled), dict(run.failing)
     return given_up(execution, run, event, after, at)
 
 
-def _move_block(execution: Execution, event: BlockMove, at: float) -> Block:
-    block = execution.blocks.get(event.block)
+def _move_block(execution: Execution, event: BlockMove, key: BlockId, at: float) -> Block:
+    block = execution.blocks.get(key)
     after = None if block is None else move(block, event, at)
     if after is None:
         status = (
             "gone" if block is None else f"{block.status}, attempt {block.attempt}, segment {block.segment}"
         )
-        raise IllegalTransition(type(event).__name__, status, str(event.block))
-    place(execution, event.block, after)
+        raise IllegalTransition(type(event).__name__, status, str(key))
+    place(execution, key, after)
     return after
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, assert_never
 
 from noetl_stream.core.block import Block
@@ -80,7 +80,8 @@ def _offer(plan: Plan, machine: Execution, move: BlockOffered, at: float) -> Ite
     if block is None or run is None or machine.over:
         return
     yield from _abandoned(machine, move.block, block)
-    yield offer(plan, machine, move.block, block, run, at)
+    sent = offer(plan, machine, move.block, block, run, at)
+    yield sent if move.count == 1 else replace(sent, count=move.count, **_items(plan, machine, move, run))
 
 
 def offer(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run, at: float) -> Offer:
@@ -142,6 +143,13 @@ def _item(step: Step, run: Run, index: int, workload: Mapping[str, Value]) -> di
         return {"item": row}
     rows = None if step.loop is None or step.loop.rows is None else count_of(step.loop.rows, workload)
     return {"item": items[row] if rows is None else items[row * rows : (row + 1) * rows]}
+
+
+def _items(plan: Plan, machine: Execution, move: BlockOffered, run: Run) -> dict[str, Any]:
+    """The items of iterations that travel together. Those that were materialised are found by the first one's row."""
+    step, workload = plan.steps[move.block.step], machine.workload
+    each = [_item(step, run, key.iteration, workload) for key in move.blocks]
+    return {} if "items" in each[0] else {"item": [found["item"] for found in each]}
 
 
 def _notes(plan: Plan, machine: Execution, key: BlockId, block: Block, run: Run, at: float) -> Value:

@@ -10,6 +10,7 @@ from itertools import takewhile
 
 from noetl_stream.core.done import WINDOW, DoneSet, Ended, tail_of
 from noetl_stream.core.events import (
+    BlockFact,
     CancelRequested,
     Decision,
     Event,
@@ -41,12 +42,16 @@ class Partition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folded:
-    """What a record did: its verdict, the machine it concerns (also one that just ended), and what must be sent."""
+    """What a record did: its verdict, the machine it concerns (also one that just ended), and what must be sent.
+
+    `counted` are the facts about blocks that were accepted: of a report, perhaps not all.
+    """
 
     verdict: Verdict
     machine: Execution | None = None
     moves: tuple[Move, ...] = ()
     messages: tuple[Message, ...] = ()
+    counted: tuple[BlockFact, ...] = ()
     again: ReplyAgain | None = None
 
 
@@ -151,8 +156,8 @@ def _again(machine: int, event: ExecutionRequested, ended: Ended | None) -> Repl
 def _fact(partition: Partition, machine: int, event: MachineFact, offset: int) -> Folded:
     known = partition.machines.get(machine)
     if known is not None:
-        verdict, messages = known.fold(event, offset)
-        return Folded(verdict=verdict, machine=known, messages=messages)
+        taken = known.fold(event, offset)
+        return Folded(verdict=taken.verdict, machine=known, messages=taken.messages, counted=taken.counted)
     if isinstance(event, CancelRequested) and partition.done.find(machine) is None:
         return Folded(verdict=_precancel(partition, machine, event))
     return STALE

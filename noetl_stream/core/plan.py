@@ -58,7 +58,8 @@ class Loop:
     into one of these, or raises ExpressionError. It is cut into slices of `rows` where that is given. `limit`
     bounds the iterations in flight; `bound` yields it where the author wrote a template, and is evaluated once, when
     the step is entered. `cursor` belongs to the worker, as a step's `tool` does; `claims` are the names it is sent;
-    `frame` yields what else bounds a claim (`max_bytes`, `max_seconds`, …), from the inputs.
+    `frame` yields what else bounds a claim (`max_bytes`, `max_seconds`, …), from the inputs. Up to `bundle` iterations
+    travel together, `row_concurrency` of them run at once.
     """
 
     iterator: str
@@ -71,6 +72,7 @@ class Loop:
     frame_rows: Count = 1
     whole_frames: bool = False
     row_concurrency: Count = 1
+    bundle: Count = 1
     limit: int = 16
     bound: Expression | None = None
     parallel: bool = False
@@ -79,7 +81,7 @@ class Loop:
     @property
     def sizes(self) -> tuple[Expression, ...]:
         """Those of its counts that the inputs settle."""
-        counts = (self.rows, self.frame_rows, self.row_concurrency)
+        counts = (self.rows, self.frame_rows, self.row_concurrency, self.bundle)
         return tuple(count for count in counts if isinstance(count, Expression))
 
     @property

@@ -86,9 +86,21 @@ def _goes_by(
         case "frames":
             rows = compile_count(node.get("rows"), _inputs(world, site).at("rows"), FRAME_SIZE)
             items = world.decide(step, compile_items(given, site.at("frames"), table=True), before=True)
-            return {"items": items, "rows": rows}
+            return {"items": items, "rows": rows, **_together(layers, _inputs(world, site).at("spec.frame"))}
         case _:
-            return {"items": world.decide(step, compile_items(given, site.at("in")), before=True)}
+            items = world.decide(step, compile_items(given, site.at("in")), before=True)
+            return {"items": items, **_together(layers, _inputs(world, site).at("spec.frame"))}
+
+
+def _together(layers: Node | None, site: Site) -> dict[str, Any]:
+    """How many iterations travel in a block, and how many of these run at once."""
+    frame = layers.get("frame") if layers else None
+    if frame is None:
+        return {}
+    return {
+        "bundle": compile_count(frame.get("max_rows"), site.at("max_rows"), 1),
+        "row_concurrency": compile_count(frame.get("row_concurrency"), site.at("row_concurrency"), 1),
+    }
 
 
 def _frame(layers: Node | None, site: Site) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def compile_step(name: str, index: int, node: Node, world: World) -> Step:
     if repeat.loop is not None and repeat.loop.parallel and tool is not None:
         _warn_races(tool, site)
     pipeline = _pipeline(name, node, tool, merged_nodes(layers, repeat.spec), repeat, world)
-    loop = _with_cursor(name, repeat, layers, world)
+    loop = _one_by_one(_with_cursor(name, repeat, layers, world), tool, pipeline, site)
     if not (written and (written.items or written.is_mapping)) and not node.get("next"):
         site.report.warn(
             f"{site.subject} has neither `tool` nor `next`", node.place, "write `tool: {kind: noop}`"
@@ -148,6 +148,26 @@ def _bounded(claim: Pipeline, within: Expression) -> Pipeline:
     return replace(
         claim, tasks=tuple(replace(task, timeout=least(task.timeout, within)) for task in claim.tasks)
     )
+
+
+def _one_by_one(loop: Loop | None, tool: Node | None, pipeline: Pipeline | None, site: Site) -> Loop | None:
+    """Iterations do not travel together where each must know what the one before wrote, or where each is claimed alone."""
+    if loop is None or loop.bundle == 1 or tool is None or pipeline is None:
+        return loop
+    written = (
+        []
+        if loop.parallel
+        else [f"{space}.{name}" for space in ("ctx", "step") for name in written_names(tool, space)]
+    )
+    why = (
+        f"each may read `{written[0]}`, which the one before writes" if written else "each runs at most once"
+    )
+    if not written and not any(task.effects == "at_most_once" for task in pipeline.tasks):
+        return loop
+    site.report.warn(
+        f"{site.subject}: its iterations travel one by one: {why}", tool.place, "leave `frame.max_rows` out"
+    )
+    return replace(loop, bundle=1, row_concurrency=1)
 
 
 def _sizes(loop: Loop | None) -> frozenset[Path]:

@@ -47,13 +47,17 @@ class Layout:
 
 
 class Layouts:
-    """Builds layouts from schemas. `encode` and `decode` serve the fields that hold a whole record as bytes."""
+    """Builds layouts from schemas. `encode` and `decode` serve the fields that hold whole records as bytes: a decision's
+    moves, a report's facts."""
 
-    def __init__(self, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]) -> None:
+    def __init__(
+        self, encode: Callable[[Any], bytes], move: Callable[[bytes], Any], fact: Callable[[bytes], Any]
+    ) -> None:
         self._logical: Mapping[str, tuple[Convert, Convert]] = {
             "json": (encode_value, decode_value),
             "plain-json": (encode_plain, decode_plain),
-            "single-object": (encode, decode),
+            "single-object": (encode, move),
+            "block-fact": (encode, fact),
         }
 
     def of(self, kind: str, fields: Sequence[Mapping[str, Any]]) -> Layout:

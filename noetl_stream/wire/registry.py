@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, get_args
 
 from fastavro import schemaless_reader, schemaless_writer
 
-from noetl_stream.core.events import Move
+from noetl_stream.core.events import BlockClaimed, Move, Report
 from noetl_stream.errors import UndecodableRecord, UnknownSchema
 from noetl_stream.wire.layout import RECORDS, Layout, Layouts, Row
 from noetl_stream.wire.records import Record
@@ -24,6 +24,7 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 _MAGIC = b"\xc3\x01"
 _HEAD = 10
 _MOVES = frozenset(get_args(Move))
+_REPORTED = frozenset((BlockClaimed, *get_args(Report)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Registry:
     def __init__(self, upcasters: Mapping[tuple[str, int], Upcaster] = UPCASTERS) -> None:
         self._upcasters = upcasters
         self._schemas = {schema.fingerprint: schema for schema in released()}
-        self._layouts = Layouts(self.encode, self._decode_move)
+        self._layouts = Layouts(self.encode, self._decode_move, self._decode_fact)
         self._writers: dict[type[Record], _Writer] = {}
         self._readers: dict[bytes, _Reader] = {}
 
@@ -91,6 +92,12 @@ class Registry:
         record = self.decode(encoded)
         if type(record) not in _MOVES:
             raise UndecodableRecord(f"a {type(record).__name__} stands among a decision's moves")
+        return record
+
+    def _decode_fact(self, encoded: bytes) -> Record:
+        record = self.decode(encoded)
+        if type(record) not in _REPORTED:
+            raise UndecodableRecord(f"a {type(record).__name__} stands among what is reported of blocks")
         return record
 
     def _add_writer(self, kind: type[Record]) -> _Writer:

@@ -22,7 +22,7 @@ from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
 from noetl_stream.worker.credentials import FROM_DOCUMENT
-from noetl_stream.worker.hydrate import hydrate_offer, whole_offer
+from noetl_stream.worker.hydrate import hydrate, hydrate_offer, whole_offer
 from noetl_stream.worker.items import Collections, materialised, slice_at
 from noetl_stream.worker.keep import key_of
 from noetl_stream.worker.pipeline import PipelineRun
@@ -42,13 +42,38 @@ async def run_block(
     collections: Collections | None = None,
 ) -> Report:
     """Run one block to its outcome. Raises InfrastructureError if the cache cannot be reached."""
-    step = plan.steps[offer.block.step]
-    offer = await whole_offer(cache, offer)
-    offer = await hydrate_offer(
-        cache,
-        await _with_item(cache, collections or Collections(cache), offer, step),
-        reads_of(step, offer.block.iteration),
+    return await run_opened(
+        plan=plan,
+        offer=await opened(plan, offer, cache),
+        tools=tools,
+        cache=cache,
+        run_id=run_id,
+        credentials=credentials,
+        collections=collections or Collections(cache),
     )
+
+
+async def opened(plan: Plan, offer: Offer, cache: Cache) -> Offer:
+    """The offer with all that it brings at hand, but for its items: those are each iteration's own."""
+    whole = await whole_offer(cache, offer)
+    reads = reads_of(plan.steps[offer.block.step], offer.block.iteration)
+    found = await hydrate_offer(cache, replace(whole, item=None), reads)
+    return replace(found, item=whole.item)
+
+
+async def run_opened(
+    *,
+    plan: Plan,
+    offer: Offer,
+    tools: Mapping[str, Tool],
+    cache: Cache,
+    run_id: str,
+    credentials: Credentials,
+    collections: Collections,
+) -> Report:
+    """Run one block whose offer is opened. Raises InfrastructureError if the cache cannot be reached."""
+    step = plan.steps[offer.block.step]
+    offer = await _with_item(cache, collections, offer, step)
     cursor = offer.block.iteration <= PROBES and step.loop is not None and step.loop.cursor
     if is_iteration(offer.block.iteration) or cursor:
         run = PipelineRun(
@@ -70,13 +95,15 @@ async def run_block(
 
 
 async def _with_item(cache: Cache, collections: Collections, offer: Offer, step: Step) -> Offer:
-    """This iteration's item, where it was not sent inline: cut from the collection that was materialised once."""
+    """This iteration's item, its references resolved; what was not sent is cut from what was materialised once."""
     if offer.items is None:
-        return offer
-    if step.loop is None or step.loop.rows is None:
-        return replace(offer, item=await collections.item(offer.items, offer.row))
-    key, rows = key_of(offer, "item"), count_of(step.loop.rows, offer.workload)
-    return replace(offer, item=await slice_at(cache, key, offer.items, offer.row, rows))
+        item = offer.item
+    elif step.loop is None or step.loop.rows is None:
+        item = await collections.item(offer.items, offer.row)
+    else:
+        key, rows = key_of(offer, "item"), count_of(step.loop.rows, offer.workload)
+        item = await slice_at(cache, key, offer.items, offer.row, rows)
+    return replace(offer, item=await hydrate(cache, item)) if item is not None else offer
 
 
 async def _found_out(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Value:

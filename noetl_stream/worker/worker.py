@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeAlias
 
-from noetl_stream.core.events import BlockFact, BlockFailed, BlockId, Report, Retry
+from noetl_stream.core.counts import count_of
+from noetl_stream.core.events import BlockFact, BlockId, BlocksReported, Report
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Plan
-from noetl_stream.core.values import Error
-from noetl_stream.errors import DamagedResult, InfrastructureError, NoetlError, ToolError
+from noetl_stream.errors import InfrastructureError
 from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.facts import FactLog
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Tool
-from noetl_stream.worker.block import broken, run_block
+from noetl_stream.worker.block import opened, run_opened
+from noetl_stream.worker.bundle import Bundle, with_item
 from noetl_stream.worker.credentials import FROM_DOCUMENT
+from noetl_stream.worker.failing import failed_by
 from noetl_stream.worker.items import Collections
 from noetl_stream.worker.lease import USUAL, Pace, hold
-from noetl_stream.worker.trying import TRACE_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,6 @@ Key: TypeAlias = tuple[int, BlockId, int, int]
 """(execution, block, attempt, segment): one life of a block."""
 REMEMBERED = 10_000
 """Finished lives kept in memory, to drop offers that come again: it saves work, nothing rests on it."""
-POSTPONED, POSTPONED_FOR = 5, 10.0
-"""How often, and for how many seconds, a block is put off because the platform failed it outside its tasks."""
 
 
 class Plans(Protocol):
@@ -51,6 +49,7 @@ class Plans(Protocol):
 class Run:
     """A block in a slot, and whom to tell when its offer may be forgotten."""
 
+    bundle: Bundle
     task: asyncio.Task[None]
     done: list[Callable[[], None]] = field(default_factory=list)
     detached: bool = False
@@ -77,9 +76,9 @@ class Worker:
         pace: Pace = USUAL,
         credentials: Credentials = FROM_DOCUMENT,
     ) -> None:
-        self._name, self._pace, self._plans, self._facts = name, pace, plans, facts
+        self._name, self._pace, self._plans, self._facts, self._cache = name, pace, plans, facts, cache
         self._block = partial(
-            run_block, tools=tools, cache=cache, credentials=credentials, collections=Collections(cache)
+            run_opened, tools=tools, cache=cache, credentials=credentials, collections=Collections(cache)
         )
         self._left, self._freed = slots, asyncio.Event()
         self._runs: dict[Key, Run] = {}
@@ -122,8 +121,9 @@ class Worker:
     def _begin(self, key: Key, offer: Offer) -> Run:
         self._left -= 1
         self._count += 1
-        run = Run(asyncio.create_task(self._run(key, offer, f"{self._name}/{self._count}")))
-        self._runs[key] = run
+        run_id = f"{self._name}/{self._count}"
+        bundle = Bundle(offer, run_id, partial(self._report, offer.execution), self._pace)
+        run = self._runs[key] = Run(bundle, asyncio.create_task(self._run(key, bundle)))
         run.task.add_done_callback(partial(self._over, key))
         return run
 
@@ -144,52 +144,47 @@ class Worker:
         if run.detached:
             run.let_go()
 
-    async def _run(self, key: Key, offer: Offer, run_id: str) -> None:
+    async def _run(self, key: Key, bundle: Bundle) -> None:
         async with asyncio.TaskGroup() as group:
-            lease = group.create_task(self._hold(key, offer, run_id))
-            outcome = await self._outcome(offer, run_id)
+            lease = group.create_task(self._hold(key, bundle))
+            await self._work(bundle)
             lease.cancel()
-        await self._conclude(offer, run_id, outcome)
+        await bundle.flush()
         self._remember(key)
 
-    async def _hold(self, key: Key, offer: Offer, run_id: str) -> None:
-        async def append(claim: BlockFact) -> None:
-            await self._report(offer.execution, claim)
-
+    async def _hold(self, key: Key, bundle: Bundle) -> None:
         def detached() -> None:
             run = self._runs[key]
             run.detached = True
             run.let_go()
 
-        await hold(offer, run_id, self._pace, append, detached)
+        await hold(self._pace, bundle.claim, detached)
 
-    async def _outcome(self, offer: Offer, run_id: str) -> Report:
+    async def _work(self, bundle: Bundle) -> None:
+        """Run what an offer brought. Whatever is wrong with the offer is so for each of its iterations."""
+        try:
+            plan = await self._plans.plan(bundle.offer)
+            offer = await opened(plan, bundle.offer, self._cache)
+        except Exception as fault:  # a fault of ours costs these blocks, never the worker
+            for life in bundle.lives:
+                await bundle.add(failed_by(fault, life, bundle.run_id))
+            return
+        loop = plan.steps[offer.block.step].loop
+        lanes = (
+            count_of(loop.row_concurrency, offer.workload)
+            if offer.count > 1 and loop and loop.parallel
+            else 1
+        )
+        await bundle.run(partial(self._outcome, plan, offer, bundle.run_id), loop, lanes)
+
+    async def _outcome(self, plan: Plan, offer: Offer, run_id: str, life: Offer) -> Report:
         """The worker's boundary: whatever goes wrong with this block becomes its outcome."""
         try:
-            plan = await self._plans.plan(offer)
-            return await self._block(plan=plan, offer=offer, run_id=run_id)
-        except ToolError as error:
-            return broken(offer, run_id, Error(kind=error.kind, message=error.message, code=error.code))
-        except InfrastructureError as error:
-            return _postponed(offer, run_id, error)
-        except NoetlError as error:
-            return broken(offer, run_id, Error(kind="server_error", message=str(error)))
+            return await self._block(plan=plan, offer=with_item(life, offer), run_id=run_id)
         except Exception as fault:  # a fault of ours costs this block, never the worker
-            trace = traceback.format_exc()[-TRACE_BYTES:]
-            message = f"{type(fault).__name__}: {fault}; report this with the trace"
-            return broken(offer, run_id, Error(kind="server_error", message=message, trace=trace))
+            return failed_by(fault, life, run_id)
 
-    async def _conclude(self, offer: Offer, run_id: str, outcome: Report) -> None:
-        """Report the outcome; one that cannot be written down is the block's failure."""
-        try:
-            await self._report(offer.execution, outcome)
-        except (TypeError, ValueError) as fault:
-            error = Error(
-                kind="validation", message=f"the result cannot be recorded: {fault}", step=offer.block.step
-            )
-            await self._report(offer.execution, broken(offer, run_id, error))
-
-    async def _report(self, execution: int, fact: BlockFact) -> None:
+    async def _report(self, execution: int, fact: BlockFact | BlocksReported) -> None:
         """Append until it is durable: the outcome of a run is never dropped while its worker lives."""
         while True:
             try:
@@ -215,9 +210,13 @@ class Worker:
     def stop_block(self, execution: int, block: BlockId, attempt: int) -> None:
         """A hint that a block's attempts up to this one are no longer wanted."""
         for key, run in self._runs.items():
-            if key[:2] == (execution, block) and key[2] <= attempt:
+            if key[0] != execution or key[2] > attempt:
+                continue
+            if key[1] == block and run.bundle.offer.count == 1:
                 self._remember(key)
                 run.task.cancel()
+            else:
+                run.bundle.stop(block)
 
     async def close(self) -> None:
         """Stop what runs, without a report, and take nothing more: the offers will be delivered again."""
@@ -236,13 +235,3 @@ class Worker:
 
 def _key(offer: Offer) -> Key:
     return offer.execution, offer.block, offer.attempt, offer.segment
-
-
-def _postponed(offer: Offer, run_id: str, error: InfrastructureError) -> BlockFailed:
-    """The platform failed outside any task: the block is offered again, unless that would lose the answer it waited for."""
-    lasting = isinstance(error, DamagedResult)
-    recorded = Error(kind="server_error", message=str(error), retryable=not lasting)
-    failed = broken(offer, run_id, recorded)
-    if lasting or offer.answered or offer.attempt >= POSTPONED:
-        return failed
-    return replace(failed, retry=Retry(after=POSTPONED_FOR, resume=offer.resume))

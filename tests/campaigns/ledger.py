@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from noetl_stream.core.events import (
     BlockCompleted,
-    BlockFact,
     Decision,
     Event,
     ExecutionEnded,
@@ -59,9 +58,10 @@ class Ledger:
         self.stale += folded.verdict == "stale"
         if folded.verdict != "accepted":
             return
-        self.outcomes += isinstance(event, BlockFact)
-        if isinstance(event, BlockCompleted):
-            self._complete(machine, str(event.block))
+        self.outcomes += len(folded.counted)
+        for fact in folded.counted:
+            if isinstance(fact, BlockCompleted):
+                self._complete(machine, str(fact.block))
         for move in folded.moves:
             if isinstance(move, ExecutionEnded):
                 self._end(machine, move)

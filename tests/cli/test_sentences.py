@@ -19,6 +19,7 @@ from noetl_stream.core.events import (
     BlockLost,
     BlockOffered,
     BlockParked,
+    BlocksReported,
     CancelRequested,
     Child,
     ChildEnded,
@@ -103,6 +104,15 @@ SAID: list[tuple[Event, str]] = [
         "'load' waits for playbook prices",
     ),
     (
+        BlocksReported(
+            facts=(
+                BlockCompleted(block=SEVENTEENTH, attempt=0, segment=0, run="r", result=1, time=0.0),
+                BlockFailed(block=BLOCK, attempt=0, segment=0, run="r", error=LATE, time=0.0),
+            )
+        ),
+        "'load'[17] completed in 0 ms; 'load' failed: timeout: too late (step 'load')",
+    ),
+    (
         ChildEnded(block=BLOCK, attempt=0, segment=0, child=7, status="COMPLETED", time=0.0),
         "'load' hears of execution 7: COMPLETED",
     ),
@@ -118,6 +128,10 @@ SAID: list[tuple[Event, str]] = [
     (
         decided(StepEntered(step="load", epoch=0, total=None, loop=True), offered(ITEMS)),
         "step 'load' is entered with a collection to come; the beginning of 'load' is offered",
+    ),
+    (
+        decided(BlockOffered(block=SEVENTEENTH, attempt=0, segment=0, count=40)),
+        "40 blocks of 'load' are offered",
     ),
     (decided(offered(ROUTE, attempt=1)), "the routing of 'load' is offered, attempt 2"),
     (

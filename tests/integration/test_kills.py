@@ -25,11 +25,8 @@ SEED = 20_131
 
 def accepted(told: list[Told]) -> Counter[str]:
     """How often each block's completion was accepted."""
-    return Counter(
-        str(each.event.block)
-        for each in told
-        if isinstance(each.event, BlockCompleted) and each.folded.verdict == "accepted"
-    )
+    facts = (fact for each in told for fact in each.folded.counted)
+    return Counter(str(fact.block) for fact in facts if isinstance(fact, BlockCompleted))
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from random import Random
 
 from noetl_stream.core.events import CancelRequested, Decision, ExecutionEnded, ExecutionRequested
 from noetl_stream.ids import execution_id, keyed_request
+from tests.simulation.bundles import together as bundled
 from tests.simulation.checkpoints import Shelf
 from tests.simulation.faults import CALM, PROFILES, Actor, disturb, strike, turn
 from tests.simulation.invariants import check
@@ -48,15 +49,23 @@ def profile_of(seed: int) -> str:
     return list(PROFILES)[seed % len(PROFILES)]
 
 
-def explore(seed: int, profile: str | None = None, cast: Cast | None = None, *, once: bool = False) -> Run:
-    """One run; `profile` as the seed has it unless given, `once` with effects that may happen once.
+def explore(
+    seed: int,
+    profile: str | None = None,
+    cast: Cast | None = None,
+    *,
+    once: bool = False,
+    together: bool = False,
+) -> Run:
+    """One run; `profile` as the seed has it unless given, `once` with effects that may happen once, `together` with iterations
+    in bundles.
 
     An exception in the code under test is a finding too.
     """
     profile, cast = profile or profile_of(seed), cast or Cast()
-    world = World(
-        seed, PROFILES[profile], plans(Random(seed), wide=profile == "workers", once=once), cast.shelf()
-    )
+    drawn = plans(Random(seed), wide=profile == "workers", once=once)
+    found = bundled(drawn, Random(seed)) if together else drawn
+    world = World(seed, PROFILES[profile], found, cast.shelf())
     owners = [cast.orchestrator(world, index) for index in range(2)]
     actors: list[Actor] = [*owners, *(cast.worker(world, index) for index in range(WORKERS))]
     try:
@@ -178,12 +187,17 @@ class Report:
 
 
 def campaign(
-    seeds: Iterable[int], cast: Cast | None = None, *, stop: int | None = None, once: bool = False
+    seeds: Iterable[int],
+    cast: Cast | None = None,
+    *,
+    stop: int | None = None,
+    once: bool = False,
+    together: bool = False,
 ) -> Report:
     """Run many seeds; `stop` after so many failures."""
     report = Report()
     for seed in seeds:
-        run = explore(seed, cast=cast, once=once)
+        run = explore(seed, cast=cast, once=once, together=together)
         report.runs += 1
         if run.bad:
             report.failed.append(run)

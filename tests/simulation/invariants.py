@@ -21,6 +21,7 @@ from noetl_stream.core.events import (
 )
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.partition import Folded, Partition, evolve
+from noetl_stream.core.plan import Loop
 from noetl_stream.core.snapshot import state_hash
 from noetl_stream.core.values import Ref, Value, unmarked
 from noetl_stream.ids import effect_key
@@ -96,8 +97,9 @@ def _record(found: Verified, offset: int, record: Record, folded: Folded, world:
         found.bad.append(f"quarantined: {event.reason}")
     if machine is None or folded.verdict != "accepted":
         return
-    if isinstance(event, BlockCompleted):
-        found.completed[record.machine, event.block] += 1
+    found.completed.update(
+        (record.machine, fact.block) for fact in folded.counted if isinstance(fact, BlockCompleted)
+    )
     for move in folded.moves:
         if isinstance(move, BlockLost):
             found.lost.add(machine.id)
@@ -144,14 +146,21 @@ def _over_limit(machine: Execution, world: World) -> Iterator[str]:
     plan, open_ = world.plan_of(machine.request), Counter((b.step, b.epoch) for b in machine.blocks)
     for name, run in machine.runs.items():
         loop = plan.steps[name].loop
-        if run.open - run.probing > (
-            loop.limit * count_of(loop.row_concurrency, {}) if loop is not None else 1
-        ):
+        if run.open - run.probing > _most(loop):
             yield f"over max_in_flight: {machine.id} {name}"
         if loop is not None and run.probing + len(run.batches) > max(loop.limit, 1):
             yield f"over its frames: {machine.id} {name}"
         if run.open != open_[name, run.epoch]:
             yield f"miscounted blocks: {machine.id} {name}"
+
+
+def _most(loop: Loop | None) -> int:
+    """The iterations that may be in flight. In sequence those of a bundle are, though but one of them runs."""
+    if loop is None:
+        return 1
+    return max(
+        loop.limit * count_of(loop.row_concurrency, {}), 1 if loop.parallel else count_of(loop.bundle, {})
+    )
 
 
 def _agrees(person: Orchestrator, found: Verified) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from noetl_stream.core.events import BlockClaimed, BlockContested, BlockId, Report
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.run import is_iteration
 from noetl_stream.ids import effect_key
+from noetl_stream.worker.bundle import lives_of, stops, together, with_item
 from tests.simulation.finding import outcome_of
 from tests.simulation.world import World
 
@@ -32,7 +33,7 @@ class Ack:
 class Run:
     """A block in a slot. `acks` are the deliveries to acknowledge at its end; `claims` is what a long block still does first.
 
-    `wants` is the effect that it has yet to claim; `awaited` is until when the outcome of another run is, which has.
+    Of iterations that travelled together, `told` were reported. `wants` is the effect that it has yet to claim; `awaited` is until when the outcome of another run is, which has.
     """
 
     offer: Offer
@@ -42,6 +43,7 @@ class Run:
     wants: str | None = None
     awaited: float | None = None
     done: bool = False
+    told: int = 0
 
 
 def key_of(offer: Offer) -> Key:
@@ -153,16 +155,19 @@ class Worker:
 
     def claim(self, run: Run) -> None:
         """A claim with a lease, then its offers are acknowledged: a long block holds back no offset."""
-        offer, now = run.offer, self.world.now
-        event = BlockClaimed(
-            block=offer.block,
-            attempt=offer.attempt,
-            segment=offer.segment,
-            run=run.name,
-            renew_by=now + LEASE,
-            time=now,
-        )
-        if self.world.append(offer.execution, event, self.name) is not None:
+        now = self.world.now
+        claims = [
+            BlockClaimed(
+                block=life.block,
+                attempt=life.attempt,
+                segment=life.segment,
+                run=run.name,
+                renew_by=now + LEASE,
+                time=now,
+            )
+            for life in lives_of(run.offer)
+        ]
+        if self.world.append(run.offer.execution, together(claims), self.name) is not None:
             run.claims -= 1
             for ack in run.acks:
                 self.acknowledge(ack)
@@ -186,10 +191,11 @@ class Worker:
         if self.world.rng.random() < 0.5:
             return
         offer = run.offer
-        self.world.outside.apply(offer.execution, offer.block, self.effect(offer))
+        for outcome in self.found(run):
+            life = offer.block._replace(iteration=outcome.block.iteration)
+            self.world.outside.apply(offer.execution, life, self.effect(replace(offer, block=life)))
         if self.world.plans[offer.path].steps[offer.block.step].tool.once:
             self.world.outside.once[f"{self.effect(offer)}/{offer.segment}"] += 1
-        self.come_to(run)
         run.done = True
 
     def come_to(self, run: Run) -> Report:
@@ -197,6 +203,19 @@ class Worker:
         if run.awaited is not None:
             return self.contested(run, run.awaited)
         return outcome_of(self.world, run.offer, run=run.name, claim=self.lease(run))
+
+    def found(self, run: Run) -> list[Report]:
+        """The outcomes of all that an offer brought, as far as the run goes."""
+        offer, found = run.offer, list[Report]()
+        if offer.count == 1:
+            return [self.come_to(run)]
+        loop = self.world.plans[offer.path].steps[offer.block.step].loop
+        assert loop is not None  # or it would travel alone
+        for life in lives_of(offer):
+            found.append(outcome_of(self.world, with_item(life, offer), run=run.name, claim=""))
+            if stops(loop, found[-1]):
+                break
+        return found
 
     def contested(self, run: Run, until: float) -> BlockContested:
         offer = run.offer
@@ -218,8 +237,13 @@ class Worker:
         return effect_key(f"{offer.execution}/{offer.block}", "tool", 0)
 
     def report(self, run: Run) -> None:
-        if self.world.append(run.offer.execution, self.come_to(run), self.name) is not None:
-            self.end(run)
+        """At once, or some of it first."""
+        left = self.found(run)[run.told :]
+        most = self.world.rng.randint(1, len(left)) if len(left) > 1 else 1
+        if self.world.append(run.offer.execution, together(left[:most]), self.name) is not None:
+            run.told += most
+            if most == len(left):
+                self.end(run)
 
     def end(self, run: Run) -> None:
         key = key_of(run.offer)

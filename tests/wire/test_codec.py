@@ -43,7 +43,7 @@ def test_every_record_comes_back_as_it_went(kind: type[Any]) -> None:
 
 def test_a_field_that_a_schema_lacks_is_not_lost_in_silence() -> None:
     with pytest.raises(LookupError, match="the schema of CancelRequested lacks actor, reason"):
-        Layouts(encode, decode).of("CancelRequested", [{"name": "time", "type": "double"}])
+        Layouts(encode, decode, decode).of("CancelRequested", [{"name": "time", "type": "double"}])
 
 
 def test_a_record_begins_with_its_schemas_fingerprint() -> None:
