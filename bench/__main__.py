@@ -4,43 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
 import tempfile
 from pathlib import Path
 
 from bench.floor import floor
+from bench.playbooks import chain, fan
 from bench.service import Service
+from bench.shown import show
 from noetl_stream.cli.running import everything
 from noetl_stream.settings import Settings
 
 CHAIN, FAN, SINGLES, ROUNDS = 100, 1_000, 100, 5
-
-
-def chain(length: int) -> str:
-    """`length` noop steps, one after the other."""
-    steps: list[dict[str, object]] = [
-        {"step": f"s{i}", "tool": {"kind": "noop"}, **({"next": f"s{i + 1}"} if i + 1 < length else {})}
-        for i in range(length)
-    ]
-    return playbook(f"chain{length}", steps)
-
-
-def fan(width: int) -> str:
-    """One parallel loop of `width` noop iterations."""
-    loop = {"in": f"{{{{ {width} }}}}", "iterator": "i", "spec": {"mode": "parallel", "max_in_flight": 64}}
-    return playbook(f"fan{width}", [{"step": "start", "loop": loop, "tool": {"kind": "noop"}}])
-
-
-def playbook(name: str, steps: list[dict[str, object]], **workload: object) -> str:
-    document = {
-        "apiVersion": "noetl.io/v2",
-        "kind": "Playbook",
-        "metadata": {"name": name, "path": f"bench/{name}"},
-        "workload": workload,
-        "workflow": steps,
-    }
-    return json.dumps(document)
 
 
 async def measure(settings: Settings) -> dict[str, float]:
@@ -68,11 +43,7 @@ def main() -> None:
     chosen = ask.parse_args()
     with tempfile.TemporaryDirectory() as data:
         found = asyncio.run(measure(Settings(data=Path(data), bootstrap=chosen.bootstrap)))
-    if chosen.json:
-        print(json.dumps(found, indent=2))
-        return
-    for name, figure in found.items():
-        print(f"{name:34} {figure:>12,}")
+    show(found, as_json=chosen.json)
 
 
 if __name__ == "__main__":

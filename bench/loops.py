@@ -8,34 +8,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import resource
 import tempfile
 from pathlib import Path
 from time import process_time
 
-from bench.__main__ import playbook
 from bench.floor import floor
+from bench.playbooks import loops
 from bench.service import Service
+from bench.shown import show
 from noetl_stream.cli.running import everything
 from noetl_stream.settings import Settings
-
-PARALLEL = {"mode": "parallel", "max_in_flight": 64}
-
-
-def loops(n: int) -> dict[str, str]:
-    """Playbooks of `n` iterations of noop, by kind."""
-    items = [{"id": k} for k in range(1_000)]
-    found = {
-        "parallel": {"in": f"{{{{ {n} }}}}", "iterator": "i", "spec": PARALLEL},
-        "while": {"while": f"{{{{ loop_index < {n} }}}}", "iterator": "i"},
-        "list": {"in": f"{{{{ workload.items * {n // 1_000} }}}}", "iterator": "i", "spec": PARALLEL},
-    }
-    tool = {"kind": "noop"}
-    return {
-        kind: playbook(kind, [{"step": "each", "loop": loop, "tool": tool}], items=items)
-        for kind, loop in found.items()
-    }
 
 
 async def measure(settings: Settings, n: int) -> dict[str, float]:
@@ -71,11 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as data:
         settings = Settings(data=Path(data), bootstrap=chosen.bootstrap)
         found = asyncio.run(measure(settings, chosen.n))
-    if chosen.json:
-        print(json.dumps(found, indent=2))
-        return
-    for name, figure in found.items():
-        print(f"{name:40} {figure:>12,}")
+    show(found, as_json=chosen.json)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 from noetl_stream.cli import broker_care, logs
 from noetl_stream.cli.ending import carry_out, ended_role
 from noetl_stream.cli.options import Chosen, Data, Debug, Json
+from noetl_stream.cli.ready import say_ready
 from noetl_stream.commitlog.fsync import FsyncPolicy
 from noetl_stream.errors import InvalidRequest
 
@@ -155,19 +155,9 @@ async def _alone(folder: Path, settings: BrokerSettings, *, as_json: bool) -> in
     logs.of_a_role()
     allow_many_files()
     async with EmbeddedBroker(folder, settings=settings) as running:
-        place = {"ready": "broker", "bootstrap": running.bootstrap, "data": str(folder)}
+        place = {"bootstrap": running.bootstrap, "data": str(folder)}
         if settings.metrics_port is not None:
             place["metrics"] = running.metrics_url
-        _say_ready(place, as_json=as_json)
+        say_ready("broker", place, as_json=as_json)
         failure = await running.failed
     raise failure
-
-
-def _say_ready(place: dict[str, str], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(place))
-        return
-    typer.echo("broker is ready; Ctrl-C ends it")
-    for key, value in place.items():
-        if key != "ready":
-            typer.echo(f"  {key:<10} {value}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,7 @@ from noetl_stream.cli import logs
 from noetl_stream.cli.broker import PORT
 from noetl_stream.cli.ending import Exit, carry_out, ended_role
 from noetl_stream.cli.options import Bootstrap, Data, Debug, Json, Pools, settings_of
+from noetl_stream.cli.ready import say_ready
 from noetl_stream.core.values import Value
 from noetl_stream.errors import InvalidRequest
 
@@ -57,7 +58,7 @@ async def _up(settings: Settings, port: int, *, as_json: bool) -> int:
 
         reached = settings.at(await starting)
         async with installation(reached):
-            _say_ready("up", reached, as_json=as_json)
+            say_ready("up", _place(reached), as_json=as_json)
             await asyncio.Event().wait()
     return Exit.COMPLETED
 
@@ -131,7 +132,7 @@ async def _roles(settings: Settings, name: str, roles: list[str], *, as_json: bo
     logs.of_a_role()
     reached = settings.model_copy(update={"bootstrap": await _address(settings, name)})
     async with open_platform(reached) as platform, running(platform, roles):
-        _say_ready(name, reached, as_json=as_json)
+        say_ready(name, _place(reached), as_json=as_json)
         await asyncio.Event().wait()
     return Exit.COMPLETED
 
@@ -212,19 +213,9 @@ def _flat(row: Mapping[str, Value]) -> dict[str, Value]:
     }
 
 
-def _say_ready(name: str, settings: Settings, *, as_json: bool) -> None:
-    """Where things are, once they are ready: one JSON line, or a few for people."""
-    logs.once_connected()
-    place: Mapping[str, Value] = {
-        "ready": name,
+def _place(settings: Settings) -> Mapping[str, str | Sequence[str]]:
+    return {
         "bootstrap": settings.bootstrap,
         "data": str(settings.data.absolute()),
-        "pools": list(settings.pools),
+        "pools": settings.pools,
     }
-    if as_json:
-        typer.echo(json.dumps(place))
-        return
-    typer.echo(f"{name} is ready; Ctrl-C ends it")
-    for key in ("bootstrap", "data"):
-        typer.echo(f"  {key:<10} {place[key]}")
-    typer.echo(f"  {'pools':<10} {', '.join(settings.pools)}")
