@@ -163,10 +163,17 @@ def join(context: Any, value: Any, d: Any = "", attribute: str | int | None = No
         context.measure(d)
     elements = list(value)
     if attribute is not None:
-        elements = [lookup.plain(lookup.follow(each, _path(attribute))) for each in elements]
+        path = _charged_path(context, attribute, len(elements))
+        elements = [lookup.plain(lookup.follow(each, path)) for each in elements]
     texts = [context.environment.finalize(context, each) for each in elements]
     check_items(sum(map(len, texts)) + len(str(d)) * len(texts), text=True)
     return str(d).join(texts)
+
+
+def _charged_path(context: Any, attribute: str | int, times: int) -> tuple[str | int, ...]:
+    path = _path(attribute)
+    context.charge(len(path) * times)
+    return path
 
 
 def _path(attribute: str | int) -> tuple[str | int, ...]:
@@ -175,10 +182,12 @@ def _path(attribute: str | int) -> tuple[str | int, ...]:
     return tuple(int(part) if part.isdigit() else part for part in attribute.split("."))
 
 
-def total(value: Any, attribute: str | int | None = None, start: int | float = 0) -> Any:
+@pass_context
+def total(context: Any, value: Any, attribute: str | int | None = None, start: int | float = 0) -> Any:
     """The sum of numbers; sums of lists would grow without bound."""
-    path = () if attribute is None else _path(attribute)
-    numbers = [lookup.plain(lookup.follow(each, path)) for each in value]
+    elements = list(value)
+    path = () if attribute is None else _charged_path(context, attribute, len(elements))
+    numbers = [lookup.plain(lookup.follow(each, path)) for each in elements]
     if any(isinstance(each, str | list | tuple) for each in (start, *numbers)):
         raise TypeError("`sum` adds numbers")
     return sum(numbers, start)
@@ -199,8 +208,21 @@ def urlize(context: Any, value: Any, *args: Any, **kwargs: Any) -> str:
     return jinja.do_urlize(context, text, *args, **kwargs)
 
 
-def batch(value: Any, linecount: int, fill_with: Any = None) -> Any:
+@pass_context
+def groupby(
+    context: Any, value: Any, attribute: str | int, default: Any = None, case_sensitive: bool = False
+) -> Any:
+    """Jinja's. Charged for sorting too, by which it finds the groups."""
+    elements = list(value)
+    context.charge(2 * len(elements))
+    return jinja.sync_do_groupby(context.environment, elements, attribute, default, case_sensitive)
+
+
+@pass_context
+def batch(context: Any, value: Any, linecount: int, fill_with: Any = None) -> Any:
+    """Jinja's. Charged for a line's length, since the last one may be filled up."""
     check_items(linecount)
+    context.charge(linecount // 8)
     return jinja.do_batch(value, linecount, fill_with)
 
 

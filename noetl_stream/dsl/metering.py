@@ -53,6 +53,7 @@ _OURS: Mapping[str, Filter] = {
     "endswith": filters.endswith,
     "fromjson": filters.from_json,
     "get": filters.get,
+    "groupby": filters.groupby,
     "indent": filters.indent,
     "isoformat": filters.isoformat,
     "items": filters.items,
@@ -84,14 +85,21 @@ def metered(function: Filter, *, deep: bool, writes: bool) -> Filter:
 
     @wraps(function)
     def run(context: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-        context.charge(len(value) + 1 if hasattr(value, "__len__") else 1)
+        size = len(value) if hasattr(value, "__len__") else 0
+        context.charge(size + 1)
         if deep:
+            context.charge(2 * size * _steps((*args, *kwargs.values())))
             context.weigh(value)
         if writes:
             _measure(context, (value, *args, *kwargs.values()))
         return _bounded(context, function(*_lead(passes, context), value, *args, **kwargs))
 
     return pass_context(run)
+
+
+def _steps(given: tuple[Any, ...]) -> int:
+    """Look-ups that the longest path among what a filter was given may make on each element."""
+    return max((each.count(".") + each.count(",") for each in given if isinstance(each, str)), default=0)
 
 
 def _measure(context: Any, given: tuple[Any, ...]) -> None:
@@ -114,13 +122,21 @@ def _lead(passes: str | None, context: Any) -> tuple[Any, ...]:
 
 def _bounded(context: Any, made: Any) -> Any:
     if isinstance(made, Iterator):
-        made = list(islice(made, LIMITS.items + 1))
+        made = [_made(context, each) for each in islice(made, LIMITS.items + 1)]
         context.charge(len(made))
     if isinstance(made, list):
         check_items(len(made))
+        context.charge(len(made) // 8)
     if isinstance(made, int):
         check_bits(made.bit_length())
-    return check_text(made)
+    return _made(context, check_text(made))
+
+
+def _made(context: Any, each: Any) -> Any:
+    """What a filter made, text charged by its length: many of them together may be more than memory holds."""
+    if isinstance(each, str):
+        context.charge(len(each) // 64)
+    return each
 
 
 @pass_context

@@ -59,7 +59,7 @@ def _native(value: Any, budget: Budget) -> Value:
         return value
     if kind is float:
         return value if math.isfinite(value) else None
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | range):
         budget.spend(len(value))
         return [_native(each, budget) for each in value]
     if isinstance(value, Mapping):
@@ -99,7 +99,5 @@ def _converted(value: Any) -> Value:
             return b64encode(value).decode()
         case UUID():
             return str(value)
-        case range():
-            return list(value)
         case _:
             raise TypeError(f"a template cannot yield a {type(value).__name__}")

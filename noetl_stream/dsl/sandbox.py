@@ -30,6 +30,8 @@ CALL = 25
 """Operations of a call: a macro's costs more than a filter."""
 PATTERN = 500
 """Operations of compiling a regular expression."""
+BITS = 2**21
+"""Pairs of bits that are multiplied in one operation."""
 
 
 class Evaluation(Context):
@@ -209,6 +211,7 @@ def _check_product(context: Evaluation, left: Any, right: Any) -> None:
             context.charge(size // (64 if isinstance(sequence, str) else 8))
     if isinstance(left, int) and isinstance(right, int):
         check_bits(left.bit_length() + right.bit_length())
+        context.charge(left.bit_length() * right.bit_length() // BITS)
 
 
 def _check_power(left: Any, right: Any) -> None:

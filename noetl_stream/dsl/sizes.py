@@ -22,7 +22,7 @@ def weight(value: Any, most: int) -> int:
         if isinstance(each, dict):
             pending.extend(each.values())
             found += len(each)
-        elif isinstance(each, list | tuple):
+        elif isinstance(each, list | tuple | range):
             pending.extend(each)
             found += len(each)
         elif isinstance(each, str):
@@ -44,7 +44,7 @@ def written_values(value: Any) -> int:
         elif isinstance(each, dict):
             pending.extend(each.values())
             characters += sum(map(len, filter(_is_text, each)))
-        elif isinstance(each, list | tuple):
+        elif isinstance(each, list | tuple | range):
             pending.extend(each)
         elif type(each) not in SCALARS and is_frame(each):
             check_items(MARKS * len(each), text=True)

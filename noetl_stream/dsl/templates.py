@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,7 @@ from noetl_stream.dsl.sandbox import Evaluation, sandbox
 
 _TOO_DEEP = (RecursionError, MemoryError, SyntaxError)
 """What Python's own compiler says to code that nests too deeply."""
+_TOO_LARGE = f"it holds a number of more than {LIMITS.bits} bits"
 _FALSE = frozenset({"", "false", "0", "no", "none", "null", "off", "{}", "[]"})
 
 
@@ -90,6 +92,12 @@ def _parsed(text: str) -> tuple[nodes.Template, tuple[str, ...]]:
         tree = sandbox().parse(text)
     except TemplateSyntaxError as error:
         raise BadTemplate(error.message or "it is no template", parses=False) from None
+    except BadTemplate:
+        raise
+    except ValueError:
+        # Python itself bounds the digits of a number in text.
+        raise BadTemplate(_TOO_LARGE, parses=True) from None
+    _check_numbers(tree)
     rewrite = Rewrite()
     rewrite.visit(tree)
     return tree, tuple(dict.fromkeys(rewrite.notes))
@@ -99,6 +107,14 @@ def _check_words(text: str) -> None:
     """A tree takes far more room than its text."""
     if sum(kind != "whitespace" for _, kind, _ in sandbox().lex(text)) > LIMITS.words:
         raise BadTemplate(f"it has more than {LIMITS.words} words", parses=True)
+
+
+def _check_numbers(tree: nodes.Template) -> None:
+    for each in tree.find_all(nodes.Const):
+        if isinstance(each.value, float) and not math.isfinite(each.value):
+            raise BadTemplate(_TOO_LARGE, parses=True)
+        if isinstance(each.value, int) and each.value.bit_length() > LIMITS.bits:
+            raise BadTemplate(_TOO_LARGE, parses=True)
 
 
 def _refuse(reads: Reads, tree: nodes.Template) -> None:

@@ -28,6 +28,7 @@ SCOPE: dict[str, Any] = {
     "many": list(range(100_000)),
     "words": [f"word {i}" for i in range(100_000)],
     "wide": {str(i): i for i in range(100_000)},
+    "rows": [{"a": i} for i in range(5_000)],
     "loop": None,
 }
 TWINS = (
@@ -76,11 +77,28 @@ ENDLESS = [
     "{{ [text] * 99999 }}",
     "x{{ [text] * 99999 }}",
     "{{ ([text] * 99999) | tojson }}",
+    "{{ [range(100000)] * 99999 }}",
+    "x{{ [range(100000)] * 99999 }}",
+    "{{ words | map('replace', 'w', text) | list }}",
+    "{{ ([' '] * 100000) | map('center', 1000000) | list }}",
+    "{{ ([[1]] * 1000) | map('batch', 100000, 1) | map('list') | list }}",
+    "{{ rows | map(attribute='" + "a." * 3000 + "a') | list }}",
+    "{{ rows | sum(attribute='" + "a." * 3000 + "a') }}",
+    "{{ rows | join(attribute='" + "a." * 3000 + "a') }}",
+    EACH + "{% set a = rows | groupby('a') %}" + END,
+    "{% set n = namespace(a=2**4999) %}" + EACH + "{% set a = n.a * n.a %}" + END,
+    "{{ text | regex_search('.{1,1000}.{1,1000}=') }}",
+    "{{ text | regex_search('((a?){30}){30}c') }}",
+    "{{ text | regex_findall('a[^b]*z|a') }}",
+    "{{ ('a' * 1000000) | regex_replace('a[^b]*z|a', 'b') }}",
+    "{{ text | regex_replace('(a{1,900})', '\\\\1' * 2000) }}",
+    "{{ words | map('regex_findall', '.') | list }}",
+    "{{ text | regex_search('(' * 200 ~ ')' * 200) }}",
     "{{ ('f' * 900000) | int(base=16) }}",
     "{{ ('a.com ' * 20000) | urlize(target='x' * 100000) }}",
     "{{ (('[' * 300 ~ ('1,' * 50000) ~ '1' ~ ']' * 300) | fromjson) | tojson(indent=16) }}",
 ]
-REASON = r"it (makes|takes|computes|calls itself or nests)|a key is text or a number|`sum` adds"
+REASON = r"it (makes|takes|computes|calls itself or nests)|a key is text or a number|`sum` adds|the pattern is not accepted"
 
 
 def measured(text: str) -> None:
@@ -123,6 +141,12 @@ def test_a_template_of_more_words_than_anybody_writes_is_refused() -> None:
     with pytest.raises(BadTemplate, match="it has more than 20000 words"):
         template("{{ x }}" * 10_000)
     assert template("plain text " * 10_000 + "{{ x }}").evaluate({"x": 1})
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "1e999", "0x" + "f" * 5_000, "0b" + "1" * 20_000])
+def test_a_number_that_no_template_could_compute_is_refused(number: str) -> None:
+    with pytest.raises(BadTemplate, match="it holds a number of more than 10000 bits"):
+        template("{{ " + number + " }}")
 
 
 BOMB = "{{ range(10**9) | list }}"
