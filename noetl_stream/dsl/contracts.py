@@ -10,8 +10,10 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from noetl_stream.core.plan import Expression
 from noetl_stream.dsl.expressions import compile_number, compile_value
 from noetl_stream.dsl.report import Site, suggest
+from noetl_stream.dsl.schema import FLAG, TEXT
+from noetl_stream.dsl.shapes import Keys
 from noetl_stream.dsl.source import Node
-from noetl_stream.dsl.templates import truth
+from noetl_stream.dsl.templates import has_template, truth
 
 Family: TypeAlias = Literal[
     "integer", "number", "decimal", "text", "boolean", "date", "datetime", "time", "duration", "list",
@@ -38,6 +40,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
     **dict.fromkeys(("any", "json"), "any"),
 }
 """What a column may be called, and the family of types that it stands for."""
+_COLUMN = Keys(keys={"type": TEXT, "nullable": FLAG, "unique": FLAG})
 _NAME = re.compile(r"([a-z0-9 ]+?)\s*(?:[(\[<].*[)\]>])?")
 
 
@@ -101,9 +104,22 @@ def _bounds(node: Node, site: Site) -> dict[str, Any]:
 
 def _types(entries: Mapping[str, Node], site: Site) -> Iterator[tuple[str, ColumnType]]:
     for column, node in entries.items():
+        if node.is_mapping:
+            _check_column(node, site.at(column))
         named = node.get("type") if node.is_mapping else node
         if named is not None:
             yield column, _type(named, column, site)
+
+
+def _check_column(node: Node, site: Site) -> None:
+    _COLUMN.check(node, site)
+    for key in ("nullable", "unique"):
+        said = node.get(key)
+        if said is not None and has_template(said.text or ""):
+            site.report.error(
+                f"{site.at(key).what} is true or false: columns are known before anything is rendered",
+                said.place,
+            )
 
 
 def _type(node: Node, column: str, site: Site) -> ColumnType:

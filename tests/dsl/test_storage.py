@@ -116,3 +116,16 @@ def test_an_unknown_type_is_an_error_with_its_place_and_a_suggestion() -> None:
 
     assert "6:25" in found
     assert "step 'a': column 'id' has the unknown type 'integr'; did you mean 'integer'?" in found
+
+
+@pytest.mark.parametrize(
+    ("column", "problem"),
+    [
+        ("{type: int, nulable: false}", "unknown key 'nulable' in key 'expect.schema.id' of step 'a'; did you mean 'nullable'?"),
+        ("{type: int, nullable: never}", "key 'expect.schema.id.nullable' of step 'a' is true or false, not text"),
+        ("{type: int, unique: '{{ ctx.x }}'}", "key 'expect.schema.id.unique' of step 'a' is true or false: columns are known before anything is rendered"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_column_is_checked(column: str, problem: str) -> None:
+    """A template in a flag would be text, and text is true."""
+    assert problem in error(flow(f"step: a\nexpect: {{schema: {{id: {column}}}}}\ntool: {{kind: noop}}"))
