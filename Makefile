@@ -3,6 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Much of the suite waits: for brokers, for what is killed, for leases that run out. WORKERS=0 runs it in one process.
+WORKERS ?= 4
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Where bytecode is not written, every worker would rewrite the assertions of all tests anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test check bench clean
 .DEFAULT_GOAL := demo
@@ -19,7 +24,8 @@ demo: $(STAMP)  ## a year of flights through the whole path
 
 test: $(STAMP)  ## everything, real Apache Kafka included where it can be had
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
-	@$(BIN)/pytest --reruns 1 --only-rerun 'Timeout .*pytest-timeout'
+	@$(BIN)/pytest $(PARALLEL) -m 'not alone' --reruns 1 --only-rerun 'Timeout .*pytest-timeout'
+	@$(BIN)/pytest -m alone -q
 
 check: $(STAMP)  ## the quick door, under a minute and a half
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports

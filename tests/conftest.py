@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
+from hypothesis import settings
 
 from noetl_stream.broker.launch import start_broker
 from tests import nats_server, postgres_server
@@ -110,6 +111,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"contract tests that ran: {counts}")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the session that gave us our tests, if there is one, which servers they used."""
+    if (told := getattr(session.config, "workeroutput", None)) is not None:
+        told["found"] = session.config.stash[FOUND]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what one of our workers tells; one that crashed tells nothing."""
+    node.config.stash[FOUND].update(getattr(node, "workeroutput", {}).get("found", {}))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--always-replay", action="store_true", help="fold each history from zero before every record of it"
@@ -117,5 +130,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # How long one example takes tells how busy the machine is. The time limit of its test holds all the same.
+    settings.register_profile("busy", deadline=None)
+    settings.load_profile("busy")
     HABITS.always_replay = config.getoption("--always-replay")
     config.stash[FOUND] = {}

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 _KILLS = 20
 
 
+@pytest.mark.alone
 def test_a_broker_starts_answers_and_stops_in_order(tmp_path: Path) -> None:
     broker = start_broker(tmp_path)
     host, port = broker.bootstrap.split(":")

@@ -166,6 +166,7 @@ def test_a_signal_ends_a_run_and_everything_it_started(
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.alone
 def test_a_cold_run_takes_less_than_three_seconds(tmp_path: Path) -> None:
     """On a machine that others use as well, the quickest of a few tries is what the program needs."""
     file = written(tmp_path, "hello.yaml", HELLO)

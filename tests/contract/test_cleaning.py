@@ -158,8 +158,8 @@ async def test_a_log_loses_its_oldest_segments_when_it_is_too_large(kafka: Kafka
 
     async with kafka.consumer() as consumer:
 
-        async def small_enough() -> bool:
-            return await first_offset(consumer, partition) > 0
+        async def small_enough() -> bool:  # a first pass may come while the last are written
+            return await first_offset(consumer, partition) >= 7
 
         await eventually(small_enough)
     assert [record.offset for record in await records_of(kafka, topic)] == [7, 8, 9, 10, 11]

@@ -142,6 +142,7 @@ def test_children_end_with_their_parent(tmp_path: Path) -> None:
         assert perf_counter() < until
 
 
+@pytest.mark.alone
 async def test_a_warm_call_takes_no_millisecond(one: WarmPool) -> None:
     """The median of many, so that a busy machine does not decide."""
     work = python("result = x + 1", x=1)
