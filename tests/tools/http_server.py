@@ -47,24 +47,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200, b"\xff\xfe\x00", "application/octet-stream", {})
             case ["large"]:
                 self._answer(200, b"x" * 100_000, "text/plain", {})
-            case ["pages", "link"]:
-                page = int(dict(query).get("page", 1))
-                more = {"Link": f'</pages/link?page={page + 1}>; rel="next"'} if page < 3 else {}
-                self._answer(200, json.dumps([page]).encode(), "application/json", more)
-            case ["pages", "counted"]:
-                page = int(dict(query).get("offset", 1))
-                self._answer(
-                    200, json.dumps({"rows": [page] if page < 5 else []}).encode(), "application/json", {}
-                )
-            case ["pages", "named"]:
-                named = dict(query)
-                page = int(named.get("cursor", 1))
-                following = {"token": str(page + 1), "url": f"/pages/named?cursor={page + 1}&by=url"}
-                found = {"rows": [page], "meta": following if page < 3 else {"token": "", "url": None}}
-                self._answer(200, json.dumps(found).encode(), "application/json", {})
-            case ["pages", "away"]:
-                away = b'{"rows": [], "next": "http://other.example/pages"}'
-                self._answer(200, away, "application/json", {})
+            case ["pages", kind]:
+                self._serve_page(kind, dict(query))
             case ["slow"]:
                 self.site.release.wait(30)
                 self._answer(200, b"", "text/plain", {})
@@ -72,6 +56,25 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             case _:
                 self._answer(200, b'{"ok": true}', "application/json", {"Set-Cookie": "session=secret"})
+
+    def _serve_page(self, kind: str, query: dict[str, str]) -> None:
+        """One of several, which tells of the next in the way of its `kind`."""
+        more: dict[str, str] = {}
+        match kind:
+            case "link":
+                page = int(query.get("page", 1))
+                found: object = [page]
+                more = {"Link": f'</pages/link?page={page + 1}>; rel="next"'} if page < 3 else {}
+            case "counted":
+                page = int(query.get("offset", 1))
+                found = {"rows": [page] if page < 5 else []}
+            case "named":
+                page = int(query.get("cursor", 1))
+                following = {"token": str(page + 1), "url": f"/pages/named?cursor={page + 1}&by=url"}
+                found = {"rows": [page], "meta": following if page < 3 else {"token": "", "url": None}}
+            case _:
+                found = {"rows": [], "next": "http://other.example/pages"}
+        self._answer(200, json.dumps(found).encode(), "application/json", more)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve
 
