@@ -134,6 +134,8 @@ def main() -> int:
     ask.add_argument("--few", action="store_true")
     ask.add_argument("--n", type=int, default=0, help="another size than their own")
     asked = ask.parse_args()
+    if unknown := sorted(set(asked.names) - BULKS.keys()):
+        ask.error(f"there is no {', '.join(unknown)}; the names are {', '.join(BULKS)}")
 
     def size(bulk: Bulk) -> int:
         return asked.n or (bulk.few if asked.few else bulk.n)
