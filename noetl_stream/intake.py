@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from noetl_stream.core.events import ExecutionRequested
 from noetl_stream.core.plan import Plan
 from noetl_stream.errors import InvalidRequest, NoetlError
+from noetl_stream.core.run import INPUT_BYTES, json_size
 from noetl_stream.ids import execution_id, keyed_request, positioned_request
 from noetl_stream.ports.catalog import PinnedPlans
 from noetl_stream.ports.facts import FactLog
@@ -89,7 +90,14 @@ class Intake:
         return found
 
     def _check(self, request: Request) -> None:
-        """Answers go where the deployment lets them, never into our own topics, nor where no topic can be."""
+        """A payload fits an event. Answers go where the deployment lets them, never into our own topics, nor where no topic
+        can be.
+        """
+        if (size := json_size(request.payload)) > INPUT_BYTES:
+            raise InvalidRequest(
+                f"the payload has {size} bytes of JSON, and a request brings at most {INPUT_BYTES}; "
+                "put what is large into a file, table or object store, and send where it stands"
+            )
         topic = request.reply_to
         if topic is None:
             return

@@ -75,6 +75,21 @@ def door() -> Door:
     return Door(plans=MemoryPlans(plan_of("- {step: load, tool: {kind: noop}}")))
 
 
+async def test_a_payload_too_large_for_an_event_is_refused_with_the_limit_and_what_to_do(door: Door) -> None:
+    await door.ask(payload={"text": "x" * (160 * 1024)})
+    await door.ask(payload={"text": "x" * (160 * 1024 - 100)}, offset=1)
+
+    assert door.refused == [
+        (
+            0,
+            "the payload has 163851 bytes of JSON, and a request brings at most 163840; "
+            "put what is large into a file, table or object store, and send where it stands",
+        )
+    ]
+    [fact] = door.facts
+    assert len(encode(fact)) < 256 * 1024
+
+
 async def test_a_json_request_pins_what_will_run(door: Door) -> None:
     await door.ask(
         payload={"day": 1},

@@ -17,6 +17,9 @@ CHUNK = 1_000
 INLINE_BYTES = 64 * 1024
 """A collection or a loop's results up to this size (as JSON) stay in the log; larger ones go to the cache."""
 
+INPUT_BYTES = 160 * 1024
+"""What a request's payload and an execution's inputs take at most (as JSON): with a step's collection beside them, a record stays below 256 KiB."""
+
 
 def json_size(value: Value) -> int:
     """Bytes of `value` as JSON, about; cheap for scalars. References count as 200."""

@@ -11,7 +11,7 @@ from noetl_stream.core.counts import check_counts
 from noetl_stream.core.events import ExecutionEnded, ExecutionStarted, Move
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.plan import Expression, Plan, Scope
-from noetl_stream.core.run import json_size
+from noetl_stream.core.run import INPUT_BYTES, json_size
 from noetl_stream.core.scope import moment, token
 from noetl_stream.core.values import Error, Value
 from noetl_stream.errors import ExpressionError
@@ -26,6 +26,7 @@ def start(plan: Plan, draft: Execution, now: float) -> Move:
         workload = plan.workload.evaluate(given)
         scope = _settled(given, workload)
         _check_payload(plan, draft, scope)
+        _check_inputs(workload)
         check_counts(plan, workload)
         deadline = _deadline(plan, draft, scope)
         return ExecutionStarted(
@@ -89,4 +90,15 @@ def _check_payload(plan: Plan, draft: Execution, scope: Scope) -> None:
             f"the payload has {size} bytes, and this playbook takes at most {most:.0f}; send less, or a reference",
             text="max_payload_bytes",
             place="executor.spec.policy.limits",
+        )
+
+
+def _check_inputs(workload: Value) -> None:
+    """They stand in one event, with what is decided beside them."""
+    if (size := json_size(workload)) > INPUT_BYTES:
+        raise ExpressionError(
+            f"the inputs have {size} bytes, and an execution takes at most {INPUT_BYTES}; "
+            "let a step make or fetch what is large",
+            text="workload",
+            place="workload",
         )

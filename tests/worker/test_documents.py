@@ -45,6 +45,23 @@ async def test_a_payload_within_the_bound_is_taken(cache: Cache) -> None:
     assert (await played(LIMITED.replace("LIMIT", "100"), cache, payload={"n": 1})).log.status == "COMPLETED"
 
 
+async def test_inputs_too_large_for_an_event_end_the_execution_before_it_began(cache: Cache) -> None:
+    document = "workload: {text: \"{{ 'x' * 200000 }}\"}\nworkflow:\n- {step: a, tool: {kind: act}}"
+
+    stage = await played(document, cache)
+
+    assert stage.log.error is not None
+    assert (stage.log.status, stage.log.error.kind, stage.log.error.place) == (
+        "FAILED",
+        "validation",
+        "workload",
+    )
+    assert stage.log.error.message == (
+        "workload: the inputs have 200011 bytes, and an execution takes at most 163840; "
+        "let a step make or fetch what is large in `workload`"
+    )
+
+
 async def test_inputs_are_rendered_in_order_and_never_again(cache: Cache) -> None:
     """A default reads those before it; what a request gives stays data; nothing changes afterwards."""
     stage = await played(
