@@ -30,7 +30,7 @@ from noetl_stream.intake import Intake
 from noetl_stream.orchestrator.delivery import Delivery
 from noetl_stream.orchestrator.orchestrator import Group, Orchestrator
 from noetl_stream.orchestrator.restore import Restorer
-from noetl_stream.ports.frames import Cache
+from noetl_stream.ports.frames import Cache, Sweepable
 from noetl_stream.ports.log import Record
 from noetl_stream.ports.tools import Tool
 from noetl_stream.settings import Settings, this_host
@@ -117,7 +117,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         )
 
 
-async def cache_of(settings: Settings) -> Cache:
+async def cache_of(settings: Settings) -> Sweepable:
     """The shared cache, known to work. Raises InvalidRequest or InfrastructureError as `open_cache` does."""
     return await open_cache(
         settings.cache_place,

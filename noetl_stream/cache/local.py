@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 
 from noetl_stream.cache.disk import OwnFolder, disk_errors
 from noetl_stream.cache.frames import MappedFrame
-from noetl_stream.cache.names import claim_name, compare, gone, name_of, never_created
+from noetl_stream.cache.names import claim_name, compare, expiry_notes, gone, name_of, never_created
 from noetl_stream.cache.stored import Stored, decode_json, encode_json, stored_json
 from noetl_stream.core.values import Ref, Value
 from noetl_stream.ports.frames import Frame, FrameKey
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+UNFINISHED = "unfinished"
 
 
 class LocalCache:
@@ -30,11 +33,15 @@ class LocalCache:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root, self._own = root, OwnFolder(root / "unfinished")
+        self._root, self._own = root, OwnFolder(root / UNFINISHED)
 
     @property
     def kind(self) -> str:
         return "disk"
+
+    @property
+    def place(self) -> str:
+        return str(self._root)
 
     async def check(self) -> None:
         """Find out whether the folder can be used. Raises InfrastructureError."""
@@ -74,8 +81,30 @@ class LocalCache:
             except FileNotFoundError:
                 raise never_created(name) from None
 
+    async def expire(self, key: FrameKey, refs: Iterable[Ref], moment: float) -> None:
+        for note in expiry_notes(key, refs, moment):
+            await asyncio.to_thread(self._create, note, b"")
+
+    async def names(self, under: str = "") -> AsyncIterator[str]:
+        for name in await asyncio.to_thread(self._names, under):
+            yield name
+
+    async def remove(self, names: Sequence[str]) -> None:
+        await asyncio.to_thread(self._remove, names)
+
     async def close(self) -> None:
         self._own.close()
+
+    def _names(self, under: str) -> list[str]:
+        with disk_errors(self._root):
+            files = [path for path in (self._root / under).rglob("*") if path.is_file()]
+        found = (path.relative_to(self._root) for path in files)
+        return [path.as_posix() for path in found if path.parts[0] != UNFINISHED]
+
+    def _remove(self, names: Sequence[str]) -> None:
+        with disk_errors(self._root):
+            for name in names:
+                (self._root / name).unlink(missing_ok=True)
 
     def _put(self, key: FrameKey, write: Callable[[Path], Stored], parts: Mapping[str, Value] | None) -> Ref:
         with self._beside() as path:

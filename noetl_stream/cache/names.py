@@ -6,6 +6,7 @@ A step may be called anything. Segments are spelled in the letters that every st
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Literal
 
@@ -16,9 +17,12 @@ from noetl_stream.ports.frames import FrameKey
 Format = Literal["json", "arrow"]
 
 SCHEME = "cache:"
+EXPIRING = "expiring"
+"""The folder of the notes of what may go."""
 _HASH_DIGITS = 16
 _LONGEST_SEGMENT = 120
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
+_OWNER = re.compile(r"(?:(\d+)/|claims/[a-z]+=2F(\d+)=2F)")
 _NAME = re.compile(r"(?:[A-Za-z0-9_=-]+/)+[A-Za-z0-9_=-]+-([0-9a-f]{16})\.(json|arrow)")
 
 
@@ -32,14 +36,37 @@ def segment(text: str) -> str:
 
 def object_name(key: FrameKey, digest: str, format: Format) -> str:
     """`execution/step/epoch/iteration/attempt/name-hash.format`."""
+    return f"{folder_of(key)}{segment(key.name)}-{digest[:_HASH_DIGITS]}.{format}"
+
+
+def folder_of(key: FrameKey) -> str:
+    """Below which all objects of a block's attempt stand."""
     step, epoch, iteration = key.block
-    place = f"{key.execution}/{segment(step)}/{epoch}/{iteration}/{key.attempt}"
-    return f"{place}/{segment(key.name)}-{digest[:_HASH_DIGITS]}.{format}"
+    return f"{key.execution}/{segment(step)}/{epoch}/{iteration}/{key.attempt}/"
 
 
 def claim_name(name: str) -> str:
     """Claims stand apart from results, under their whole name as one segment."""
     return f"claims/{segment(name)}"
+
+
+def expiry_notes(key: FrameKey, refs: Iterable[Ref], moment: float) -> list[str]:
+    """The notes that those of `refs` which this attempt wrote may go from `moment` (whole seconds) on. A note tells all
+    by its name."""
+    names = (name for ref in refs if (name := name_of(ref)).startswith(folder_of(key)))
+    return [f"{EXPIRING}/{moment:012.0f}/{name}" for name in dict.fromkeys(names)]
+
+
+def expiry_of(note: str) -> tuple[float, str]:
+    """The moment and the object of a note."""
+    _, moment, name = note.split("/", 2)
+    return float(moment), name
+
+
+def execution_of(name: str) -> int | None:
+    """Whose an object is; None for one that is no execution's."""
+    found = _OWNER.match(name)
+    return None if found is None else int(found[1] or found[2])
 
 
 def uri(name: str) -> str:

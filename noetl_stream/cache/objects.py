@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from obstore.store import ObjectStore
 
 from noetl_stream.cache.faults import is_from_store, is_missing_object, store_fault
 from noetl_stream.cache.frames import MappedFrame
-from noetl_stream.cache.names import claim_name, compare, gone, name_of, never_created
+from noetl_stream.cache.names import claim_name, compare, expiry_notes, gone, name_of, never_created
 from noetl_stream.cache.stored import Compression, Stored, decode_json, encode_json, stored_json
 from noetl_stream.cache.tier import Tier
 from noetl_stream.cache.transfer import download, pieces, upload
@@ -45,6 +45,10 @@ class ObjectCache:
     @property
     def kind(self) -> str:
         return _KINDS.get(self._place.partition("://")[0], "object")
+
+    @property
+    def place(self) -> str:
+        return self._place
 
     async def check(self) -> None:
         """Write and read a mark, so that a wrong place is told before anything rests on it."""
@@ -106,6 +110,23 @@ class ObjectCache:
     async def read(self, name: str) -> bytes:
         with self._store_errors(never_created(name)):
             return await self._read(name)
+
+    async def expire(self, key: FrameKey, refs: Iterable[Ref], moment: float) -> None:
+        with self._store_errors():
+            for note in expiry_notes(key, refs, moment):
+                await obstore.put_async(self._store, note, b"")
+
+    async def names(self, under: str = "") -> AsyncIterator[str]:
+        with self._store_errors():
+            async for found in obstore.list(self._store, prefix=under or None):
+                for each in found:
+                    yield each["path"]
+
+    async def remove(self, names: Sequence[str]) -> None:
+        with self._store_errors():
+            for name in names:
+                with suppress(FileNotFoundError):
+                    await obstore.delete_async(self._store, name)
 
     async def close(self) -> None:
         """Leave the tier; connections belong to obstore's own pool."""

@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 
 from noetl_stream.cache.local import LocalCache
 from noetl_stream.errors import InfrastructureError, InvalidRequest
-from noetl_stream.ports.frames import Cache
+from noetl_stream.ports.frames import Sweepable
 
 if TYPE_CHECKING:
     from noetl_stream.cache.objects import ObjectCache
@@ -28,7 +28,7 @@ async def open_cache(
     options: tuple[str, ...] = (),
     within: float = 10.0,
     patience: Patience | None = None,
-) -> Cache:
+) -> Sweepable:
     """A cache at a path (mapped in place), or at a URL of an object store behind a local tier of `tier_bytes`.
 
     `file://` goes through the object-store client too: it is how a shared mount is used like a store. `options` are

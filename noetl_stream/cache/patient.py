@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,6 +37,10 @@ class PatientCache:
     def kind(self) -> str:
         return self._cache.kind
 
+    @property
+    def place(self) -> str:
+        return self._cache.place
+
     async def put_table(
         self, key: FrameKey, table: pa.Table, parts: Mapping[str, Value] | None = None
     ) -> Ref:
@@ -56,6 +60,9 @@ class PatientCache:
 
     async def read(self, name: str) -> bytes:
         return await self._patiently(partial(self._cache.read, name))
+
+    async def expire(self, key: FrameKey, refs: Iterable[Ref], moment: float) -> None:
+        await self._patiently(partial(self._cache.expire, key, tuple(refs), moment))
 
     async def close(self) -> None:
         """The cache belongs to whoever opened it."""

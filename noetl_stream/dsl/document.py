@@ -57,6 +57,7 @@ KEYCHAIN: Final = Many(CREDENTIAL)
 RATE: Final = Keys(keys={"max": NUMBER, "per": TEXT, "key": TEXT}, required=("max",), open=True)
 NAMES: Final = Either(scalar=TEXT, list=TEXTS, mapping=MAPPING)
 """Names as a list, as one text, or as keys."""
+RETENTION: Final = Keys(keys=dict.fromkeys(("all", "results", "events"), TEXT), open=True)
 SCHEDULE: Final = Keys(keys={"cron": TEXT, "timezone": TEXT, "catchup": FLAG}, required=("cron",))
 POLICY: Final = Keys(
     keys={
@@ -75,7 +76,7 @@ POLICY: Final = Keys(
             }
         ),
         "rate": Either(scalar=TEXT, mapping=RATE),
-        "retention": Either(scalar=TEXT, mapping=MAPPING),
+        "retention": Either(scalar=TEXT, mapping=RETENTION),
         "on_failure": Keys(keys={"step": TEXT, "playbook": TEXT}),
         "schedule": Either(mapping=SCHEDULE, list=Many(SCHEDULE)),
         "network": Keys(keys={"allow": WORDS}),

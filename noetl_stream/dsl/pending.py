@@ -26,11 +26,8 @@ TODAY: Final[Mapping[Keys, str]] = {
 }
 """Keys that are read into the plan already, and what happens until something enforces them."""
 DOCUMENT: Final[tuple[Keys, ...]] = tuple(TODAY)
-STORAGE: Final[tuple[Keys, ...]] = (
-    ("scope",),
-    *(("store", key) for key in ("ttl", "driver", "bucket", "prefix")),
-)
-"""Of a `result` or `output` block. A deployment has one cache, and sweeps it by its own rules."""
+STORAGE: Final[tuple[Keys, ...]] = (("store", "driver"),)
+"""Of a `result` or `output` block. A deployment has one cache, and its own driver for it."""
 STEP: Final[tuple[Keys, ...]] = (
     ("spec", "effects"),
     *(("result", *keys) for keys in STORAGE),

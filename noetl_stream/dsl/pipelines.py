@@ -252,13 +252,14 @@ def _from_outside(expressions: Iterable[Expression | None], own: frozenset[str] 
 
 
 def _before(pipeline: Pipeline) -> Iterable[Expression | None]:
-    yield from (pipeline.input, pipeline.storage.inline if pipeline.storage else None)
+    yield pipeline.input
+    yield from (pipeline.storage.inline, pipeline.storage.ttl) if pipeline.storage else ()
     expect = pipeline.expect
     yield from (expect.checks, expect.least, expect.most) if expect else ()
     for task in pipeline.tasks:
         yield from (task.config, task.input, task.timeout)
         yield from (each for grant in task.auth for each in (grant.alias, grant.settings))
-        yield task.storage.inline if task.storage else None
+        yield from (task.storage.inline, task.storage.ttl) if task.storage else ()
         yield task.repeat.items if task.repeat else None
 
 

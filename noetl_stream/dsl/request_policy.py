@@ -8,19 +8,17 @@ from zoneinfo import ZoneInfo
 
 from noetl_stream.core.plan import Expression, Flag
 from noetl_stream.core.policy import Access, Audit, Concurrency, Contract, Policy, Rate, Replay, Schedule
-from noetl_stream.dsl.document import RATE
+from noetl_stream.dsl.document import RATE, RETENTION
 from noetl_stream.dsl.durations import UNITS, duration
 from noetl_stream.dsl.expressions import as_number, compile_number, compile_value, constant
 from noetl_stream.dsl.inputs import compile_input_flag, inputs_site
 from noetl_stream.dsl.report import Report, Site, suggest
-from noetl_stream.dsl.schema import ANY
 from noetl_stream.dsl.shapes import Keys
 from noetl_stream.dsl.source import Node
 from noetl_stream.dsl.templates import has_template, truth
 
 ALL = "all"
 """What a bare `retention` retains."""
-RETAINED: Final = {ALL: ANY, "results": ANY, "events": ANY}
 EVERYTHING: Final = ("full", ALL)
 """Levels of an audit that leave nothing out."""
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/|per)\s*(\w+)", re.IGNORECASE)
@@ -174,7 +172,7 @@ def _retention(node: Node | None, site: Site) -> dict[str, float]:
     if node is None:
         return {}
     parts = node.mapping if node.is_mapping else {ALL: node}
-    _warn_unknown(node, Keys(keys=RETAINED), site)
+    _warn_unknown(node, RETENTION, site)
     found = {
         name: duration(each, site.at(name) if node.is_mapping else site)
         for name, each in parts.items()

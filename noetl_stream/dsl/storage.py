@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, cast
 
 from noetl_stream.core.plan import Expression, Path
+from noetl_stream.dsl.durations import compile_duration
 from noetl_stream.dsl.expressions import as_number, compile_number, constant
 from noetl_stream.dsl.report import Site
 from noetl_stream.dsl.source import Node
@@ -16,6 +17,8 @@ Store: TypeAlias = Literal["auto", "kv", "disk", "s3", "gcs", "object", "log"]
 
 STRATEGIES = ("auto", "size", "threshold")
 """Strategies of `output_select` that mean what happens anyway: large results are kept apart."""
+SCOPE = "execution"
+"""What a result belongs to."""
 _SEGMENT = re.compile(r"[^.\[\]]+")
 _OUTPUT = frozenset({"$", "output", "result", "response"})
 """What a path may begin with to say that it is one below the result."""
@@ -31,11 +34,18 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """Which store, what is selected, and from how many bytes on (`inline` yields them) a result is kept apart."""
+    """Which store, what is selected, and from how many bytes on (`inline` yields them) a result is kept apart.
+
+    `bucket` and `prefix` tell one store of a kind from another. `ttl` yields the seconds after which what is kept apart
+    may go.
+    """
 
     kind: Store = "auto"
     select: tuple[Selection, ...] = ()
     inline: Expression | None = None
+    ttl: Expression | None = None
+    bucket: str | None = None
+    prefix: str | None = None
     place: str = ""
 
     def over(self, inner: Storage | None) -> Storage:
@@ -47,6 +57,9 @@ class Storage:
             kind=inner.kind if self.kind == "auto" else self.kind,
             select=(*self.select, *inner.select),
             inline=self.inline or inner.inline,
+            ttl=self.ttl or inner.ttl,
+            bucket=self.bucket or inner.bucket,
+            prefix=self.prefix or inner.prefix,
         )
 
 
@@ -55,14 +68,34 @@ def compile_storage(node: Node | None, output_select: Node | None, site: Site) -
     if node is None and output_select is None:
         return None
     chosen = output_select or (node.get("output_select") if node else None)
+    _check_scope(node, site)
     select = node.get("select") if node else None
     inline = node.get("inline_max_bytes") if node else None
     return Storage(
         kind=_store(node),
         select=(*_selections(select), *_fields(chosen)),
         inline=compile_number(inline, site.at("inline_max_bytes")) if inline else _threshold(chosen, site),
+        ttl=_ttl(node, site),
+        bucket=node.written("store", "bucket") if node else None,
+        prefix=node.written("store", "prefix") if node else None,
         place=site.subject,
     )
+
+
+def _check_scope(node: Node | None, site: Site) -> None:
+    scope = node.get("scope") if node else None
+    if scope is not None and scope.text != SCOPE:
+        site.report.warn(
+            f"{site.at('scope').what} is '{scope.value}', but every result is its execution's own",
+            scope.place,
+            f"write `scope: {SCOPE}`",
+        )
+
+
+def _ttl(node: Node | None, site: Site) -> Expression | None:
+    ttl = node.get("store", "ttl") if node else None
+    found = None if ttl is None else compile_duration(ttl, site.at("store.ttl"))
+    return constant(found) if isinstance(found, float) else found
 
 
 def _store(node: Node | None) -> Store:

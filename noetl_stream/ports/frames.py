@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -59,6 +59,11 @@ class Cache(Protocol):
         """Where it keeps what is large: `disk`, `s3`, `gcs`, or `object` for any other store."""
         ...
 
+    @property
+    def place(self) -> str:
+        """Its path, or the URL of its store."""
+        ...
+
     async def put_table(
         self, key: FrameKey, table: pa.Table, parts: Mapping[str, Value] | None = None
     ) -> Ref: ...
@@ -78,4 +83,26 @@ class Cache(Protocol):
         """The content that `create` stored under this name; ToolError(kind="client_error") if there is none."""
         ...
 
+    async def expire(self, key: FrameKey, refs: Iterable[Ref], moment: float) -> None:
+        """Note that those of `refs` which this attempt wrote may go from `moment` (seconds since the epoch) on.
+
+        They stay until somebody sweeps.
+        """
+        ...
+
     async def close(self) -> None: ...
+
+
+class Sweepable(Cache, Protocol):
+    """A cache as whoever sweeps it sees it: objects by their names, notes of those that may go among them.
+
+    Raises InfrastructureError if the store cannot be reached.
+    """
+
+    def names(self, under: str = "") -> AsyncIterator[str]:
+        """The names that begin with a folder's path, or all, in any order."""
+        ...
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Remove these; one that is gone already is none of our business."""
+        ...

@@ -95,7 +95,7 @@ async def _told(
     key, mine = str(execution).encode(), set[int]()
     async for record in reader.read(topics.events.name, partition, 0, stop):
         own = record.key == key
-        event = _decoded(record) if own or record.key is None else None
+        event = decoded(record) if own or record.key is None else None
         if event is None or record.offset in without:
             continue
         if own:
@@ -126,13 +126,13 @@ async def _rejected(reader: Reader, last: Record, stop: int | None) -> frozenset
     """What was rejected up to `stop`, or up to the `last` record read."""
     state, found = Partition(), set[int | None]()
     async for record in reader.read(last.topic, last.partition, 0, stop or last.offset + 1):
-        event = _decoded(record) if record.key is None else None
+        event = decoded(record) if record.key is None else None
         if event is not None:
             found.add(_rejection(event, evolve(state, 0, event, record.offset)))
     return frozenset(offset for offset in found if offset is not None)
 
 
-def _decoded(record: Record) -> Event | None:
+def decoded(record: Record) -> Event | None:
     """What cannot be read counts for no reader."""
     try:
         return decode_event(record.value or b"")

@@ -189,13 +189,15 @@ class PipelineRun:
             return self._outcome(last, await self._claimed(result))
         try:
             held, storage = await self._held(result), self._storage(ran)
-            inline = None if storage is None else self._number(storage.inline)
+            inline, ttl = (
+                self._number(each) for each in ((storage.inline, storage.ttl) if storage else (None, None))
+            )
         except (ToolError, ExpressionError) as error:
             return await self._failed(Ended(error=refused(error)))
         if held is not None and held.error is not None:
             return replace(await self._failed(Ended(error=held.error)), findings=held.findings)
         stands = self._with_tasks(result, result if held is None else held.result, storage)
-        kept = await self._shelf.put("result", stands, self._step.parts, storage, inline)
+        kept = await self._shelf.put("result", stands, self._step.parts, storage, inline, ttl)
         return replace(
             self._outcome(last, kept), writes=await self._writes(), findings=held and held.findings
         )
@@ -225,8 +227,8 @@ class PipelineRun:
         own, inner = self._pipeline.storage, None if ran is None else ran.storage
         return inner if own is None else own.over(inner)
 
-    def _number(self, bytes: Expression | None) -> float | None:
-        return None if bytes is None else float(evaluate(bytes, self._desk.scope("inline_max_bytes")))
+    def _number(self, number: Expression | None) -> float | None:
+        return None if number is None else float(evaluate(number, self._desk.scope("storage")))
 
     def _with_tasks(self, result: Any, stands: Any, storage: Storage | None) -> Any:
         """The step's result, its selections among its keys, and beside it those of its tasks."""

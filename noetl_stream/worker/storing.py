@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.outbox import RESULT_BYTES
 from noetl_stream.core.plan import Path
 from noetl_stream.core.values import NeedsPayload, Piped, Ref, Value
-from noetl_stream.dsl.lookup import KV_BYTES, Nothing, part_key, parts_of, value_at
+from noetl_stream.dsl.lookup import KV_BYTES, Nothing, is_frame, part_key, parts_of, value_at
 from noetl_stream.dsl.native import native
 from noetl_stream.dsl.storage import Selection, Storage, Store
 from noetl_stream.ports.frames import Cache
@@ -42,8 +44,11 @@ class Shelf:
         paths: Iterable[Path] = (),
         storage: Storage | None = None,
         inline: float | None = None,
+        ttl: float | None = None,
     ) -> Value:
-        """What the record carries of `value`. `inline` are the bytes up to which its author leaves it in the log."""
+        """What the record carries of `value`. `inline` are the bytes up to which its author leaves it in the log, `ttl`
+        the seconds after which what is kept apart may go.
+        """
         limit = min(self._limit(storage, inline), max(self._left, PART_BYTES))
         beside = _selected(value, storage, min(SELECTED_BYTES, self._offer.inline_limit))
         if beside and not isinstance(_inner(value), dict):
@@ -55,6 +60,9 @@ class Shelf:
             case Piped(value=Ref() as ref):
                 kept = replace(kept, value=self._told(ref, storage, beside))
         self._left -= len(encode_value(kept))
+        if ttl is not None:
+            refs = [*_refs(value), *_refs(kept)]
+            await self._cache.expire(key_of(self._offer, name), refs, time.time() + ttl)
         return kept
 
     async def put_apart(self, name: str, value: Any, paths: Iterable[Path] = ()) -> Value:
@@ -78,9 +86,10 @@ class Shelf:
         """Where a result of `size` bytes lives, if its size does not tell: what was asked for, if that is there."""
         kind: Store = "auto" if storage is None else storage.kind
         have = self._cache.kind
-        if kind == "auto" or not _has(kind, have, size):
-            if storage is not None and kind != "auto":
-                _fall_back(storage.place, kind, have)
+        named = storage is None or _is_named(storage, self._cache.place)
+        if kind == "auto" or not named or not _has(kind, have, size):
+            if storage is not None and (kind != "auto" or not named):
+                _fall_back(storage.place, _asked(storage), have)
             return have if size > KV_BYTES and have != "disk" else None
         return have if kind == "object" else kind
 
@@ -93,6 +102,33 @@ def _has(kind: Store, have: str, size: int) -> bool:
             return have != "disk"
         case _:
             return kind == have
+
+
+def _is_named(storage: Storage, place: str) -> bool:
+    """Whether the cache stands where a storage block says, if it says where."""
+    url = urlsplit(place)
+    bucket, prefix = storage.bucket or url.netloc, storage.prefix or url.path
+    return (bucket, prefix.strip("/")) == (url.netloc, url.path.strip("/"))
+
+
+def _asked(storage: Storage) -> str:
+    return " ".join(part for part in (storage.kind, storage.bucket, storage.prefix) if part)
+
+
+def _refs(value: Any) -> Iterator[Ref]:
+    """The references in a value, and those of the tables in it."""
+    match value:
+        case Ref():
+            yield value
+        case Piped():
+            yield from _refs([value.value, value.tasks])
+        case dict():
+            yield from _refs(list(value.values()))
+        case list() | tuple():
+            for each in value:
+                yield from _refs(each)
+        case _ if is_frame(value):
+            yield value.ref
 
 
 @lru_cache(maxsize=1000)

@@ -13,7 +13,7 @@ from noetl_stream.cache.local import LocalCache
 from noetl_stream.cache.tables import fingerprint
 from noetl_stream.errors import InfrastructureError, ToolError
 from noetl_stream.ports.frames import Cache
-from tests.contract.cache import KEY, CacheContract, flights
+from tests.contract.cache import KEY, CacheContract, SweepableContract, flights
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def cache(tmp_path: Path) -> Cache:
     return LocalCache(tmp_path / "cache")
 
 
-class TestLocalCache(CacheContract):
+class TestLocalCache(CacheContract, SweepableContract):
     """The port's contract."""
 
 

@@ -18,7 +18,7 @@ from noetl_stream.cache.tier import Tier
 from noetl_stream.errors import InfrastructureError
 from noetl_stream.ports.frames import Cache
 from tests.cache.s3 import S3
-from tests.contract.cache import KEY, CacheContract, flights
+from tests.contract.cache import KEY, CacheContract, SweepableContract, flights
 
 STORES = ["memory", "file", pytest.param("s3", marks=pytest.mark.slow)]
 
@@ -41,7 +41,7 @@ def cache(store: ObjectStore, tmp_path: Path) -> Cache:
     return machine(store, tmp_path / "tier")
 
 
-class TestObjectCache(CacheContract):
+class TestObjectCache(CacheContract, SweepableContract):
     """The port's contract, on each store."""
 
 

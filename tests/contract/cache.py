@@ -12,10 +12,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from noetl_stream.cache.names import EXPIRING, execution_of, expiry_of, name_of
 from noetl_stream.core.events import BlockId
+from noetl_stream.core.run import loop_name
 from noetl_stream.core.values import Elsewhere, Ref
 from noetl_stream.errors import ToolError
-from noetl_stream.ports.frames import Cache, FrameKey
+from noetl_stream.ports.frames import Cache, FrameKey, Sweepable
 
 KEY = FrameKey(execution=7, block=BlockId("load", 0, 0), attempt=1)
 
@@ -174,3 +176,30 @@ class CacheContract:
     async def test_a_name_that_nobody_created_is_an_error_that_names_it(self, cache: Cache) -> None:
         with pytest.raises(ToolError, match="no object 'loops/7/load/0/4'"):
             await cache.read("loops/7/load/0/4")
+
+
+class SweepableContract:
+    """What a cache owes to whoever sweeps it."""
+
+    async def test_what_may_go_is_noted_and_stays_until_it_is_removed(self, cache: Sweepable) -> None:
+        ref, other = await cache.put_json(KEY, {"n": 1}), await cache.put_table(KEY, flights())
+        theirs = await cache.put_json(replace(KEY, attempt=2), 2)
+        await cache.expire(KEY, [ref, theirs], 1_700_000_000.4)
+        await cache.expire(KEY, [ref], 1_700_000_000.4)
+
+        (note,) = [name async for name in cache.names(EXPIRING)]
+        assert expiry_of(note) == (1_700_000_000.0, name_of(ref))
+        assert await cache.json(ref) == {"n": 1}
+
+        await cache.remove([note, name_of(ref)])
+        await cache.remove([note])
+        assert sorted([name async for name in cache.names()]) == sorted([name_of(other), name_of(theirs)])
+        with pytest.raises(ToolError, match="is gone from the cache"):
+            await cache.json(ref)
+
+    async def test_an_object_tells_whose_it_is(self, cache: Sweepable) -> None:
+        await cache.put_json(KEY, 1)
+        await cache.create(f"{loop_name(8, 'a/b', 0)}/3", b"x")
+        await cache.create("effects", b"x")
+
+        assert sorted(map(str, [execution_of(name) async for name in cache.names()])) == ["7", "8", "None"]

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from obstore.store import MemoryStore
 
+from noetl_stream.cache.local import LocalCache
+from noetl_stream.cache.names import execution_of, expiry_of
+from noetl_stream.cache.objects import ObjectCache
+from noetl_stream.cache.tier import Tier
 from noetl_stream.core.events import ROUTE
 from noetl_stream.core.values import Piped, Ref
 from noetl_stream.ports.frames import Cache
@@ -153,6 +160,74 @@ async def test_a_store_that_is_not_there_is_told_once(cache: Cache, caplog: pyte
     assert [record.getMessage() for record in caplog.records] == [
         "step 'once' asks for the store 'gcs'; its result goes to the cache (disk)"
     ]
+
+
+@pytest.mark.parametrize("where", ["bucket: other", "prefix: elsewhere", "kind: disk, bucket: other"])
+async def test_a_store_of_another_place_is_not_there_either(
+    cache: Cache, caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    """Each step's name is its own, since a store that lacks is told once for each place."""
+    step = where.replace(":", "").replace(",", "").replace(" ", "_")
+    with caplog.at_level(logging.WARNING):
+        stage = await played(
+            f"- {{step: {step}, result: {{store: {{{where}}}}}, tool: {{kind: act, say: big}}}}\n",
+            cache,
+            saying("x" * 70_000),
+        )
+
+    assert len(caplog.records) == 1
+    assert "its result goes to the cache (disk)" in caplog.records[0].getMessage()
+    assert isinstance(stage.results[step], Ref)
+
+
+async def test_the_store_that_the_cache_is_may_be_named_by_its_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bucket = ObjectCache(MemoryStore(), Tier(tmp_path, 1 << 20), place="s3://team/cache/")
+    with caplog.at_level(logging.WARNING):
+        stage = await played(
+            "- {step: load, result: {store: {kind: s3, bucket: team, prefix: cache}}, tool: {kind: act, say: big}}\n",
+            bucket,
+            saying("x" * 70_000),
+        )
+
+    assert caplog.records == []
+    assert stage.results["load"].store == "s3"
+
+
+@pytest.mark.parametrize(("ttl", "seconds"), [("60", 60), ("1h", 3600), ("'{{ days }}d'", 172_800)])
+async def test_when_a_result_that_is_kept_apart_may_go_is_noted(
+    cache: LocalCache, ttl: str, seconds: int
+) -> None:
+    began = time.time()
+    stage = await played(
+        "workload: {days: 2}\nworkflow:\n"
+        f"- {{step: load, result: {{store: {{ttl: {ttl}}}}}, tool: {{kind: act, say: big}}, next: small}}\n"
+        f"- {{step: small, result: {{store: {{ttl: {ttl}}}}}, tool: {{kind: act, say: 1}}}}\n",
+        cache,
+        saying({"text": "x" * 70_000, "rows": pl.DataFrame(LINES)}),
+    )
+
+    noted = [expiry_of(name) async for name in cache.names("expiring")]
+    assert sorted(name for _, name in noted) == sorted(
+        [name async for name in cache.names() if execution_of(name) == stage.log.execution.id]
+    )
+    assert len(noted) == 2
+    assert all(began + seconds - 1 <= moment <= time.time() + seconds + 1 for moment, _ in noted)
+
+
+async def test_what_another_step_made_is_not_given_a_shorter_life_by_who_hands_it_on(
+    cache: LocalCache,
+) -> None:
+    await played(
+        "- {step: load, tool: {kind: act, say: big}, next: on}\n"
+        "- {step: on, result: {store: {ttl: 1}}, tool: {kind: act, say: '{{ load }}'}}\n",
+        cache,
+        saying(pl.DataFrame(LINES)),
+    )
+
+    noted = [expiry_of(name)[1] async for name in cache.names("expiring")]
+    assert [name for name in noted if "/load/" in name] == []
 
 
 async def test_the_log_keeps_what_it_can_hold(cache: Cache) -> None:
