@@ -154,6 +154,7 @@ async def test_nothing_is_acknowledged_before_the_successors_name_is_durable(
         sync(folder)
 
     monkeypatch.setattr(append_file, "sync_directory", sync_until_renamed)
+
     async def write_on() -> None:
         renamed = False
         for offset in range(1, 1000):
