@@ -37,6 +37,11 @@ def child_request(block: str, attempt: int, task: str, visit: int) -> bytes:
     return identity("child", block, attempt, task, visit)
 
 
+def fork_request(execution: int, address: str, key: str) -> bytes:
+    """Identity of the execution that goes on from another one at an address, for the key of whoever asks."""
+    return identity("fork", execution, address, key)
+
+
 def effect_key(block: str, task: str, visit: int) -> str:
     """The idempotency key of one write: stable over attempts and redeliveries, different for two writes of one pipeline."""
     return identity("effect", block, task, visit).hex()

@@ -80,8 +80,23 @@ async def ask_and_follow(
         return ended.result()
     if refused in done:
         raise InvalidRequest(refused.result())
-    advice = f"it goes on: see `noetl-stream status {job.execution}`" if durable else "raise --timeout"
-    raise InfrastructureError(f"execution {job.execution} has not ended within {timeout:g} s; {advice}")
+    raise _unended(job.execution, timeout, durable=durable)
+
+
+async def follow(
+    reader: Reader, topics: Topics, execution: int, *, timeout: float | None, watch: Callable[[Told], None]
+) -> Story:
+    """The story of an execution once it has ended. Raises InfrastructureError if it has not after `timeout` seconds."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await _story(reader, topics, execution, watch)
+    except TimeoutError:
+        raise _unended(execution, timeout, durable=True) from None
+
+
+def _unended(execution: int, timeout: float | None, *, durable: bool) -> InfrastructureError:
+    advice = f"it goes on: see `noetl-stream status {execution}`" if durable else "raise --timeout"
+    return InfrastructureError(f"execution {execution} has not ended within {timeout:g} s; {advice}")
 
 
 async def _story(reader: Reader, topics: Topics, execution: int, watch: Callable[[Told], None]) -> Story:

@@ -18,6 +18,7 @@ from noetl_stream.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from noetl_stream.core.execution import Execution
+    from noetl_stream.core.report import Story
     from noetl_stream.replay.telling import Moment, Told
     from noetl_stream.settings import Settings
 
@@ -26,6 +27,10 @@ Resolve = Annotated[
     bool, typer.Option("--resolve", help="Fetch results that stand in the cache, which must be reachable.")
 ]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until the execution has ended.")]
+Step = Annotated[
+    str | None,
+    typer.Option("--step", metavar="ADDRESS", help="Only this iteration: STEP, STEP[17] or STEP#2[17]."),
+]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the log.")]
 At = Annotated[
     str | None,
@@ -90,6 +95,15 @@ def show_status(report: Mapping[str, Value], *, as_json: bool) -> None:
     show_state(out, report)
     show_steps(out, report["steps"])
     show_results(out, report["results"])
+
+
+def show_end(story: Story, *, as_json: bool) -> int:
+    """An execution that was awaited, and the exit code that says how it ended."""
+    from noetl_stream.cli.documented import documented
+
+    results: Mapping[str, Value] = story.machine.results if story.machine else {}
+    show_status(documented(story.as_json(results)), as_json=as_json)
+    return Exit.COMPLETED if story.status == "COMPLETED" else Exit.FAILED
 
 
 async def _fetched(settings: Settings, results: Mapping[str, Value]) -> Mapping[str, Value]:
@@ -232,6 +246,7 @@ def _show(state: Execution, *, as_json: bool) -> None:
 def cancel(
     ctx: typer.Context,
     execution: Id,
+    step: Step = None,
     reason: Reason = "",
     bootstrap: Bootstrap = None,
     data: Data = None,
@@ -240,9 +255,15 @@ def cancel(
 ) -> None:
     """Ask for an execution to stop. It is final once accepted; a stopped installation heeds it when it runs again.
 
-    Example: `noetl-stream cancel 3155905906115324390 --reason "wrong month"`
+    With `--step` one iteration alone stops, or never begins: it has failed, and its loop's `on_error` decides what follows.
+    Examples: `noetl-stream cancel 3155905906115324390 --reason "wrong month"` ·
+    `noetl-stream cancel 3155905906115324390 --step 'load[17]'`
     """
     settings = settings_of(ctx, bootstrap=bootstrap, data=data)
+    if step is not None:
+        from noetl_stream.cli.iterations import cancel_one
+
+        raise typer.Exit(carry_out(cancel_one(settings, execution, step, reason, as_json=as_json)))
     raise typer.Exit(carry_out(_cancel(settings, execution, reason, as_json=as_json)))
 
 

@@ -15,15 +15,20 @@ from noetl_stream.adapters.schema_topic import SchemaTopic
 from noetl_stream.adapters.security import Security
 from noetl_stream.cli import logs
 from noetl_stream.cli.embedded import address_of, embedded, folder
-from noetl_stream.core.events import CancelRequested
+from noetl_stream.core.events import CancelRequested, Fact
+from noetl_stream.core.execution import Execution
+from noetl_stream.core.machine import Verdict
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.report import Story
 from noetl_stream.errors import InfrastructureError, InvalidRequest
 from noetl_stream.ids import partition_of
-from noetl_stream.replay.telling import story_of
+from noetl_stream.replay.telling import ALWAYS, state_at, story_of, tell
 from noetl_stream.settings import Settings
 from noetl_stream.wire.codec import encode, registry
 from noetl_stream.wire.topics import Topics
+
+ACTOR = "noetl-stream"
+"""Who appends what people ask for here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +48,36 @@ class Installation:
             raise unknown(execution)
         return story
 
+    async def state(self, execution: int) -> Execution:
+        """An execution's state now. Raises InvalidRequest if the log has no such execution."""
+        state = await state_at(self.reader, self.topics, execution, ALWAYS)
+        if state is None:
+            raise unknown(execution)
+        return state
+
     async def cancel(self, execution: int, reason: str) -> None:
         """Append the wish to stop; the partition's owner sees to it."""
+        await self._append(execution, CancelRequested(time=time.time(), reason=reason, actor=ACTOR))
+
+    async def report(self, execution: int, fact: Fact) -> Verdict:
+        """Append a fact, and fold the log up to it: whoever reads it comes to the same verdict."""
+        await self.schemas.publish()
+        offset = await self._append(execution, fact)
+        async for told in tell(self.reader, self.topics, execution, stop=offset + 1):
+            if told.record.offset == offset:
+                return told.folded.verdict
+        raise InfrastructureError(
+            f"the log does not give back the record at offset {offset}; look again later"
+        )
+
+    async def _append(self, execution: int, fact: Fact) -> int:
         events = self.topics.events
-        await self.log.append(
+        return await self.log.append(
             events.name,
-            encode(CancelRequested(time=time.time(), reason=reason, actor="noetl-stream")),
+            encode(fact),
             key=str(execution).encode(),
             partition=partition_of(execution, events.partitions),
-            headers={"noetl-execution": str(execution), "noetl-type": "CancelRequested"},
+            headers={"noetl-execution": str(execution), "noetl-type": type(fact).__name__},
         )
 
     @asynccontextmanager

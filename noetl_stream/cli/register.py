@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -183,14 +182,11 @@ def _check_known(catalog: KafkaCatalog, job: Job) -> None:
 
 
 async def _followed(installation: Installation, job: Job, *, timeout: float | None, as_json: bool) -> int:
-    from noetl_stream.cli.documented import documented
     from noetl_stream.cli.jobs import ask_and_follow
-    from noetl_stream.cli.log import show_status
+    from noetl_stream.cli.log import show_end
     from noetl_stream.cli.progress import progress
 
     log, reader, topics = installation.log, installation.reader, installation.topics
     with progress(quiet=as_json) as shown:
         story = await ask_and_follow(log, reader, topics, job, timeout=timeout, watch=shown.tell)
-    results: Mapping[str, Value] = story.machine.results if story.machine else {}
-    show_status(documented(story.as_json(results)), as_json=as_json)
-    return Exit.COMPLETED if story.status == "COMPLETED" else Exit.FAILED
+    return show_end(story, as_json=as_json)

@@ -13,6 +13,7 @@ from noetl_stream.core.block import Block
 from noetl_stream.core.events import ROUTE, BlockId, ExecutionRequested
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.past import Past
+from noetl_stream.core.plan import Plan
 from noetl_stream.core.reopening import moved, reopen
 from noetl_stream.core.run import Run, loop_name
 from noetl_stream.core.values import Value
@@ -67,6 +68,17 @@ def past_of(execution: Execution, anew: BlockId | None = None) -> Past:
         if run.queued(anew.iteration) is None:
             reopen(run, anew.iteration, 0)
     return past
+
+
+def misfit(plan: Plan, past: Past) -> str | None:
+    """Why an execution of this plan cannot go on from that past; None if it can."""
+    for name in (*past.runs, *past.tokens):
+        if name not in plan.steps:
+            return f"it has no step '{name}', where the past stands"
+    for name, run in past.runs.items():
+        if run.loop != (plan.steps[name].loop is not None):
+            return f"its step '{name}' has {'no' if run.loop else 'a'} loop, unlike where the past stands"
+    return None
 
 
 def _in_flight(past: Past, step: str) -> frozenset[int]:

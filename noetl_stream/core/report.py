@@ -15,6 +15,7 @@ from noetl_stream.core.events import (
     ExecutionRequested,
     ExecutionStarted,
     FailureMet,
+    Fork,
     LoopClosed,
     Move,
     StepEntered,
@@ -22,6 +23,7 @@ from noetl_stream.core.events import (
 )
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.partition import Folded
+from noetl_stream.core.run import Finished
 from noetl_stream.core.values import Error, Ref, Value
 
 
@@ -71,8 +73,19 @@ class Story:
         self.events += len(folded.moves) or 1
         if isinstance(event, ExecutionRequested):
             self.started_at = event.time
+            self._begin(folded.machine)
         for move in folded.moves:
             self._move(move, at)
+
+    def _begin(self, machine: Execution | None) -> None:
+        """A fork has a past: its steps so far, in the order of their latest entry."""
+        if machine is None or machine.request.fork is None:
+            return
+        self.path = sorted(machine.entered, key=machine.entered.__getitem__)
+        for name in self.path:
+            story = self.steps[name] = StepStory(epochs=machine.epochs[name] + 1)
+            if name not in machine.runs:
+                self._count(story, machine.finished[name])
 
     def _move(self, move: Move, at: float) -> None:
         match move:
@@ -98,8 +111,11 @@ class Story:
 
     def _finished(self, move: StepFinished) -> None:
         assert self.machine is not None  # whose move it is
-        story, ended = self.steps[move.step], self.machine.finished[move.step]
-        story.status = move.status
+        self._count(self.steps[move.step], self.machine.finished[move.step])
+
+    @staticmethod
+    def _count(story: StepStory, ended: Finished) -> None:
+        story.status = ended.status
         story.attempts += ended.tries
         story.iterations += ended.iterations
         story.findings = ended.findings
@@ -116,6 +132,7 @@ class Story:
             "execution_id": str(self.machine.id),
             "playbook": request.path,
             "version": request.version,
+            "forked_from": _source(request.fork),
             "status": self.status,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
@@ -126,6 +143,12 @@ class Story:
             "ctx": dict(self.machine.ctx),
             "events": self.events,
         }
+
+
+def _source(fork: Fork | None) -> dict[str, Value] | None:
+    if fork is None:
+        return None
+    return {"execution_id": str(fork.execution), "address": fork.address, "offset": fork.offset}
 
 
 def error_json(error: Error | None) -> dict[str, Value] | None:

@@ -225,6 +225,27 @@ async def test_stopping_an_execution_cancels_what_runs_and_lets_it_go(cache: Cac
     assert here.log.records(TOPICS.events.name) == []
 
 
+async def test_stopping_a_block_lets_go_of_its_attempts_so_far_and_of_nothing_else(cache: Cache) -> None:
+    gate = Gate()
+    here = shop(cache, gate)
+    await here.accept(offer())
+    await gate.began.wait()
+
+    here.worker.stop_block(offer().execution, BlockId("other", 0, 0), 0)
+    here.worker.stop_block(9, offer().block, 0)
+    await settled()
+    assert (here.acked, here.worker.busy) == ([], 1)
+    here.worker.stop_block(offer().execution, offer().block, 0)
+    await settled()
+
+    assert (here.acked, here.worker.busy) == ([0], 0)
+    await here.accept(offer())
+    assert here.acked == [0, 0]
+    await here.accept(replace(offer(), attempt=1))
+    gate.open.set()
+    await here.facts(1)
+
+
 async def test_an_execution_that_ends_at_once_costs_no_slot(cache: Cache) -> None:
     """The hint overtakes the run's very first step."""
     here = shop(cache, slots=1)
