@@ -20,9 +20,9 @@ def checkpoint(machine: int, offset: int, fence: int) -> Checkpoint:
 
 
 def test_the_furthest_marker_and_each_machines_furthest_checkpoint_count() -> None:
-    kept = [checkpoint(7, 9, 1), checkpoint(7, 30, 2), checkpoint(8, 9, 1), marker(9, 1), marker(30, 2)]
+    checkpoints = [checkpoint(7, 30, 2), checkpoint(7, 9, 1), checkpoint(8, 9, 1)]
 
-    saved = Saved.of(reversed(kept), fence=40)
+    saved = Saved.of([marker(30, 2), *checkpoints, marker(9, 1)], fence=40)
 
     assert saved.marker == marker(30, 2)
     assert saved.checkpoints == {7: checkpoint(7, 30, 2), 8: checkpoint(8, 9, 1)}
@@ -37,9 +37,14 @@ def test_what_another_release_wrote_is_passed_over() -> None:
 
 
 def test_keys_of_former_fences_are_superfluous_whatever_their_shape_and_markers_go_first() -> None:
-    kept = [checkpoint(7, 9, 1), replace(checkpoint(8, 9, 2), shape="another"), marker(9, 2), marker(9, 1)]
+    checkpoints = [checkpoint(7, 9, 1), replace(checkpoint(8, 9, 2), shape="another")]
 
-    assert Saved.of(kept, fence=3).former == ((0, 1), (0, 2), (7, 1), (8, 2))
+    assert Saved.of([*checkpoints, marker(9, 2), marker(9, 1)], fence=3).former == (
+        (0, 1),
+        (0, 2),
+        (7, 1),
+        (8, 2),
+    )
 
 
 def test_keys_of_this_fence_and_of_newer_ones_are_not() -> None:
