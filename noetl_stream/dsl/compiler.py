@@ -25,6 +25,7 @@ from noetl_stream.dsl.result_schema import KEY as PROMISE
 from noetl_stream.dsl.result_schema import asking, with_promise
 from noetl_stream.dsl.source import Node, load
 from noetl_stream.dsl.steps import compile_step
+from noetl_stream.dsl.workbook import check_entries
 from noetl_stream.dsl.workload import compile_workload
 from noetl_stream.dsl.world import World, step_name, world_of
 from noetl_stream.errors import Problem
@@ -67,6 +68,7 @@ def compile_playbook(
     report = Report()
     document = normalise(load(text, file), report)
     _check_document(document, report)
+    check_entries(document, report)
     document = with_promise(_with_rescue(document))
     world = world_of(document, report, kinds, None if pools is None else frozenset(pools))
     world = replace(world, keychain=compile_keychain(world))

@@ -138,8 +138,8 @@ def _inputs(world: World, site: Site) -> Site:
 def claim_of(cursor: Node) -> Node:
     """The tool that claims a cursor's next rows: its kind, credential and options, with the claim as its query."""
     given = cursor.without("claim", "options")
-    options = cursor.get("options")
-    entries = {**(options.mapping if options else {}), **given.mapping, "query": cursor.mapping["claim"]}
+    options, claim = cursor.get("options"), cursor.mapping.get("claim", Node("", cursor.place))
+    entries = {**(options.mapping if options else {}), **given.mapping, "query": claim}
     keys = {**(options.keys if options else {}), **given.keys, "query": cursor.key_place("claim")}
     return Node(entries, cursor.place, keys)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from noetl_stream.dsl.report import Site, suggest
+from noetl_stream.dsl.report import Report, Site, suggest
 from noetl_stream.dsl.source import Node
 
 
@@ -27,6 +27,21 @@ def entries_of(document: Node) -> Mapping[str, Node]:
     book = document.get("workbook")
     named = ((entry.get("name"), entry) for entry in (book.items if book else []))
     return {name.text: entry for name, entry in named if name is not None and name.text}
+
+
+def check_entries(document: Node, report: Report) -> None:
+    """A call names one entry."""
+    seen: set[str] = set()
+    book = document.get("workbook")
+    for entry in book.items if book else ():
+        name = entry.get("name")
+        if name is None or not name.text:
+            continue
+        if name.text in seen:
+            report.error(
+                f"there are two workbook entries named '{name.text}'", name.place, "rename one of them"
+            )
+        seen.add(name.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
