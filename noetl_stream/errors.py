@@ -70,7 +70,7 @@ class ToolError(NoetlError):
     """A tool met the outside world and lost. `kind` is one of dsl's error kinds, shown as `error.kind`.
 
     `retry_after` is in seconds, as the outside asked for it. `trace` is a traceback, capped by whoever records it.
-    `value` is what the tool returned all the same (the body of an http 404).
+    `value` is what the tool returned all the same (the body of an http 404). `line` is the line of the task's code, from 1.
     """
 
     def __init__(
@@ -84,8 +84,9 @@ class ToolError(NoetlError):
         retry_after: float | None = None,
         trace: str | None = None,
         value: object = None,
+        line: int | None = None,
     ) -> None:
-        self.value = value
+        self.value, self.line = value, line
         self.message, self.kind, self.retryable = message, kind, retryable
         self.status, self.code, self.retry_after, self.trace = status, code, retry_after, trace
         super().__init__(message)

@@ -68,7 +68,6 @@ def compile_playbook(
     report = Report()
     document = normalise(load(text, file), report)
     _check_document(document, report)
-    check_entries(document, report)
     document = with_promise(_with_rescue(document))
     world = world_of(document, report, kinds, None if pools is None else frozenset(pools))
     world = replace(world, keychain=compile_keychain(world))
@@ -115,6 +114,7 @@ def _check_document(document: Node, report: Report) -> None:
     site = Site(report=report, subject="the playbook")
     PLAYBOOK.check(document, site)
     check_named(document, site)
+    check_entries(document, report)
     warn_pending(document, DOCUMENT, site)
 
 

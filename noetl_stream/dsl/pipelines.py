@@ -22,7 +22,7 @@ from noetl_stream.dsl.policy import compile_retry, compile_rule_list, compile_ru
 from noetl_stream.dsl.report import Site, suggest
 from noetl_stream.dsl.schema import TASK, TASK_SPEC
 from noetl_stream.dsl.shapes import Keys
-from noetl_stream.dsl.source import Node
+from noetl_stream.dsl.source import Node, Place
 from noetl_stream.dsl.storage import compile_storage
 from noetl_stream.dsl.tasks import Effects, Fault, Pipeline, Rule, Task
 from noetl_stream.dsl.text import context_reads
@@ -134,7 +134,14 @@ def _task(name: str, node: Node, labels: frozenset[str], setting: Setting, world
         storage=compile_storage(node.get("output"), node.get("output_select"), site.at("output")),
         returns=_returns(node),
         repeat=repeat.loop,
+        code_below=_code_below(config),
     )
+
+
+def _code_below(config: Node) -> Place | None:
+    """The line above a task's code, where this is a block of text."""
+    code = config.get("code")
+    return code.place if code is not None and code.block else None
 
 
 def _repeat(node: Node, setting: Setting, world: World, site: Site) -> Repetition:

@@ -40,11 +40,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value and where it stands. `keys` tells where a mapping's keys stand."""
+    """A value and where it stands. `keys` tells where a mapping's keys stand, `block` that its lines are those below its place."""
 
     value: Scalar | dict[str, Node] | list[Node]
     place: Place
     keys: Mapping[str, Place] = field(default_factory=dict)
+    block: bool = False
 
     @property
     def is_mapping(self) -> bool:
@@ -186,7 +187,7 @@ class _Reader:
         if isinstance(node, SequenceNode):
             return Node([self.read(n, depth + 1) for n in node.value], self._place(node))
         assert isinstance(node, ScalarNode)
-        return Node(self._scalar(node), self._place(node))
+        return Node(self._scalar(node), self._place(node), block=node.style == "|")
 
     def _mapping(self, node: MappingNode, depth: int) -> Node:
         entries: dict[str, Node] = {}

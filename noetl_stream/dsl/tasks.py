@@ -10,6 +10,7 @@ from noetl_stream.core.credentials import Grant
 from noetl_stream.core.plan import Expression, Loop
 from noetl_stream.dsl.contracts import Contract
 from noetl_stream.dsl.json_schema import JsonSchema
+from noetl_stream.dsl.source import Place
 from noetl_stream.dsl.storage import Storage
 
 Action: TypeAlias = Literal["continue", "retry", "jump", "break", "fail"]
@@ -49,7 +50,7 @@ class Task:
 
     `auth` are the credentials that its tool is given, `credentials` the aliases of all that it reads.
     `timeout` yields seconds. `storage` is for its result; `returns` are keys that this must have.
-    `repeat` is a loop of its own, run inside the block.
+    `repeat` is a loop of its own, run inside the block. `code_below` is where its code's block of text begins.
     """
 
     name: str
@@ -67,6 +68,13 @@ class Task:
     storage: Storage | None = None
     returns: tuple[str, ...] = ()
     repeat: Loop | None = None
+    code_below: Place | None = None
+
+    def standing(self, line: int | None) -> str:
+        """Where a line of its code stands, to be said after what is wrong with it; nothing where it stands nowhere as it runs."""
+        if line is None or self.code_below is None:
+            return ""
+        return f", at {self.code_below.file}:{self.code_below.line + line}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

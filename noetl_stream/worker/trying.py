@@ -248,7 +248,7 @@ def _plain(results: Mapping[str, Value]) -> dict[str, Value]:
 def _told(task: Task, error: ToolError) -> Error:
     return Error(
         kind=error.kind,
-        message=error.message,
+        message=error.message + task.standing(error.line),
         retryable=error.retryable,
         status=error.status,
         code=error.code,

@@ -190,7 +190,7 @@ async def test_an_error_names_its_type_its_line_and_its_own_frames_alone(run: Ru
         await run({"code": code})
 
     error = failed.value
-    assert (error.kind, error.code, error.retryable) == ("python", "KeyError", False)
+    assert (error.kind, error.code, error.retryable, error.line) == ("python", "KeyError", False, 2)
     assert "    return row['amount']" in (error.trace or "")
     assert "noetl_stream" not in (error.trace or "")
 

@@ -40,6 +40,7 @@ class ActConfig(Config):
     say: Any = None
     times: int = 1
     query: Any = None
+    code: Any = None
 
 
 @dataclass(slots=True)

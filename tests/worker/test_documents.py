@@ -62,6 +62,28 @@ async def test_inputs_too_large_for_an_event_end_the_execution_before_it_began(c
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("|\n      x = 1\n      y = x / 0", "division by zero (line 2 of the code), at sales.yaml:10"),
+        ('"x = 1\\ny = x / 0"', "division by zero (line 2 of the code)"),
+    ],
+)
+async def test_a_fault_in_code_is_told_by_its_line_in_the_playbook(
+    cache: Cache, code: str, told: str
+) -> None:
+    """Only a block of text stands in the file as it runs."""
+
+    def fails(call: Call) -> None:
+        raise ToolError("ZeroDivisionError: division by zero (line 2 of the code)", kind="python", line=2)
+
+    document = f"workflow:\n- step: a\n  tool:\n    kind: act\n    code: {code}\n"
+    stage = await played(document, cache, Act(does=fails))
+
+    assert stage.log.error is not None
+    assert stage.log.error.message == f"ZeroDivisionError: {told}"
+
+
 async def test_inputs_are_rendered_in_order_and_never_again(cache: Cache) -> None:
     """A default reads those before it; what a request gives stays data; nothing changes afterwards."""
     stage = await played(

@@ -181,7 +181,8 @@ async def _file(item: Any, path: Path) -> Path:
 def _failed(*, type: str, message: str, line: int | None, trace: str) -> ToolError:
     place = f" (line {line} of the code)" if line else ""
     first, *more = message.splitlines() or [""]
-    return ToolError(f"{type}: {first}{' …' if more else ''}{place}", kind="python", code=type, trace=trace)
+    said = f"{type}: {first}{' …' if more else ''}{place}"
+    return ToolError(said, kind="python", code=type, trace=trace, line=line)
 
 
 def _died(operation: str, status: int) -> ToolError:
