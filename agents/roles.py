@@ -13,10 +13,12 @@ import faust
 from noetl_stream import wiring
 from noetl_stream.agents import intake, orchestrator, worker
 from noetl_stream.agents.app import holds, new_app, until_done
+from noetl_stream.core.lanes import LANES, Priority, in_lane
 from noetl_stream.errors import InfrastructureError
 from noetl_stream.orchestrator.orchestrator import Group
 from noetl_stream.ports.tools import Tool
 from noetl_stream.wiring import Platform
+from noetl_stream.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ async def running(platform: Platform, roles: Iterable[str]) -> AsyncIterator[Non
         tools: Mapping[str, Tool] = {}
         if any(role.startswith("worker:") for role in roles):
             tools = await stack.enter_async_context(wiring.open_tools(platform))
-        apps = [_app(platform, role, tools, stack) for role in roles]
+        apps = [app for role in roles for app in _apps(platform, role, tools, stack)]
         await asyncio.gather(*(_start(app, stack) for app in apps))
         async with watched(apps):
             yield
@@ -69,26 +71,44 @@ async def _start(app: faust.App, stack: AsyncExitStack) -> None:
     stack.push_async_callback(app.stop)
 
 
-def _app(platform: Platform, role: str, tools: Mapping[str, Tool], stack: AsyncExitStack) -> faust.App:
-    settings = platform.settings
+def _apps(
+    platform: Platform, role: str, tools: Mapping[str, Tool], stack: AsyncExitStack
+) -> Iterable[faust.App]:
     kind, _, pool = role.partition(":")
-    group = settings.group(f"{kind}.{pool}" if pool else kind)
-    app = new_app(group, settings.bootstrap, data=settings.data / "faust", security=platform.security)
     match kind:
         case "intake":
+            app = _member(platform, kind)
             intake.register(app, requests=platform.topics.requests.name, intake=wiring.new_intake(platform))
+            return [app]
         case "orchestrator":
+            app = _member(platform, kind)
             _orchestrator(app, platform)
+            return [app]
         case "worker":
             slots = wiring.new_worker(platform, pool, tools)
             stack.push_async_callback(slots.close)
-            blocks = platform.topics.blocks(pool).name
-            platform.neighbours.workers[blocks] = (slots, partial(holds, app, blocks))
             hints = asyncio.create_task(until_done(partial(wiring.heed, platform, slots), log))
             stack.callback(hints.cancel)
-            worker.register(app, blocks=blocks, worker=slots, read=partial(wiring.read_offer, platform))
+            return [_lane(platform, slots, pool, lane) for lane in LANES]
         case _:
             raise ValueError(f"there is no role '{role}'; use intake, orchestrator or worker:<pool>")
+
+
+def _member(platform: Platform, group: str) -> faust.App:
+    """An app in a consumer group of this installation."""
+    settings = platform.settings
+    return new_app(
+        settings.group(group), settings.bootstrap, data=settings.data / "faust", security=platform.security
+    )
+
+
+def _lane(platform: Platform, slots: Worker, pool: str, lane: Priority) -> faust.App:
+    """One lane of a pool. Each has a consumer of its own: Faust holds back all that a consumer reads once one topic's
+    buffer is full, and a long queue of low offers must not hold back a high one."""
+    app = _member(platform, in_lane(f"worker.{pool}", lane))
+    blocks = platform.topics.blocks(pool, lane).name
+    platform.neighbours.workers[blocks] = (slots, partial(holds, app, blocks))
+    worker.register(app, blocks=blocks, worker=slots, read=partial(wiring.read_offer, platform))
     return app
 
 

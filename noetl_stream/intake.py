@@ -13,9 +13,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from noetl_stream.core.events import ExecutionRequested
+from noetl_stream.core.lanes import Priority
 from noetl_stream.core.plan import Plan
-from noetl_stream.errors import InvalidRequest, NoetlError
 from noetl_stream.core.run import INPUT_BYTES, json_size
+from noetl_stream.errors import InvalidRequest, NoetlError
 from noetl_stream.ids import execution_id, keyed_request, positioned_request
 from noetl_stream.ports.catalog import PinnedPlans
 from noetl_stream.ports.facts import FactLog
@@ -40,7 +41,7 @@ class JsonRequest(BaseModel):
     reply_to: str | None = None
     correlation: str | None = None
     deadline: float | None = Field(None, allow_inf_nan=False)
-    priority: str | None = None
+    priority: Priority | None = None
     trace: str | None = None
 
 

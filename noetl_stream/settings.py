@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from noetl_stream.adapters.security import Mechanism, Protocol, Security, client_context, read_login
+from noetl_stream.core.lanes import LANES
 from noetl_stream.wire.topics import Topics
 
 _PREFIX = "NOETL_STREAM_"
@@ -79,6 +80,14 @@ class Settings(BaseModel):
     )
     environment: tuple[str, ...] = Field((), description="Variables that templates may read as `env`")
     timeout: float = Field(10.0, gt=0, description="Seconds to wait for a broker before giving up")
+
+    @field_validator("pools")
+    @classmethod
+    def _named_apart_from_lanes(cls, pools: tuple[str, ...]) -> tuple[str, ...]:
+        """A pool's lanes have topics and groups of their own, under the pool's name and theirs."""
+        if found := next((pool for pool in pools if pool.rpartition(".")[2] in LANES), None):
+            raise ValueError(f"'{found}' would be a lane of another pool; use another name")
+        return pools
 
     @property
     def topics(self) -> Topics:

@@ -108,6 +108,14 @@ async def test_a_json_request_pins_what_will_run(door: Door) -> None:
     assert door.refused == []
 
 
+async def test_a_priority_that_is_no_lane_is_refused(door: Door) -> None:
+    await door.ask(priority="urgent")
+
+    assert door.facts == []
+    [(_, reason)] = door.refused
+    assert reason.startswith("request key 'priority': Input should be 'high', 'normal' or 'low'")
+
+
 async def test_an_avro_request_is_the_same_request(door: Door) -> None:
     await door.take(encode(Request(playbook="sales", payload={"day": 1}, idempotency_key="k", deadline=5.0)))
     await door.ask(payload={"day": 1}, idempotency_key="k", deadline=5.0)

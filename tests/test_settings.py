@@ -60,6 +60,7 @@ def test_the_command_line_wins_over_the_environment(monkeypatch: pytest.MonkeyPa
         ("replication", "0"),
         ("replication", "all"),
         ("pools", ","),
+        ("pools", "gpu,gpu.high"),
         ("timeout", "0"),
     ],
 )

@@ -331,6 +331,8 @@ def _raw(headers: Headers) -> Sequence[tuple[str, bytes]]:
 
 def _sentence(append: _Append, error: BaseException) -> str:
     where = append.topic if append.partition is None else f"{append.topic}[{append.partition}]"
+    if isinstance(error, UnknownTopicOrPartitionError):
+        return f"appending to {where} failed: there is no such topic; `noetl-stream topics` creates what is missing"
     return f"appending to {where} failed: {error!r}"
 
 

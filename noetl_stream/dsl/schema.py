@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from noetl_stream.core.lanes import LANES
 from noetl_stream.dsl.shapes import Anything, Choice, Either, Flag, Keys, Many, Number, Shape, Templated, Text
 
 ANY: Final = Anything()
@@ -85,7 +86,7 @@ _LAYER: Final[dict[str, Shape]] = {
     "timeout": NUMBER,
     "pool": TEXT,
     "effects": EFFECTS,
-    "priority": TEXT,
+    "priority": Choice(LANES),
 }
 """What any layer of `spec` may say."""
 _LOOPING: Final[dict[str, Shape]] = {

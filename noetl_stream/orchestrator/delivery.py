@@ -96,7 +96,8 @@ class Delivery:
         encoded = encode_offer(offer)
         if len(encoded) > OFFER_BYTES and offer.rest is None:
             return asyncio.ensure_future(self._offer_light(offer))
-        topic, block = self.topics.blocks(offer.pool), f"{offer.execution}/{offer.block}"
+        topic = self.topics.blocks(offer.pool, offer.priority)
+        block = f"{offer.execution}/{offer.block}"
         partition = offer_partition(block, topic.partitions)
         sent = self.log.append_soon(topic.name, encoded, key=block.encode(), partition=partition)
         self.nearby(topic.name, partition, offer)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from noetl_stream.core.lanes import LANES, in_lane, lane_of
 from noetl_stream.errors import InfrastructureError
 
 COPIES = 3
@@ -124,12 +125,16 @@ class Topics:
         return self._topic("dead-letters", 1, retention_ms=DEAD_LETTER_RETENTION_MS)
 
     def blocks(self, pool: str, priority: str | None = None) -> Topic:
-        """The offers to one pool; a priority is a lane of its own."""
-        lane = f"blocks.{pool}.{priority}" if priority else f"blocks.{pool}"
-        return self._topic(lane, self.partitions, retention_ms=BLOCK_RETENTION_MS)
+        """The offers to one pool, in the lane of their priority. The normal one has the pool's plain name."""
+        name = in_lane(f"blocks.{pool}", lane_of(priority))
+        return self._topic(name, self.partitions, retention_ms=BLOCK_RETENTION_MS)
+
+    def lanes(self, pool: str) -> tuple[Topic, ...]:
+        """The topics of one pool, the most urgent first."""
+        return tuple(self.blocks(pool, lane) for lane in LANES)
 
     def all(self, pools: Iterable[str] = ("default",)) -> tuple[Topic, ...]:
-        """Every topic of an installation with these pools (or lanes, as `pool.priority`)."""
+        """Every topic of an installation with these pools."""
         return (
             self.requests,
             self.events,
@@ -140,7 +145,7 @@ class Topics:
             self.schemas,
             self.control,
             self.dead_letters,
-            *map(self.blocks, pools),
+            *(lane for pool in pools for lane in self.lanes(pool)),
         )
 
     def _topic(

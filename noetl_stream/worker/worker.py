@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 
 from noetl_stream.core.counts import count_of
 from noetl_stream.core.events import BlockFact, BlockId, BlocksReported, Report
+from noetl_stream.core.lanes import LANES, Priority, lane_of
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Plan
 from noetl_stream.errors import InfrastructureError
@@ -81,6 +82,7 @@ class Worker:
             run_opened, tools=tools, cache=cache, credentials=credentials, collections=Collections(cache)
         )
         self._left, self._freed = slots, asyncio.Event()
+        self._waiting = Counter[Priority]()
         self._runs: dict[Key, Run] = {}
         self._finished: OrderedDict[Key, None] = OrderedDict()
         self._stopped: OrderedDict[int, None] = OrderedDict()
@@ -89,14 +91,25 @@ class Worker:
     async def accept(self, offer: Offer, done: Callable[[], None]) -> None:
         """Take an offer; returns when it has a slot, so that a full worker stops reading. `done` is called once the
         offer may be forgotten: its outcome is durable, or the block holds itself by a claim.
+
+        Offers wait in lanes: a slot that gets free is for the most urgent of those that wait.
         """
-        key = _key(offer)
-        while not self._known(key, done):
-            if self._left:
-                self._begin(key, offer).done.append(done)
-                return
-            self._freed.clear()
-            await self._freed.wait()
+        key, lane = _key(offer), lane_of(offer.priority)
+        self._waiting[lane] += 1
+        try:
+            while not self._known(key, done):
+                if self._left > self._before(lane):
+                    self._begin(key, offer).done.append(done)
+                    return
+                self._freed.clear()
+                await self._freed.wait()
+        finally:
+            self._waiting[lane] -= 1
+            self._freed.set()
+
+    def _before(self, lane: Priority) -> int:
+        """How many wait in more urgent lanes."""
+        return sum(self._waiting[each] for each in LANES[: LANES.index(lane)])
 
     def _known(self, key: Key, done: Callable[[], None]) -> bool:
         """Whether an offer needs no slot: its run is over, or goes on, or is left to the next worker."""
@@ -115,7 +128,7 @@ class Worker:
         """
         key = _key(offer)
         known = key in self._runs or key in self._finished or offer.execution in self._stopped
-        if self._left and not known and not self._closed:
+        if self._left > self._waiting.total() and not known and not self._closed:
             self._begin(key, offer)
 
     def _begin(self, key: Key, offer: Offer) -> Run:

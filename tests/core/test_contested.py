@@ -49,7 +49,8 @@ def test_a_lost_step_fails_and_its_error_says_what_to_look_for() -> None:
     log = contested().later(20.0).settled()
 
     end = log.execution.ended
-    assert end is not None and end.error is not None
+    assert end is not None
+    assert end.error is not None
     assert (end.status, end.error.step, end.error.code, end.error.retryable) == (
         "FAILED",
         "pay",

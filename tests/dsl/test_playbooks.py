@@ -341,6 +341,24 @@ class TestRouting:
         assert step(body.replace(", pool: gpu", "")).pool == "io"
         assert step("workflow: [{step: a, tool: {kind: noop}}]\n").pool == "default"
 
+    def test_the_documents_retry_is_no_word_against_an_effect_that_may_happen_once(self) -> None:
+        """A default for every task leaves such a task alone; only its own rules contradict it."""
+        body = "policy: {retry: {max_attempts: 3}}\nworkflow: [{step: a, spec: {effects: at_most_once}, tool: {kind: noop}}]\n"
+
+        assert warnings(body) == []
+
+    def test_a_cursors_claim_may_be_made_again_whatever_may_happen_once_in_its_body(self) -> None:
+        found = step(
+            "workflow: [{step: a, spec: {effects: at_most_once}, tool: {kind: noop},"
+            " loop: {cursor: {kind: duckdb, claim: select 1}}}]\n"
+        )
+
+        assert found.loop is not None
+        assert [task.effects for task in (*found.loop.cursor.tasks, *found.tool.tasks)] == [
+            "at_least_once",
+            "at_most_once",
+        ]
+
     def test_a_mapping_is_a_connection_pool_even_an_empty_one(self) -> None:
         body = "workflow: [{step: a, tool: {kind: duckdb, query: select 1, pool: {}}}]\n"
 

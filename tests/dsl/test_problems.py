@@ -27,6 +27,10 @@ def flow(step: str) -> str:
             "6:3: error: unknown key 'inptu' in step 'load'; did you mean 'input'?",
         ),
         (
+            "step: load\nspec: {priority: hihg}\ntool: {kind: noop}",
+            "6:20: error: key 'spec.priority' of step 'load' is one of high, normal, low; did you mean 'high'?",
+        ),
+        (
             "step: load\nurl: x\ntool: {kind: noop}",
             "6:3: error: key 'url' does not belong to step 'load'; move it under `tool` of step 'load'",
         ),
@@ -304,6 +308,8 @@ def test_an_error_says_all_in_one_line() -> None:
         ("step: load\ntool: {kind: noop}\nset: {total: 1}", "7:9: warning: step 'load': 'total' names no scope, so only the arcs of this step can read it; write 'ctx.total'"),
         ("step: a\nloop: {cursor: {kind: postgres, claim: x}, spec: {frame: {max_bytes: 9}}}\ntool: {kind: noop}", "6:72: warning: step 'a': `max_bytes` cuts the frames of a claim, but here each row is handed on by itself; write `process: frame`"),
         ("step: a\nresult: {store: {kind: kv, driver: x}}\ntool: {kind: noop}", "6:38: warning: step 'a': `result.store.driver` is kept, but nothing acts on it yet in this version; do not rely on it"),
+        ("step: a\nspec: {effects: exactly_once}\ntool: {kind: noop}", "6:19: warning: step 'a': `spec.effects: exactly_once` is kept, but nothing acts on it yet in this version; do not rely on it"),
+        ("step: a\nspec: {effects: at_most_once}\ntool: {kind: noop, retry: 2}", "7:9: warning: the tool of step 'a' runs `at_most_once`, so that its `retry` counts as `fail`; remove one of them"),
         ("step: a\nresult: {scope: global}\ntool: {kind: noop}", "6:19: warning: key 'result.scope' of step 'a' is 'global', but every result is its execution's own; write `scope: execution`"),
         ("step: a\ntool: {kind: noop, output: {output_select: {strategy: best}}}", "6:57: warning: the tool of step 'a': the strategy 'best' of `output_select` is kept, but nothing acts on it; name the fields: `output_select: [field, …]`"),
         ("step: a\nloop: {in: [1], spec: {mode: parallel}}\ntool: {kind: noop, set: {ctx.x: 1, ctx.y: 2}}", "7:9: warning: step 'a': parallel iterations write ctx.x, ctx.y; the last index wins; write `iter.…` and read the loop's results"),

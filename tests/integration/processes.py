@@ -60,6 +60,7 @@ class Roles:
             "PREFIX": self.settings.prefix,
             "PARTITIONS": str(self.settings.partitions),
             "POOLS": ",".join(self.settings.pools),
+            "SLOTS": str(self.settings.slots),
             "REPLY_TOPICS": ",".join(self.settings.reply_topics),
             "CACHE": self.settings.cache,
             "CACHE_OPTIONS": ",".join(self.settings.cache_options),

@@ -134,6 +134,7 @@ ALONE = (
     Example(file="44_older.yaml", path=("start", "flaky", "end")),
     Example(file="44_today.yaml", path=("start", "flaky", "end")),
     Example(file="45_keychain.yaml", path=("use", "ask", "report")),
+    Example(file="46_once.yaml", path=("charge", "look_into_it")),
 )
 """Those that need nothing but themselves."""
 

@@ -68,4 +68,15 @@ def test_every_topic_carries_the_prefix_and_its_own_name() -> None:
 
 def test_a_priority_is_a_lane_of_its_own() -> None:
     assert Topics().blocks("gpu", "high").name == "noetl.blocks.gpu.high"
-    assert Topics().blocks("gpu").name == "noetl.blocks.gpu"
+    assert Topics().blocks("gpu").name == Topics().blocks("gpu", "normal").name == "noetl.blocks.gpu"
+
+
+def test_a_pool_has_every_lane_the_most_urgent_first() -> None:
+    lanes = [topic.name for topic in Topics().lanes("gpu")]
+
+    assert lanes == ["noetl.blocks.gpu.high", "noetl.blocks.gpu", "noetl.blocks.gpu.low"]
+    assert set(lanes) < {topic.name for topic in Topics().all(pools=("gpu",))}
+
+
+def test_a_priority_from_before_there_were_lanes_is_as_urgent_as_any() -> None:
+    assert Topics().blocks("gpu", "urgent") == Topics().blocks("gpu")

@@ -355,3 +355,70 @@ async def test_a_fault_of_ours_costs_its_block_and_no_more(cache: Cache) -> None
     assert failed.error.kind == "server_error"
     assert "report this with the trace" in failed.error.message
     assert (here.acked, here.worker.busy) == ([0], 0)
+
+
+async def queued(here: Shop, *priorities: str | None) -> list[asyncio.Future[None]]:
+    """Offers that wait for a slot of a full worker, in their order of arrival."""
+    found = list[asyncio.Future[None]]()
+    for iteration, priority in enumerate(priorities, start=1):
+        found.append(asyncio.ensure_future(here.accept(offer(iteration, priority=priority))))
+        await settled()
+    return found
+
+
+async def test_a_slot_that_gets_free_is_for_the_most_urgent_offer_that_waits(cache: Cache) -> None:
+    gate = Gate()
+    here = shop(cache, gate, slots=1)
+    await here.accept(offer())
+    waiting = await queued(here, "low", None, "high", "normal", "low", "high")
+
+    gate.open.set()
+    await asyncio.gather(*waiting)
+    await here.facts(7)
+
+    assert [here.acked[0], *(sorted(here.acked[n : n + 2]) for n in (1, 3, 5))] == [0, [3, 6], [2, 4], [1, 5]]
+
+
+async def test_a_high_offer_passes_all_the_low_ones_that_have_no_slot(cache: Cache) -> None:
+    gate = Gate()
+    here = shop(cache, gate, slots=1)
+    await here.accept(offer())
+    waiting = await queued(here, *["low"] * 50, "high")
+
+    gate.open.set()
+    await asyncio.gather(*waiting)
+    await here.facts(52)
+
+    assert here.acked[:2] == [0, 51]
+    assert sorted(here.acked) == list(range(52))
+
+
+async def test_a_high_offer_that_needs_no_slot_leaves_it_to_the_low_one(cache: Cache) -> None:
+    """Its execution ended while it waited: whoever waits behind it hears that the slot is still free."""
+    gate = Gate()
+    here = shop(cache, gate, slots=1)
+    await here.accept(offer())
+    high = asyncio.ensure_future(here.accept(offer(1, execution=9, priority="high")))
+    low = asyncio.ensure_future(here.accept(offer(2, priority="low")))
+    await settled()
+
+    here.worker.stop_execution(9)
+    gate.open.set()
+    await asyncio.wait_for(asyncio.gather(low, high), 5)
+    await here.facts(2)
+
+    assert sorted(here.acked) == [0, 1, 2]
+
+
+async def test_an_offer_of_this_process_does_not_pass_those_that_wait(cache: Cache) -> None:
+    gate = Gate()
+    here = shop(cache, gate, slots=1)
+    await here.accept(offer())
+    (waiting,) = await queued(here, "low")
+
+    gate.open.set()
+    here.worker.overhear(offer(7))
+    await waiting
+    await here.facts(2)
+
+    assert here.acked == [0, 1]
