@@ -16,6 +16,7 @@ from tests.simulation.invariants import check
 from tests.simulation.orchestrator import Orchestrator
 from tests.simulation.plans import plans
 from tests.simulation.refolding import from_checkpoint, from_zero
+from tests.simulation.wishes import Wisher
 from tests.simulation.worker import Worker
 from tests.simulation.world import WORKERS, Record, World
 
@@ -56,9 +57,10 @@ def explore(
     *,
     once: bool = False,
     together: bool = False,
+    wishes: bool = False,
 ) -> Run:
     """One run; `profile` as the seed has it unless given, `once` with effects that may happen once, `together` with iterations
-    in bundles.
+    in bundles, `wishes` with somebody who stops iterations and runs them again.
 
     An exception in the code under test is a finding too.
     """
@@ -69,7 +71,7 @@ def explore(
     owners = [cast.orchestrator(world, index) for index in range(2)]
     actors: list[Actor] = [*owners, *(cast.worker(world, index) for index in range(WORKERS))]
     try:
-        bad = _faulty(world, actors, profile)
+        bad = _faulty(world, actors, profile, Wisher(seed) if wishes else None)
         _calm(world, actors, owners)
         bad += check(world, owners)
     except Exception as fault:  # whatever it is, the seed and the trace are what helps
@@ -77,7 +79,7 @@ def explore(
     return Run(seed, profile, bad, world, once)
 
 
-def _faulty(world: World, actors: list[Actor], profile: str) -> list[str]:
+def _faulty(world: World, actors: list[Actor], profile: str, wisher: Wisher | None) -> list[str]:
     """The restless part. What clients did not get around to, they do at its end."""
     rng, (todo, cancels), bad = world.rng, letters(world.rng), list[str]()
     cut = rng.randrange(STEPS) if profile == "single" else -1
@@ -92,6 +94,8 @@ def _faulty(world: World, actors: list[Actor], profile: str) -> list[str]:
             _post(world, todo.pop(rng.randrange(len(todo))))
         if cancels and (rng.random() < 0.005 or _about_to_end(actors, cancels[-1].machine)):
             _post(world, cancels.pop())
+        if wisher is not None:
+            wisher.turn(world, [actor for actor in actors if isinstance(actor, Orchestrator)])
         turn(world, rng.choice(actors))
         if bad:
             break
@@ -193,11 +197,12 @@ def campaign(
     stop: int | None = None,
     once: bool = False,
     together: bool = False,
+    wishes: bool = False,
 ) -> Report:
     """Run many seeds; `stop` after so many failures."""
     report = Report()
     for seed in seeds:
-        run = explore(seed, cast=cast, once=once, together=together)
+        run = explore(seed, cast=cast, once=once, together=together, wishes=wishes)
         report.runs += 1
         if run.bad:
             report.failed.append(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from noetl_stream.core.events import PartitionTaken
+from noetl_stream.core.events import BlockWish, PartitionTaken
 from noetl_stream.core.partition import Partition, evolve
 from noetl_stream.core.snapshot import state_hash
 from tests.simulation.checkpoints import Base
@@ -34,11 +34,13 @@ def from_zero(world: World) -> str:
 
 
 def with_duplicates(world: World, whole: str) -> Iterator[str]:
-    """I3: a log in which records come again folds to the same state. Fences do not: each is an event of its own."""
+    """I3: a log in which records come again folds to the same state. Fences do not: each is an event of its own. Nor does a
+    wish about an iteration that was refused: whoever asked was told so, and may ask again."""
     rng, state, seen = Random(len(world.log)), Partition(), list[Record]()
     for offset, record in enumerate(world.log):
-        evolve(state, record.machine, record.event, offset)
-        if not isinstance(record.event, PartitionTaken):
+        verdict = evolve(state, record.machine, record.event, offset).verdict
+        refused = verdict != "accepted" and isinstance(record.event, BlockWish)
+        if not (refused or isinstance(record.event, PartitionTaken)):
             seen.append(record)
         if seen and rng.random() < 0.3:
             again = rng.choice(seen)
