@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from bench.floor import floor
-from bench.playbooks import chain, fan
+from bench.playbooks import TOGETHER, chain, fan
 from bench.service import Service
 from bench.shown import show
 from noetl_stream.cli.running import everything
@@ -20,7 +20,13 @@ CHAIN, FAN, SINGLES, ROUNDS = 100, 1_000, 100, 5
 
 async def measure(settings: Settings) -> dict[str, float]:
     async with everything(settings) as platform:
-        for text, name in ((chain(1), "chain1"), (chain(CHAIN), f"chain{CHAIN}"), (fan(FAN), f"fan{FAN}")):
+        playbooks = {
+            "chain1": chain(1),
+            f"chain{CHAIN}": chain(CHAIN),
+            f"fan{FAN}": fan(FAN),
+            f"bundles{FAN}": fan(FAN, together=True),
+        }
+        for name, text in playbooks.items():
             await platform.catalog.register(f"bench/{name}", text)
         bootstrap = platform.settings.bootstrap
         found = await floor(bootstrap)
@@ -29,10 +35,12 @@ async def measure(settings: Settings) -> dict[str, float]:
             singles = [await service.timed("bench/chain1") for _ in range(SINGLES)]
             chains = [await service.timed(f"bench/chain{CHAIN}") for _ in range(ROUNDS)]
             fans = [await service.timed(f"bench/fan{FAN}") for _ in range(ROUNDS)]
+            bundles = [await service.timed(f"bench/bundles{FAN}") for _ in range(ROUNDS)]
     return found | {
         "one step, ms": round(statistics.median(singles) * 1000, 2),
         f"chain of {CHAIN}, steps/s": round(CHAIN / statistics.median(chains)),
         f"fan-out of {FAN:,}, blocks/s": round(FAN / statistics.median(fans)),
+        f"the same, {TOGETHER} to a block, iterations/s": round(FAN / statistics.median(bundles)),
     }
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 
 PARALLEL = {"mode": "parallel", "max_in_flight": 64}
+TOGETHER = 100
+"""Iterations to a block, where they travel together."""
+BUNDLES = {"mode": "parallel", "max_in_flight": 4 * TOGETHER, "frame": {"max_rows": TOGETHER}}
 
 
 def playbook(name: str, steps: list[dict[str, object]], **workload: object) -> str:
@@ -28,10 +31,11 @@ def chain(length: int) -> str:
     return playbook(f"chain{length}", steps)
 
 
-def fan(width: int) -> str:
-    """One parallel loop of `width` noop iterations."""
-    loop = {"in": f"{{{{ {width} }}}}", "iterator": "i", "spec": PARALLEL}
-    return playbook(f"fan{width}", [{"step": "start", "loop": loop, "tool": {"kind": "noop"}}])
+def fan(width: int, *, together: bool = False) -> str:
+    """One parallel loop of `width` noop iterations, each by itself or many to a block."""
+    loop = {"in": f"{{{{ {width} }}}}", "iterator": "i", "spec": BUNDLES if together else PARALLEL}
+    name = f"bundles{width}" if together else f"fan{width}"
+    return playbook(name, [{"step": "start", "loop": loop, "tool": {"kind": "noop"}}])
 
 
 def loops(n: int) -> dict[str, str]:
@@ -39,6 +43,8 @@ def loops(n: int) -> dict[str, str]:
     items = [{"id": k} for k in range(1_000)]
     found = {
         "parallel": {"in": f"{{{{ {n} }}}}", "iterator": "i", "spec": PARALLEL},
+        "bundles": {"in": f"{{{{ {n} }}}}", "iterator": "i", "spec": BUNDLES},
+        "sequence": {"in": f"{{{{ {n} }}}}", "iterator": "i", "spec": {"frame": BUNDLES["frame"]}},
         "while": {"while": f"{{{{ loop_index < {n} }}}}", "iterator": "i"},
         "list": {"in": f"{{{{ workload.items * {n // 1_000} }}}}", "iterator": "i", "spec": PARALLEL},
     }

@@ -151,23 +151,25 @@ def _bounded(claim: Pipeline, within: Expression) -> Pipeline:
 
 
 def _one_by_one(loop: Loop | None, tool: Node | None, pipeline: Pipeline | None, site: Site) -> Loop | None:
-    """Iterations do not travel together where each must know what the one before wrote, or where each is claimed alone."""
+    """The loop, its iterations each alone where the language cannot let them travel together."""
     if loop is None or loop.bundle == 1 or tool is None or pipeline is None:
         return loop
-    written = (
-        []
-        if loop.parallel
-        else [f"{space}.{name}" for space in ("ctx", "step") for name in written_names(tool, space)]
-    )
-    why = (
-        f"each may read `{written[0]}`, which the one before writes" if written else "each runs at most once"
-    )
-    if not written and not any(task.effects == "at_most_once" for task in pipeline.tasks):
+    why = _why_alone(loop, tool, pipeline)
+    if why is None:
         return loop
     site.report.warn(
         f"{site.subject}: its iterations travel one by one: {why}", tool.place, "leave `frame.max_rows` out"
     )
     return replace(loop, bundle=1, row_concurrency=1)
+
+
+def _why_alone(loop: Loop, tool: Node, pipeline: Pipeline) -> str | None:
+    """In sequence each may read what the one before wrote; and what is claimed in the log is claimed alone."""
+    if any(task.effects == "at_most_once" for task in pipeline.tasks):
+        return "each runs at most once"
+    names = (f"{scope}.{name}" for scope in ("ctx", "step") for name in written_names(tool, scope))
+    written = None if loop.parallel else next(names, None)
+    return written and f"each may read `{written}`, which the one before writes"
 
 
 def _sizes(loop: Loop | None) -> frozenset[Path]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from noetl_stream.core.counts import count_of
 from noetl_stream.core.values import Ref, Result
 from noetl_stream.dsl.compiler import digest_of
 from noetl_stream.errors import ExpressionError, InvalidPlaybook
@@ -475,6 +476,43 @@ class TestLoops:
 
         assert loop is not None
         assert (loop.rows, loop.grows) == (3, False)
+
+    @pytest.mark.parametrize("loop", ["in: [1, 2]", "frames: '{{ workload.t }}'"])
+    def test_small_iterations_travel_as_many_to_a_block_as_the_author_says(self, loop: str) -> None:
+        frame = "frame: {max_rows: 50, row_concurrency: '{{ workload.n }}'}"
+        found = step(
+            f"workload: {{n: 4}}\nworkflow: [{{step: a, loop: {{{loop}, spec: {{{frame}}}}}, tool: {{kind: noop}}}}]\n"
+        ).loop
+
+        assert found is not None
+        assert (found.bundle, count_of(found.row_concurrency, {"n": 4})) == (50, 4)
+
+    @pytest.mark.parametrize(
+        ("mode", "more", "why"),
+        [
+            ("sequential", "set: {ctx.n: 1}", "each may read `ctx.n`, which the one before writes"),
+            ("sequential", "set: {step.n: 1}", "each may read `step.n`, which the one before writes"),
+            ("parallel", "spec: {effects: at_most_once}", "each runs at most once"),
+        ],
+    )
+    def test_iterations_that_must_know_of_each_other_travel_alone(
+        self, mode: str, more: str, why: str
+    ) -> None:
+        spec = f"{{mode: {mode}, frame: {{max_rows: 50}}}}"
+        body = f"workflow: [{{step: a, loop: {{in: [1], spec: {spec}}}, tool: {{kind: noop, {more}}}}}]\n"
+        found = step(body).loop
+
+        assert found is not None
+        assert found.bundle == 1
+        assert any(f"its iterations travel one by one: {why}" in each for each in warnings(body))
+
+    def test_parallel_iterations_that_write_travel_together(self) -> None:
+        spec = "{mode: parallel, frame: {max_rows: 50}}"
+        body = f"workflow: [{{step: a, loop: {{in: [1], spec: {spec}}}, tool: {{kind: noop, set: {{ctx.n: 1}}}}}}]\n"
+        found = step(body).loop
+
+        assert found is not None
+        assert found.bundle == 50
 
     def test_slices_of_an_sql_result_are_of_its_rows(self) -> None:
         loop = step(
