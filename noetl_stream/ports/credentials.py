@@ -12,13 +12,22 @@ from noetl_stream.core.values import Value
 class Secret:
     """What stands behind an alias. It shows its alias and nothing else; only `reveal` gives it away.
 
-    It cannot be written as text, JSON or a pickle, nor copied: those raise TypeError.
+    It cannot be written as text, JSON or a pickle, nor copied: those raise TypeError. `provider` and `version` are where it
+    came from, for audit.
     """
 
-    __slots__ = ("_value", "alias")
+    __slots__ = ("_value", "alias", "provider", "version")
 
-    def __init__(self, alias: str, value: str | Mapping[str, Value]) -> None:
+    def __init__(
+        self,
+        alias: str,
+        value: str | Mapping[str, Value],
+        *,
+        provider: str | None = None,
+        version: int | None = None,
+    ) -> None:
         self.alias, self._value = alias, value
+        self.provider, self.version = provider, version
 
     def reveal(self) -> str | Mapping[str, Value]:
         """The secret itself, as one text or by field: for the call that needs it, never to be kept."""
@@ -43,10 +52,11 @@ class Wanted:
     """A credential as it is asked for: an alias, with what the document says of it.
 
     `kind` is None for one that the document does not declare. `settings` are rendered, and may hold secrets themselves.
-    `execution` and `path` are who asks, for `scope` and for audit.
+    `execution` and `path` are who asks, for `scope` and for audit; nobody is given what another `tenant` has.
     """
 
     alias: str
+    tenant: str
     execution: int
     path: str
     kind: str | None = None

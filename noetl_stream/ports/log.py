@@ -31,7 +31,7 @@ class Appender(Protocol):
     async def append(
         self,
         topic: str,
-        value: bytes,
+        value: bytes | None,
         *,
         key: bytes | None = None,
         partition: int | None = None,
@@ -41,7 +41,7 @@ class Appender(Protocol):
     def append_soon(
         self,
         topic: str,
-        value: bytes,
+        value: bytes | None,
         *,
         key: bytes | None = None,
         partition: int | None = None,
@@ -53,6 +53,10 @@ class Appender(Protocol):
 
 class Reader(Protocol):
     """Reading by offset, without a consumer group."""
+
+    async def begin(self, topic: str, partition: int) -> int:
+        """The offset of the first record that is still there, or the end."""
+        ...
 
     async def end(self, topic: str, partition: int) -> int:
         """The offset after the last record."""

@@ -113,6 +113,7 @@ class Keyring:
     ) -> Wanted:
         asks: dict[str, Any] = {
             "alias": alias,
+            "tenant": self._desk.offer.tenant,
             "execution": self._desk.offer.execution,
             "path": self._desk.plan.path,
         }
