@@ -10,7 +10,7 @@ from noetl_stream.core.names import EVENT_NAMES
 from noetl_stream.core.plan import Expression
 from noetl_stream.dsl.compiler import Compiled
 
-PASSING = frozenset({"place", "digest"})
+PASSING = frozenset({"place", "digest", "code_below"})
 
 
 def sketch(value: Any) -> Any:

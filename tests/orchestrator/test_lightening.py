@@ -11,20 +11,22 @@ from tests.orchestrator.seat import House
 from tests.worker.stage import plan_of
 
 READS = "- {step: one, input: {text: '{{ text }}', short: '{{ short }}'}, tool: {kind: noop}}\n"
+REPEATS = READS.replace("- {", "- {loop: {in: '{{ [text[:60000]] }}'}, ")
 
 
 async def test_an_offer_above_a_record_leaves_its_values_in_the_cache(tmp_path: Path) -> None:
     cache = LocalCache(tmp_path)
-    house = await House(plan_of(READS), cache).taken()
-    house.request(payload={"text": "x" * 300_000, "short": "y"})
+    house = await House(plan_of(REPEATS), cache).taken()
+    house.request(payload={"text": "x" * 150_000, "short": "y"})
     while not house.offers:  # the cache writes in a thread
         await house.settled()
 
     [offer] = house.offers
     assert len(encode_offer(offer)) < 2_000
-    assert offer.workload == {}
+    assert (offer.workload, offer.item) == ({}, None)
     whole = await whole_offer(cache, offer)
-    assert whole.workload == {"text": "x" * 300_000, "short": "y"}
+    assert whole.workload == {"text": "x" * 150_000, "short": "y"}
+    assert whole.item == "x" * 60_000
     assert (whole.rest, whole.block) == (None, offer.block)
 
 
