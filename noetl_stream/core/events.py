@@ -10,10 +10,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from noetl_stream.core.parts import ITEMS, PROBES, ROUTE, BlockId, Child, Fork, Parent, Retry, Sleep, Wait
+from noetl_stream.core.parts import (
+    ITEMS,
+    PROBES,
+    ROUTE,
+    BlockId,
+    Child,
+    CredentialUse,
+    Fork,
+    Parent,
+    Retry,
+    Sleep,
+    Wait,
+)
 from noetl_stream.core.values import Error, Ref, Value
 
-__all__ = ["ITEMS", "PROBES", "ROUTE", "BlockId", "Child", "Fork", "Parent", "Retry", "Sleep", "Wait"]
+__all__ = [
+    "ITEMS",
+    "PROBES",
+    "ROUTE",
+    "BlockId",
+    "Child",
+    "CredentialUse",
+    "Fork",
+    "Parent",
+    "Retry",
+    "Sleep",
+    "Wait",
+]
 """The words of `parts` that are read here, beside all that this module says itself."""
 
 Status: TypeAlias = Literal["COMPLETED", "FAILED", "CANCELLED"]
@@ -104,13 +128,15 @@ class BlockContested:
     effect: str
     deadline: float
     time: float
+    credentials: tuple[CredentialUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockCompleted:
     """The tool succeeded. `writes` are its `set`s ({"ctx.x": …}); `tries` counts in-slot attempts; `http` is the answer's head.
 
-    `findings` is what the step's contract found in the result: `{rows, violations, on_violation, checks, quarantined}`.
+    `findings` is what the step's contract found in the result: `{rows, violations, on_violation, checks, quarantined}`,
+    `credentials` are those that its tasks resolved.
     """
 
     block: BlockId
@@ -124,6 +150,7 @@ class BlockCompleted:
     duration_ms: float = 0.0
     http: Value = None
     findings: Value = None
+    credentials: tuple[CredentialUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +171,7 @@ class BlockFailed:
     duration_ms: float = 0.0
     http: Value = None
     findings: Value = None
+    credentials: tuple[CredentialUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +187,7 @@ class BlockParked:
     resume: Value = None
     writes: Mapping[str, Value] = field(default_factory=dict)
     tries: int = 1
+    credentials: tuple[CredentialUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,15 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialUse:
+    """A credential that a run resolved, never its value: who gave it, and which `version`, where its provider counts them."""
+
+    alias: str
+    provider: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """A failed block is to be offered again `after` seconds, going on at `resume` (the worker's own notes)."""
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
 
-from noetl_stream.core.events import BlockId, Child, Fork, Parent, Retry, Sleep, Target
+from noetl_stream.core.events import BlockId, Child, CredentialUse, Fork, Parent, Retry, Sleep, Target
 from noetl_stream.core.values import Error
-from noetl_stream.wire.records import Record
+from noetl_stream.wire.records import Record, Sealed
 from noetl_stream.wire.values import decode_plain, decode_value, encode_plain, encode_value
 
 Row: TypeAlias = dict[str, Any]
@@ -17,7 +17,10 @@ Row: TypeAlias = dict[str, Any]
 Convert: TypeAlias = Callable[[Any], Any]
 
 RECORDS: Mapping[str, type[Record]] = {kind.__name__: kind for kind in get_args(Record)}
-PARTS = {part.__name__: part for part in (BlockId, Child, Error, Fork, Parent, Retry, Sleep, Target)}
+PARTS = {
+    part.__name__: part
+    for part in (BlockId, Child, CredentialUse, Error, Fork, Parent, Retry, Sealed, Sleep, Target)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class Layouts:
                 return layout.row, layout.value
             case {"type": "array", "items": items} if each := self._convert(items):
                 return _each(*each)
+            case {"type": "array"}:
+                return list, tuple
             case ["null", inner]:
                 return _optional(self._convert(inner))
             case [*branches]:

@@ -87,6 +87,54 @@ class SchemaRegistered:
     schema: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """One version of a credential, encrypted. `fields` are its fields' names, `key` the key that `wrapped` the data key."""
+
+    version: int
+    fields: tuple[str, ...]
+    time: float
+    key: str
+    wrapped: bytes
+    nonce: bytes
+    ciphertext: bytes
+    actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialStored:
+    """A credential as it stands: its newest version, then the one before, kept until `kept_until`.
+
+    `change` is what made this record. `owner` is the playbook, or the folder of them, that it is for, by its `scope`.
+    """
+
+    tenant: str
+    alias: str
+    scope: str
+    change: str
+    time: float
+    versions: tuple[Sealed, ...]
+    owner: str = ""
+    type: str | None = None
+    kept_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialChanged:
+    """Somebody changes a credential. Appended before the change itself, so that there is none without."""
+
+    tenant: str
+    alias: str
+    scope: str
+    change: str
+    action: str
+    time: float
+    owner: str = ""
+    actor: str | None = None
+    version: int | None = None
+    key: str | None = None
+
+
 Record: TypeAlias = (
     Event
     | Move
@@ -98,4 +146,6 @@ Record: TypeAlias = (
     | Checkpoint
     | PartitionMarker
     | SchemaRegistered
+    | CredentialStored
+    | CredentialChanged
 )
