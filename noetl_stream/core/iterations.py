@@ -55,6 +55,13 @@ def attempt_of(execution: Execution, run: Run, key: BlockId) -> int:
     return queued if queued is not None else run.attempts
 
 
+def waits_its_turn(execution: Execution, run: Run, key: BlockId) -> bool:
+    """Whether an iteration in flight has not begun: of those that go together in sequence the first alone has."""
+    if run.parallel or not run.loop:
+        return False
+    return key != next(each for each in execution.blocks if each[:2] == key[:2] and each.iteration >= 0)
+
+
 def concluding(execution: Execution, run: Run, step: str) -> bool:
     """Whether a worker is at the step's ending, or has been: what it found must not change any more."""
     return run.routed is not None or run.unroutable or BlockId(step, run.epoch, ROUTE) in execution.blocks
@@ -85,6 +92,7 @@ def cancel_one(execution: Execution, event: BlockCancelRequested, offset: int) -
     _touch(execution, offset)
     if stands == "in flight":
         place(execution, key, after)
+        withdraw_after(execution, run, key)
     else:
         bar(run, key.iteration)
     stored = fail(execution, run, _cancelled(event, after), after)
@@ -113,6 +121,8 @@ def retry_one(execution: Execution, event: BlockRetryRequested, offset: int) -> 
         return "stale", ()
     if event.attempt <= attempt_of(execution, run, key) or stands == "queued":
         return "duplicate", ()
+    if stands == "in flight" and waits_its_turn(execution, run, key):
+        return "stale", ()
     if stands == "in flight":
         return _begin_anew(execution, event, offset)
     refused = stands == "succeeded" and not event.force

@@ -5,7 +5,7 @@ from __future__ import annotations
 from noetl_stream.core.address import Address
 from noetl_stream.core.events import BlockId
 from noetl_stream.core.execution import Execution
-from noetl_stream.core.iterations import attempt_of, can_reopen, concluding, standing
+from noetl_stream.core.iterations import attempt_of, can_reopen, concluding, standing, waits_its_turn
 from noetl_stream.core.run import Run
 from noetl_stream.errors import InvalidRequest
 
@@ -80,6 +80,8 @@ def repeatable(execution: Execution, address: Address, *, force: bool) -> tuple[
     run = execution.runs[key.step]
     match standing(execution, run, key):
         case "unknown" | "ahead":
+            raise InvalidRequest(f"'{address}' has not begun yet; it will run in its turn")
+        case "in flight" if waits_its_turn(execution, run, key):
             raise InvalidRequest(f"'{address}' has not begun yet; it will run in its turn")
         case "queued":
             raise InvalidRequest(f"'{address}' is to run again already; wait until it has")

@@ -360,6 +360,35 @@ def _claiming(blueprint: Plan) -> History:
     return log.completed("each", {"items": ["a", "b"], "total": 2}, iteration=-3).settled()
 
 
+# iterations that travel together
+
+
+def in_sequence(log: History) -> History:
+    """The first three of five have gone in one offer."""
+    return log.requested().settled()
+
+
+BUNDLED = looping(limit=1, parallel=False, bundle=3)
+
+
+def test_of_those_that_go_together_in_sequence_the_first_alone_has_begun() -> None:
+    log = in_sequence(history(BUNDLED))
+    assert running(log, 0, 1, 2)
+
+    assert log.rerun("each", iteration=1).verdict == "stale"
+    assert log.rerun("each", iteration=0).verdict == "accepted"
+
+
+def test_what_went_along_with_a_stopped_iteration_goes_again_without_it() -> None:
+    """Whoever runs them together may have stopped at it, for a reason that counts no more."""
+    log = in_sequence(history(BUNDLED)).stopped("each", iteration=0)
+
+    assert running(log, 1, 2, 3)
+    log.each("each")
+    assert log.result["stats"] == {"total": 5, "success": 4, "failed": 1}
+    assert [offer.count for offer in log.messages(Offer)] == [3, 3, 1]
+
+
 # results that have left the state
 
 

@@ -114,8 +114,9 @@ def opened(outside: Outside, value: Value) -> Value:
 
 def chunks(outside: Outside, ref: Ref) -> list[Value]:
     """A loop's results as the store has them."""
-    moved = {each.first: outside.store[each.name] for each in ref.elsewhere}
+    moved = {each.first: outside.store.get(each.name) for each in ref.elsewhere}
     names = (f"{ref.uri}/{n}" for n in count())
     parts = takewhile(lambda part: part is not None, map(outside.store.get, names))
     found = [result for part in parts if part is not None for result in part]
-    return [moved[n][0] if n in moved else result for n, result in enumerate(found)]
+    amended = [moved.get(n, (result,)) for n, result in enumerate(found)]
+    return [each[0] for each in takewhile(lambda each: each is not None, amended) if each is not None]

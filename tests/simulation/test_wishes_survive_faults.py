@@ -36,6 +36,18 @@ def test_bundles_and_results_in_chunks_survive_it_too() -> None:
     assert [each.bad for report in reports for each in report.failed] == []
 
 
+ONCE_FAILED = {
+    2092: "an iteration that had not begun in its bundle ran again, was withdrawn, and its attempt forgotten",
+    2204: "what went along with a stopped iteration was left in flight",
+}
+
+
+@pytest.mark.parametrize("seed", ONCE_FAILED)
+def test_a_seed_that_once_failed_holds(seed: int) -> None:
+    with swapped(run, "CHUNK", 2), swapped(reopening, "CHUNK", 2):
+        assert explore(seed, wishes=True, together=True).bad == []
+
+
 def test_the_wishes_of_a_campaign_are_of_every_kind_and_meet_every_verdict() -> None:
     """Else the tests above show nothing."""
     met = Counter[tuple[str, str]]()
