@@ -21,6 +21,7 @@ from noetl_stream.core.parts import (
     Parent,
     Retry,
     Sleep,
+    Target,
     Wait,
 )
 from noetl_stream.core.values import Error, Ref, Value
@@ -36,6 +37,7 @@ __all__ = [
     "Parent",
     "Retry",
     "Sleep",
+    "Target",
     "Wait",
 ]
 """The words of `parts` that are read here, beside all that this module says itself."""
@@ -222,14 +224,6 @@ Fact: TypeAlias = ExecutionRequested | CancelRequested | BlockWish | BlockFact |
 
 
 # What a decision says
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """A token on its way to a step, from the one that just finished."""
-
-    step: str
-    args: Value = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What events are made of: names of blocks, and what a block waits for or begins with. Read as a part of `events`."""
+"""What events are made of: names of blocks, what a block waits for, where a token or a fork begins. Read as a part of `events`."""
 
 from __future__ import annotations
 
@@ -90,3 +90,11 @@ class Fork:
     address: str
     sets: Mapping[str, Value] = field(default_factory=dict)
     past: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A token on its way to a step, from the one that just finished."""
+
+    step: str
+    args: Value = None
