@@ -66,11 +66,18 @@ class Bundle:
                     0
                 )  # iterations that never wait must not keep the worker from its heartbeats
             outcome = await self._one(one, life)
-            if outcome is None:
-                continue
-            await self.add(outcome)
-            if loop is not None and stops(loop, outcome):
+            if outcome is not None:
+                await self.add(outcome)
+            if loop is None or loop.parallel:
+                await self._tell_progress()
+            elif outcome is None or stops(loop, outcome):
                 return
+
+    async def _tell_progress(self) -> None:
+        """What has waited long enough is reported, where it does not matter what becomes of the others: a later run of a
+        sequence may stop earlier, and must find all that came along still in flight."""
+        if len(self.lives) > 1 and time.monotonic() - self._since > self._pace.report_after:
+            await self.flush()
 
     async def _one(self, one: Callable[[Offer], Awaitable[Report]], life: Offer) -> Report | None:
         """An iteration's outcome; None for one that nobody wants any more."""
@@ -95,14 +102,12 @@ class Bundle:
             task.cancel()
 
     async def add(self, outcome: Report) -> None:
-        """Keep an outcome for the report; what is full, or has waited long enough, is reported."""
+        """Keep an outcome for the report; what is full is reported first."""
         weight = _weight(outcome)
         if self._bytes + weight > REPORT_BYTES:
             await self.flush()
         self._ended.append(outcome)
         self._bytes += weight
-        if len(self.lives) > 1 and time.monotonic() - self._since > self._pace.report_after:
-            await self.flush()
 
     async def flush(self) -> None:
         """Report what has ended; returns once it is durable."""

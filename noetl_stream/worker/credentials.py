@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from noetl_stream.core.credentials import Credential, Grant
+from noetl_stream.core.events import CredentialUse
 from noetl_stream.core.names import KEYCHAIN
 from noetl_stream.core.scope import evaluate
 from noetl_stream.core.values import Value
@@ -13,6 +14,9 @@ from noetl_stream.dsl.tasks import Task
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.credentials import Credentials, Secret, Wanted
 from noetl_stream.worker.sites import Desk
+
+DOCUMENT: Final = "document"
+"""Who gave a credential that is written out in the playbook."""
 
 
 def refused(alias: str, why: str) -> ToolError:
@@ -88,7 +92,7 @@ class Keyring:
         scope = self._desk.scope(f"auth/{grant.name}")
         alias, settings = evaluate(grant.alias, scope), evaluate(grant.settings, scope)
         if isinstance(alias, Mapping) or any(path[0] == KEYCHAIN for path in grant.alias.reads):
-            return self._covered(Secret(grant.name, _checked(grant.name, alias)))
+            return self._covered(Secret(grant.name, _checked(grant.name, alias), provider=DOCUMENT))
         if not isinstance(alias, str) or not alias:
             raise refused(grant.name, "is named by nothing: its alias is no text; name one")
         return await self._resolve(alias, found, settings, grant.provider)
@@ -130,7 +134,10 @@ class Keyring:
         )
 
     def _covered(self, secret: Secret) -> Secret:
+        """The secret, from now on hidden in all that is written down, and its use noted."""
         self._desk.mask.cover(secret)
+        use = CredentialUse(alias=secret.alias, provider=secret.provider or "", version=secret.version)
+        self._desk.uses[use] = None
         return secret
 
     @property
@@ -145,16 +152,16 @@ def _checked(alias: str, value: Any) -> str | Mapping[str, Value]:
 
 
 class FromDocument:
-    """Credentials that the document holds in full, `static` and `bearer`: there is no keychain to ask in this version."""
+    """Credentials that the document holds in full, `static` and `bearer`."""
 
     async def resolve(self, wanted: Wanted) -> Secret:
         settings = {key: each for key, each in wanted.settings.items() if each not in (None, "", {})}
         match wanted.kind:
             case "static" if settings:
                 fields = settings.get("data", settings.get("map", settings))
-                return Secret(wanted.alias, fields)
+                return Secret(wanted.alias, fields, provider=DOCUMENT)
             case "bearer" if token := settings.get("token"):
-                return Secret(wanted.alias, {"token": token})
+                return Secret(wanted.alias, {"token": token}, provider=DOCUMENT)
             case _:
                 raise refused(wanted.alias, _why(wanted))
 
@@ -167,6 +174,6 @@ def _why(wanted: Wanted) -> str:
     if wanted.kind in ("static", "bearer"):
         return f"is empty: its `{'data' if wanted.kind == 'static' else 'token'}` yields nothing; give it a value"
     return (
-        "cannot be resolved: this version has no keychain yet; "
+        "does not stand in the document, and this worker has no keychain; "
         "declare it `kind: static` or `kind: bearer`, or let a rule of the task go on without it"
     )

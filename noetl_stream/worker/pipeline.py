@@ -284,6 +284,7 @@ class PipelineRun:
             "run": self._run_id,
             "time": time.time(),
             "tries": self._notes.total,
+            "credentials": tuple(self._desk.uses),
         }
 
     def _ms(self) -> float:

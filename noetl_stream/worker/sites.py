@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from noetl_stream.core.counts import count_of, number_of
 from noetl_stream.core.entering import Beginning, beginning
-from noetl_stream.core.events import StepFinished
+from noetl_stream.core.events import CredentialUse, StepFinished
 from noetl_stream.core.finishing import concluded, routed
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Expression, Plan, Step
@@ -54,7 +54,7 @@ class Desk:
 
     `ctx`, `iter` and `step` hold what this block wrote; `ctx` starts empty and lies over the execution's. `round` is
     where a task's own loop stands while it runs. `keychain` are the credentials that a task was given, `mask` takes the
-    secrets among them out of what is written.
+    secrets among them out of what is written, `uses` are all that were resolved, in order.
     """
 
     plan: Plan
@@ -69,6 +69,7 @@ class Desk:
     previous: Envelope | None = None
     keychain: Mapping[str, Any] = field(default_factory=dict, repr=False)
     mask: Mask = field(default_factory=Mask, repr=False)
+    uses: dict[CredentialUse, None] = field(default_factory=dict)
 
     def write(self, writes: Mapping[str, Value]) -> None:
         """All values of one `set` were rendered before; now they are written together."""

@@ -112,6 +112,7 @@ class Trial:
             effect=self._effect(task),
             deadline=taken.deadline,
             time=time.time(),
+            credentials=tuple(self._desk.uses),
         )
 
     async def _tool_failed(self, task: Task, error: ToolError) -> Ended:

@@ -119,7 +119,7 @@ async def test_a_declaration_may_need_another_one(cache: LocalCache) -> None:
 @pytest.mark.parametrize(
     ("tool", "sentence"),
     [
-        ("{kind: act, auth: gh}", "credential 'gh' cannot be resolved: this version has no keychain yet; declare it `kind: static` or `kind: bearer`, or let a rule of the task go on without it"),
+        ("{kind: act, auth: gh}", "credential 'gh' does not stand in the document, and this worker has no keychain; declare it `kind: static` or `kind: bearer`, or let a rule of the task go on without it"),
         ("{kind: act, say: '{{ keychain.empty.x }}'}", "credential 'empty' is empty: its `data` yields nothing; give it a value"),
         ("{kind: act, say: '{{ keychain.full.x }}'}", "credential 'full' has no field 'x'; it has y"),
     ],
