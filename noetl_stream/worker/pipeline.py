@@ -189,9 +189,7 @@ class PipelineRun:
             return self._outcome(last, await self._claimed(result))
         try:
             held, storage = await self._held(result), self._storage(ran)
-            inline, ttl = (
-                self._number(each) for each in ((storage.inline, storage.ttl) if storage else (None, None))
-            )
+            inline, ttl = map(self._number, (storage.inline, storage.ttl) if storage else (None, None))
         except (ToolError, ExpressionError) as error:
             return await self._failed(Ended(error=refused(error)))
         if held is not None and held.error is not None:
