@@ -110,8 +110,8 @@ def unpacked(body: bytes | None) -> Past:
     unpacking = zlib.decompressobj()
     try:
         text = unpacking.decompress(body or b"", PAST_BYTES)
-        if unpacking.unconsumed_tail:
-            raise Unfoldable(f"the past is larger than {PAST_BYTES} bytes")
+        if not unpacking.eof:
+            raise Unfoldable(f"the past is cut off, or larger than {PAST_BYTES} bytes")
         past = load(text)
     except (zlib.error, ValueError, TypeError, LookupError, AttributeError) as fault:
         raise Unfoldable(str(fault)) from fault
