@@ -61,10 +61,9 @@ class Bundle:
         self, left: Iterator[Offer], one: Callable[[Offer], Awaitable[Report]], loop: Loop | None
     ) -> None:
         for number, life in enumerate(left):
+            # Iterations that never wait must not keep the worker from its heartbeats.
             if number:
-                await asyncio.sleep(
-                    0
-                )  # iterations that never wait must not keep the worker from its heartbeats
+                await asyncio.sleep(0)
             outcome = await self._one(one, life)
             if outcome is not None:
                 await self.add(outcome)

@@ -9,6 +9,7 @@ import pytest
 from noetl_stream.core.block import OFFER_TIMEOUT
 from noetl_stream.core.bundles import BUNDLE
 from noetl_stream.core.events import (
+    BlockCancelRequested,
     BlockClaimed,
     BlockCompleted,
     BlockFailed,
@@ -209,6 +210,25 @@ class TestInSequence:
 
         log.later(61.0).completed("each", 1, iteration=1).settled()
         assert offered(log) == [(0, 5), (1, 1), (2, 3)]
+
+    def test_what_follows_one_that_is_cancelled_is_offered_again(self) -> None:
+        log = looping(4, 4, limit=1, parallel=False, on_error="continue")
+        reported(log, ok(log, 0))
+
+        log.fold(BlockCancelRequested(block=BlockId("each", 0, 1), attempt=0, time=log.now))
+
+        assert offered(log) == [(0, 4), (2, 2)]
+
+    def test_what_was_cancelled_before_its_turn_is_not_begun_when_the_others_are(self) -> None:
+        log = looping(5, 5, limit=1, parallel=False, on_error="continue")
+        log.fold(BlockCancelRequested(block=BlockId("each", 0, 3), attempt=0, time=log.now))
+
+        reported(log, ok(log, 0), failed(log, 1, again=60.0)).later(61.0)
+        log.completed("each", 1, iteration=1).settled()
+
+        assert offered(log) == [(0, 5), (1, 1), (2, 1)]
+        log.completed("each", 2, iteration=2).settled()
+        assert offered(log)[-1] == (4, 1)
 
     def test_what_a_run_that_went_further_says_does_not_count_once_that_was_taken_back(self) -> None:
         log = looping(3, 3, limit=1, parallel=False)

@@ -168,6 +168,15 @@ async def test_what_takes_its_time_is_reported_as_it_ends(cache: Cache) -> None:
     ]
 
 
+async def test_a_sequence_is_reported_whole_however_long_it_takes(cache: Cache) -> None:
+    here = site(cache, spec=SEQUENCE, pace=Pace(report_after=0.0))
+    await here.take()
+
+    (report,) = await here.ended()
+
+    assert said_of(report) == [(0, "a"), (1, "b"), (2, "c")]
+
+
 async def test_a_long_bundle_claims_all_that_is_not_reported(cache: Cache) -> None:
     reached, go_on = asyncio.Event(), asyncio.Event()
 
