@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import NamedTuple
 
 import faust
 
@@ -16,11 +17,19 @@ from noetl_stream.agents.app import holds, new_app, until_done
 from noetl_stream.core.lanes import LANES, Priority, in_lane
 from noetl_stream.errors import InfrastructureError
 from noetl_stream.orchestrator.orchestrator import Group
+from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.tools import Tool
 from noetl_stream.wiring import Platform
 from noetl_stream.worker.worker import Worker
 
 log = logging.getLogger(__name__)
+
+
+class Means(NamedTuple):
+    """What the workers of this process share."""
+
+    tools: Mapping[str, Tool]
+    credentials: Credentials
 
 
 @asynccontextmanager
@@ -31,10 +40,11 @@ async def running(platform: Platform, roles: Iterable[str]) -> AsyncIterator[Non
     and delivers nothing, so the process must end for the group to move on.
     """
     async with AsyncExitStack() as stack:
-        tools: Mapping[str, Tool] = {}
+        means: Means | None = None
         if any(role.startswith("worker:") for role in roles):
-            tools = await stack.enter_async_context(wiring.open_tools(platform))
-        apps = [app for role in roles for app in _apps(platform, role, tools, stack)]
+            credentials = await wiring.credentials_of(platform)
+            means = Means(await stack.enter_async_context(wiring.open_tools(platform)), credentials)
+        apps = [app for role in roles for app in _apps(platform, role, means, stack)]
         await asyncio.gather(*(_start(app, stack) for app in apps))
         async with watched(apps):
             yield
@@ -71,9 +81,7 @@ async def _start(app: faust.App, stack: AsyncExitStack) -> None:
     stack.push_async_callback(app.stop)
 
 
-def _apps(
-    platform: Platform, role: str, tools: Mapping[str, Tool], stack: AsyncExitStack
-) -> Iterable[faust.App]:
+def _apps(platform: Platform, role: str, means: Means | None, stack: AsyncExitStack) -> Iterable[faust.App]:
     kind, _, pool = role.partition(":")
     match kind:
         case "intake":
@@ -85,7 +93,8 @@ def _apps(
             _orchestrator(app, platform)
             return [app]
         case "worker":
-            slots = wiring.new_worker(platform, pool, tools)
+            assert means is not None  # there is a worker among the roles
+            slots = wiring.new_worker(platform, pool, means.tools, means.credentials)
             stack.push_async_callback(slots.close)
             hints = asyncio.create_task(until_done(partial(wiring.heed, platform, slots), log))
             stack.callback(hints.cancel)

@@ -75,6 +75,14 @@ class Settings(BaseModel):
     allow_private: bool = Field(
         False, description="Whether the http tool may reach private and loopback addresses"
     )
+    keychain_key_file: Path | None = Field(
+        None,
+        description="File of the key that the keychain's credentials stand under; never made by itself: `keychain new-key`",
+    )
+    keychain_old_key_files: tuple[Path, ...] = Field(
+        (),
+        description="Files of keys that they can still be opened with, while `keychain rotate-key` goes on",
+    )
     reply_topics: tuple[str, ...] = Field(
         ("replies",), description="Topics, or prefixes ending in *, for replies"
     )
@@ -137,7 +145,7 @@ def settings_from_environment(**chosen: object) -> Settings:
     for name, field in Settings.model_fields.items():
         text = os.environ.get(_PREFIX + name.upper())
         if text is not None:
-            is_list = field.annotation == tuple[str, ...]
+            is_list = field.annotation in (tuple[str, ...], tuple[Path, ...])
             found[name] = _listed(text) if is_list else text
     return Settings.model_validate(
         found | {name: value for name, value in chosen.items() if value is not None}

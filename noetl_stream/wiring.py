@@ -24,12 +24,18 @@ from noetl_stream.core.events import BlockId
 from noetl_stream.core.messages import Offer, StopBlocks
 from noetl_stream.core.plan import Plan
 from noetl_stream.dsl.compiler import compile_playbook
-from noetl_stream.errors import NoetlError
+from noetl_stream.errors import InfrastructureError, NoetlError
 from noetl_stream.ids import identity
 from noetl_stream.intake import Intake
+from noetl_stream.keychain.key_file import KeyFile
+from noetl_stream.keychain.keys import Keys
+from noetl_stream.keychain.resolving import Resolver
+from noetl_stream.keychain.stored import StoredCredentials
+from noetl_stream.keychain.topic import KeychainTopic
 from noetl_stream.orchestrator.delivery import Delivery
 from noetl_stream.orchestrator.orchestrator import Group, Orchestrator
 from noetl_stream.orchestrator.restore import Restorer
+from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.frames import Cache, Sweepable
 from noetl_stream.ports.log import Record
 from noetl_stream.ports.tools import Tool
@@ -40,6 +46,7 @@ from noetl_stream.tools.warm.pool import WarmPool
 from noetl_stream.tools.warm.process import Limits
 from noetl_stream.wire.codec import decode, decode_offer, registry
 from noetl_stream.wire.topics import Topics
+from noetl_stream.worker.credentials import FROM_DOCUMENT
 from noetl_stream.worker.worker import Worker
 
 
@@ -196,7 +203,33 @@ async def orchestrator_offsets(platform: Platform) -> Mapping[int, int]:
     return await committed_offsets(platform.settings.bootstrap, group, topic, security=platform.security)
 
 
-def new_worker(platform: Platform, pool: str, tools: Mapping[str, Tool]) -> Worker:
+def keys_of(settings: Settings) -> Keys | None:
+    """The keys of the keychain, or None if no file is named. Raises InvalidRequest for a file that is no key."""
+    if settings.keychain_key_file is None:
+        return None
+    current, *others = map(KeyFile.read, (settings.keychain_key_file, *settings.keychain_old_key_files))
+    return Keys(current=current, others=others)
+
+
+async def credentials_of(platform: Platform) -> Credentials:
+    """All who can give a worker a credential.
+
+    Raises InfrastructureError if the keychain has some and there is no key to open them with.
+    """
+    topic = KeychainTopic(platform.log, platform.reader, platform.topics.keychain.name)
+    keys = keys_of(platform.settings)
+    await topic.catch_up()
+    if keys is None and (count := len(topic.standing.names)):
+        raise InfrastructureError(
+            f"{topic.name} holds {count} credential{'s' if count > 1 else ''}, and this worker has no key to open "
+            "them; name the key's file in NOETL_STREAM_KEYCHAIN_KEY_FILE"
+        )
+    return Resolver(document=FROM_DOCUMENT, stored=StoredCredentials(topic, keys))
+
+
+def new_worker(
+    platform: Platform, pool: str, tools: Mapping[str, Tool], credentials: Credentials = FROM_DOCUMENT
+) -> Worker:
     return Worker(
         name=process_name(f"worker.{pool}"),
         slots=platform.settings.slots,
@@ -204,6 +237,7 @@ def new_worker(platform: Platform, pool: str, tools: Mapping[str, Tool]) -> Work
         tools=tools,
         cache=PatientCache(platform.cache),
         facts=platform.facts,
+        credentials=credentials,
     )
 
 
