@@ -96,7 +96,8 @@ def cancel_one(execution: Execution, event: BlockCancelRequested, offset: int) -
     else:
         bar(run, key.iteration)
     stored = fail(execution, run, _cancelled(event, after), after)
-    withdraw_after(execution, run, key)  # whoever runs it may stop at it, and then runs nothing that came along
+    # Whoever runs it may stop at it, and then runs nothing that came along.
+    withdraw_after(execution, run, key)
     return "accepted", (*stored, *_called_off(execution, event, before, "it was cancelled"))
 
 
