@@ -261,7 +261,7 @@ MUTATIONS = (
     ),
     Mutation(
         "time of spared records is lost",
-        first=138,
+        first=187,
         swap=lambda: swapped(restore, "pass_over", lambda *_: None),
     ),
     Mutation(
