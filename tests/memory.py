@@ -114,6 +114,9 @@ class MemoryLog:
     def records(self, topic: str, partition: int = 0) -> list[Record]:
         return self._records[topic, partition]
 
+    async def begin(self, topic: str, partition: int) -> int:
+        return 0
+
     async def end(self, topic: str, partition: int) -> int:
         return len(self._records[topic, partition])
 

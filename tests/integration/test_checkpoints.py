@@ -39,6 +39,9 @@ class Counted:
     reader: KafkaReader
     offsets: list[int]
 
+    async def begin(self, topic: str, partition: int) -> int:
+        return await self.reader.begin(topic, partition)
+
     async def end(self, topic: str, partition: int) -> int:
         return await self.reader.end(topic, partition)
 

@@ -23,13 +23,13 @@ class Ports:
     async def append(
         self,
         topic: str,
-        value: bytes,
+        value: bytes | None,
         *,
         key: bytes | None = None,
         partition: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> int:
-        offset = self.world.append(int(key or b"0"), decode_event(value), self.who)
+        offset = self.world.append(int(key or b"0"), decode_event(value or b""), self.who)
         await Await()
         if offset is None:
             raise AppendUnknown(f"nobody knows whether {self.who}'s record stands in {topic}")
@@ -38,13 +38,16 @@ class Ports:
     def append_soon(
         self,
         topic: str,
-        value: bytes,
+        value: bytes | None,
         *,
         key: bytes | None = None,
         partition: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> asyncio.Future[int]:
         raise AssertionError("a restore waits for what it appends")
+
+    async def begin(self, topic: str, partition: int) -> int:
+        return 0
 
     async def end(self, topic: str, partition: int) -> int:
         return len(self.world.log)
