@@ -54,9 +54,11 @@ async def run_block(
 
 
 async def opened(plan: Plan, offer: Offer, cache: Cache) -> Offer:
-    """The offer with all that it brings at hand, but for its items: those are each iteration's own."""
+    """The offer with all that it brings at hand, but for several iterations' items: those are each one's own."""
     whole = await whole_offer(cache, offer)
     reads = reads_of(plan.steps[offer.block.step], offer.block.iteration)
+    if whole.count == 1:
+        return await hydrate_offer(cache, whole, reads)
     found = await hydrate_offer(cache, replace(whole, item=None), reads)
     return replace(found, item=whole.item)
 
@@ -103,7 +105,8 @@ async def _with_item(cache: Cache, collections: Collections, offer: Offer, step:
     else:
         key, rows = key_of(offer, "item"), count_of(step.loop.rows, offer.workload)
         item = await slice_at(cache, key, offer.items, offer.row, rows)
-    return replace(offer, item=await hydrate(cache, item)) if item is not None else offer
+    found = await hydrate(cache, item)
+    return offer if found is offer.item else replace(offer, item=found)
 
 
 async def _found_out(plan: Plan, step: Step, offer: Offer, cache: Cache) -> Value:

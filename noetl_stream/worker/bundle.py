@@ -154,8 +154,10 @@ def lives_of(offer: Offer) -> tuple[Offer, ...]:
 
 def with_item(life: Offer, opened: Offer) -> Offer:
     """An iteration with all that its offer brought, once that is at hand."""
+    if opened.count == 1:
+        return opened
     number = life.block.iteration - opened.block.iteration
-    item = opened.item if opened.count == 1 or opened.items is not None else opened.item[number]
+    item = opened.item if opened.items is not None else opened.item[number]
     return replace(opened, block=life.block, row=life.row, count=1, item=item)
 
 
