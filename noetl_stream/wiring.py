@@ -47,6 +47,7 @@ from noetl_stream.tools.warm.process import Limits
 from noetl_stream.wire.codec import decode, decode_offer, registry
 from noetl_stream.wire.topics import Topics
 from noetl_stream.worker.credentials import FROM_DOCUMENT
+from noetl_stream.worker.guarding import guard_logs
 from noetl_stream.worker.worker import Worker
 
 
@@ -218,6 +219,7 @@ async def credentials_of(platform: Platform) -> Credentials:
     """
     topic = KeychainTopic(platform.log, platform.reader, platform.topics.keychain.name)
     keys = keys_of(platform.settings)
+    guard_logs()
     await topic.catch_up()
     if keys is None and (count := len(topic.standing.names)):
         raise InfrastructureError(

@@ -12,11 +12,11 @@ from noetl_stream.core.values import Value
 class Secret:
     """What stands behind an alias. It shows its alias and nothing else; only `reveal` gives it away.
 
-    It cannot be written as text, JSON or a pickle, nor copied: those raise TypeError. `provider` and `version` are where it
-    came from, for audit.
+    It cannot be written as text, JSON or a pickle, nor copied: those raise TypeError. `provider`, `version` and `source`, as
+    what its provider knows it, are where it came from: for audit.
     """
 
-    __slots__ = ("_value", "alias", "provider", "version")
+    __slots__ = ("_value", "alias", "provider", "source", "version")
 
     def __init__(
         self,
@@ -25,9 +25,10 @@ class Secret:
         *,
         provider: str | None = None,
         version: int | None = None,
+        source: str | None = None,
     ) -> None:
         self.alias, self._value = alias, value
-        self.provider, self.version = provider, version
+        self.provider, self.version, self.source = provider, version, source
 
     def reveal(self) -> str | Mapping[str, Value]:
         """The secret itself, as one text or by field: for the call that needs it, never to be kept."""

@@ -13,6 +13,7 @@ from noetl_stream.core.values import Value
 from noetl_stream.dsl.tasks import Task
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.credentials import Credentials, Secret, Wanted
+from noetl_stream.worker.guarding import guard
 from noetl_stream.worker.sites import Desk
 
 DOCUMENT: Final = "document"
@@ -136,7 +137,9 @@ class Keyring:
     def _covered(self, secret: Secret) -> Secret:
         """The secret, from now on hidden in all that is written down, and its use noted."""
         self._desk.mask.cover(secret)
-        use = CredentialUse(alias=secret.alias, provider=secret.provider or "", version=secret.version)
+        guard(self._desk.mask)
+        known = secret.source or secret.alias
+        use = CredentialUse(alias=known, provider=secret.provider or "", version=secret.version)
         self._desk.uses[use] = None
         return secret
 

@@ -1,6 +1,7 @@
 """What a block knew of secrets, taken out of what it reports: no event, log or answer shows one that was resolved.
 
-Matched are the secret's text as it is, in Base64, URL-encoded and JSON-escaped, and the Base64 of `user:password`.
+Matched are the secret's text and each longer line of it, as they are, in Base64 wherever in a longer text they stand,
+URL-encoded, JSON-escaped and as Python writes them; and the password in an address or a connection string.
 """
 
 from __future__ import annotations
@@ -10,13 +11,20 @@ import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 from noetl_stream.core.values import Value
 from noetl_stream.ports.credentials import Secret
+from noetl_stream.worker.cells import masked_table
+from noetl_stream.worker.keep import as_table
 
 SHORTEST: Final = 6
 """Characters: anything shorter stands in harmless text too."""
+LINE: Final = 16
+"""Characters: a line of a key that is at least so long is a secret by itself."""
+_ADDRESS: Final = re.compile(r"://[^\s:/@]*:([^\s@]+)@")
+_CONNECTION: Final = re.compile(r"\b(?:password|pwd)\s*=\s*('[^']*'|[^\s;]+)", re.IGNORECASE)
+_ESCAPE: Final = re.compile(r"%[0-9A-F]{2}")
 PUBLIC: Final = frozenset(
     {
         "host", "hostname", "port", "user", "username", "login", "database", "dbname", "db", "schema", "region", "account",
@@ -55,6 +63,11 @@ class Mask:
         """Whether there is a secret in the value."""
         return bool(self.value(value) != value)
 
+    @property
+    def pattern(self) -> str | None:
+        """What matches every secret, as Python's `re` and RE2 understand it; None if there is nothing to hide."""
+        return None if self._pattern is None else self._pattern.pattern
+
     def _masked(self, value: Any) -> Any:
         match value:
             case str():
@@ -65,21 +78,31 @@ class Mask:
                 return [self._masked(each) for each in value]
             case tuple():
                 return tuple(self._masked(each) for each in value)
+            case bytes():
+                return self.text(value.decode(errors="surrogateescape")).encode(errors="surrogateescape")
             case _:
-                return value
+                return self._without_cells(value)
+
+    def _without_cells(self, value: Any) -> Any:
+        """A table without secrets in its cells and its columns' names; anything else as it is."""
+        table = as_table(value)
+        return value if table is None else masked_table(table, self)
 
 
 def _spellings(value: str | Mapping[str, Value]) -> Iterator[str]:
     for text in _texts(value):
         if len(text) >= SHORTEST:
-            yield from dict.fromkeys(_forms(text))
+            yield from dict.fromkeys(each for each in _forms(text) if len(each) >= SHORTEST)
 
 
 def _texts(value: Any, key: str = "") -> Iterator[str]:
     """The secret texts of a credential, at any depth."""
     match value:
-        case str() if key.lower() not in PUBLIC:
-            yield value
+        case str():
+            yield from _within(value)
+            if key.lower() not in PUBLIC:
+                yield value
+                yield from (line.strip() for line in value.splitlines() if len(line) >= LINE)
         case Mapping():
             for name, each in value.items():
                 yield from _texts(each, str(name))
@@ -90,14 +113,34 @@ def _texts(value: Any, key: str = "") -> Iterator[str]:
 
 
 def _logins(fields: Mapping[str, Value]) -> Iterator[str]:
+    """The Base64 of `user:password`, as HTTP sends it."""
     user, password = fields.get("username", fields.get("user")), fields.get("password")
     if isinstance(user, str) and isinstance(password, str):
         yield b64encode(f"{user}:{password}".encode()).decode()
 
 
+def _within(text: str) -> Iterator[str]:
+    """The password in `scheme://user:password@host` or in `host=… password=…`, as it stands there and decoded."""
+    for found in (*_ADDRESS.findall(text), *_CONNECTION.findall(text)):
+        password = found.strip("'\"")
+        yield from (password, unquote(password))
+
+
 def _forms(text: str) -> Iterable[str]:
     raw = text.encode()
-    encoded = [each.decode() for each in (b64encode(raw), urlsafe_b64encode(raw))]
-    escaped = (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
-    unpadded = (each.rstrip("=") for each in encoded)
-    return (text, *encoded, *unpadded, quote(text, safe=""), quote_plus(text), *escaped)
+    escaped = (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1])
+    quoted = [quote(text, safe=""), quote(text), quote_plus(text)]
+    quoted += [_ESCAPE.sub(lambda found: found[0].lower(), each) for each in quoted]
+    return (text, *_base64(raw), *quoted, *escaped)
+
+
+def _base64(raw: bytes) -> Iterator[str]:
+    """As it stands in Base64 of its own, then what of it is the same in that of any longer text, by where it begins."""
+    for encode in (b64encode, urlsafe_b64encode):
+        yield encode(raw).decode()
+        yield encode(raw).decode().rstrip("=")
+        for before in range(3):
+            inner = encode(bytes(before) + raw).decode().rstrip("=")
+            first, last = -(-before * 8 // 6), (before + len(raw)) * 8 // 6
+            if last - first >= SHORTEST:
+                yield inner[first:last]

@@ -24,7 +24,7 @@ from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Call, Done, Park, Tool
 from noetl_stream.worker.claims import Claim, Taken, take
 from noetl_stream.worker.credentials import Keyring
-from noetl_stream.worker.keep import frames_of, key_of
+from noetl_stream.worker.keep import frames_of, is_plain, key_of
 from noetl_stream.worker.notes import Notes
 from noetl_stream.worker.sites import Desk, input_of
 from noetl_stream.worker.storing import with_selected
@@ -121,7 +121,7 @@ class Trial:
         head = None if error.status is None else {"status": error.status}
         ended = Ended(error=recorded, http=head, retry_after=error.retry_after)
         try:
-            result = await self.framed(task.name, self._desk.mask.value(error.value))
+            result = await self.framed(task.name, await self._hidden(error.value))
         except (ToolError, InfrastructureError) as lost:
             message = f"{error.message} (what it returned with that is lost: {lost})"
             return replace(ended, error=replace(recorded, message=message))
@@ -137,7 +137,7 @@ class Trial:
             case Park(wait=wait):
                 return Ended(wait=self._identified(task, wait))
             case Done(value=value, http=http):
-                result = await self.framed(task.name, self._desk.mask.value(value))
+                result = await self.framed(task.name, await self._hidden(value))
                 _check_returns(task, result)
                 selected = with_selected(result, task.storage.select if task.storage else ())
                 return Ended(result=selected, http=self._desk.mask.value(http))
@@ -209,6 +209,13 @@ class Trial:
             )
         turn = self._notes.turns[task.name]
         return replace(wait, identity=child_request(self._block, self._offer.attempt, task.name, turn).hex())
+
+    async def _hidden(self, value: Any) -> Any:
+        """The value without secrets. Tables are searched beside the event loop."""
+        mask = self._desk.mask
+        if mask.pattern is None or is_plain(value):
+            return mask.value(value)
+        return await asyncio.to_thread(mask.value, value)
 
     async def framed(self, name: str, value: Any) -> Any:
         """What a tool yielded, its tables in the cache and open. Raises ToolError for what cannot be written down."""
