@@ -11,7 +11,19 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from noetl_stream.cli import broker, cache, check, editing, forks, iterations, log, register, roles, run
+from noetl_stream.cli import (
+    broker,
+    cache,
+    check,
+    editing,
+    forks,
+    iterations,
+    keychain,
+    log,
+    register,
+    roles,
+    run,
+)
 from noetl_stream.cli.ending import Commands
 from noetl_stream.cli.options import Bootstrap, Chosen, Data, Debug
 
@@ -54,7 +66,7 @@ def everywhere(
     ctx.obj = Chosen(bootstrap=bootstrap, data=data)
 
 
-for commands in (run, check, editing, register, log, iterations, forks, roles, cache, broker):
+for commands in (run, check, editing, register, log, iterations, forks, roles, cache, keychain, broker):
     commands.add_to(app)
 
 

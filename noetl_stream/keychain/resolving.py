@@ -55,7 +55,9 @@ class _Bearer:
         found = await self.stored.resolve(wanted)
         value = found.reveal()
         fields = {"token": value} if isinstance(value, str) else value
-        return Secret(found.alias, fields, provider=found.provider, version=found.version)
+        return Secret(
+            found.alias, fields, provider=found.provider, version=found.version, source=found.source
+        )
 
 
 def _one(there: Mapping[str, Credentials], wanted: Wanted, what: str, word: str) -> Credentials:

@@ -43,7 +43,7 @@ class StoredCredentials:
             raise ToolError(
                 f"credential '{wanted.alias}' cannot be opened: {error}", kind="credential", retryable=True
             ) from error
-        return Secret(wanted.alias, value, provider=PROVIDER, version=sealed.version)
+        return Secret(wanted.alias, value, provider=PROVIDER, version=sealed.version, source=alias)
 
     async def _find(self, wanted: Wanted, alias: str) -> tuple[Name, int, CredentialStored]:
         """The nearest one. The topic is read to its end before an alias is told to be unknown."""

@@ -17,7 +17,7 @@ import orjson
 
 from noetl_stream.errors import InvalidRequest
 from noetl_stream.keychain.keys import Keys
-from noetl_stream.keychain.sealing import Name, rewrap, seal
+from noetl_stream.keychain.sealing import Name, rewrap, seal, unseal
 from noetl_stream.keychain.standing import Placed, Standing
 from noetl_stream.ports.log import Appender, Reader
 from noetl_stream.wire.codec import encode
@@ -147,13 +147,17 @@ class KeychainTopic:
         keys: Keys,
         keep: float = KEPT,
     ) -> CredentialStored:
-        """A new version; the one before can be asked for by its number for `keep` seconds. Raises InvalidRequest."""
+        """A new version, the fields of `value` over those it has; the one before can be asked for by its number for
+        `keep` seconds. Raises InvalidRequest if there is none."""
 
         async def make(stands: CredentialStored | None, newest: int) -> CredentialStored | None:
             if stands is None:
                 return None
-            now = self.now()
-            sealed = await seal(value, name=name, version=newest + 1, time=now, actor=actor, keys=keys)
+            now, whole = self.now(), value
+            if isinstance(value, Mapping):
+                before = await unseal(stands.versions[0], name=name, keys=keys)
+                whole = {**before, **value} if isinstance(before, Mapping) else value
+            sealed = await seal(whole, name=name, version=newest + 1, time=now, actor=actor, keys=keys)
             versions = (sealed, stands.versions[0])
             return replace(stands, time=now, versions=versions, kept_until=now + keep)
 
