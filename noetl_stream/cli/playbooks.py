@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -122,6 +122,17 @@ def warn(documents: Iterable[Document | Subscribed]) -> None:
     """Show the warnings, one to a line."""
     for document in documents:
         for problem in document.warnings:
+            typer.echo(str(problem), err=True)
+
+
+def warn_missing(documents: Iterable[Document | Subscribed], known: Collection[str]) -> None:
+    """Warn of playbooks that the documents start and that are neither among themselves nor `known` to a catalog."""
+    from noetl_stream.dsl.calling import missing_children
+
+    documents = tuple(documents)
+    known = {*known, *(document.plan.path for document in documents)}
+    for document in documents:
+        for problem in missing_children(document.text, str(document.file), known):
             typer.echo(str(problem), err=True)
 
 

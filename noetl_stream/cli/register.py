@@ -61,10 +61,12 @@ def register(
 async def _register(
     settings: Settings, documents: tuple[Document | Subscribed, ...], *, as_json: bool
 ) -> int:
+    from noetl_stream.cli.playbooks import warn_missing
     from noetl_stream.cli.reading import opened
 
     async with opened(settings) as installation, installation.catalog() as catalog:
         await installation.schemas.publish()
+        warn_missing(documents, catalog.paths())
         registered = [await _registered(catalog, document) for document in documents]
     if as_json:
         typer.echo(json.dumps(registered, indent=2))

@@ -35,6 +35,21 @@ def test_registering_the_same_text_again_makes_no_version(up: Up, tmp_path: Path
     assert versions == [1, 1, 2]
 
 
+def test_a_child_that_nobody_registered_is_warned_of_where_it_is_named(up: Up, tmp_path: Path) -> None:
+    calling = HELLO.replace("examples/hello", "examples/calling")
+    calling += "  - {step: ask, tool: {kind: playbook, path: examples/helo}}\n"
+    calling += "  - {step: again, tool: {kind: playbook, path: examples/hello}}\n"
+
+    told = up("register", written(tmp_path, "calling.yaml", calling)).err
+
+    line = len(calling.splitlines()) - 1
+    assert (
+        f"calling.yaml:{line}:46: warning: the playbook 'examples/helo' that it starts is not in the catalog; "
+        "did you mean 'examples/hello'?"
+    ) in told
+    assert told.count("is not in the catalog") == 1
+
+
 def test_the_catalog_lists_paths_versions_and_descriptions(up: Up) -> None:
     listed = {entry["path"]: entry for entry in up("list", "--json").json()}
 
