@@ -38,13 +38,15 @@ Make: TypeAlias = Callable[[CredentialStored | None, int], Awaitable[CredentialS
 
 @dataclass(slots=True)
 class KeychainTopic:
-    """Credentials as they stand. `now` is the wall clock that records carry, seconds since the epoch."""
+    """Credentials as they stand. `now` is the wall clock that records carry, seconds since the epoch; `clock` tells what
+    is fresh."""
 
     log: Appender
     reader: Reader
     name: str
     standing: Standing = field(default_factory=Standing)
     now: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
     _position: int = 0
     _read_at: float = float("-inf")
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -54,11 +56,11 @@ class KeychainTopic:
 
         Raises InfrastructureError if the broker does not give it.
         """
-        since = time.monotonic() - within
+        since = self.clock() - within
         async with self._reading:
             if self._read_at >= since:
                 return
-            began = time.monotonic()
+            began = self.clock()
             start = max(self._position, await self.reader.begin(self.name, 0))
             end = await self.reader.end(self.name, 0)
             async for record in self.reader.read(self.name, 0, start, end):
