@@ -135,6 +135,7 @@ ALONE = (
     Example(file="44_today.yaml", path=("start", "flaky", "end")),
     Example(file="45_keychain.yaml", path=("use", "ask", "report")),
     Example(file="46_once.yaml", path=("charge", "look_into_it")),
+    Example(file="47_bundles.yaml", path=("squares", "report")),
 )
 """Those that need nothing but themselves."""
 
