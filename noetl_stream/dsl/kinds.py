@@ -13,7 +13,7 @@ EXTRAS: Final[Mapping[str, str | None]] = {
     "duckdb": None,
     "ducklake": None,
     "sqlite": None,
-    "postgres": "postgres",
+    "postgres": None,
     "snowflake": "snowflake",
     "http": None,
     "transfer": None,

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Kind, Tool
@@ -17,8 +18,10 @@ from noetl_stream.tools.duckdb import Duckdb
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.http.tool import Http
 from noetl_stream.tools.noop import Noop
+from noetl_stream.tools.objects.tool import Object
 from noetl_stream.tools.playbook import Playbook
 from noetl_stream.tools.polars import Polars
+from noetl_stream.tools.postgres.tool import Postgres
 from noetl_stream.tools.python import Python
 from noetl_stream.tools.shell import ScriptTool, Shell
 from noetl_stream.tools.sqlite import Sqlite
@@ -39,6 +42,8 @@ class Means:
     client: GuardedClient
     cache: Cache
     duckdb_settings: Mapping[str, str] = field(default_factory=dict)
+    allow_private: bool = False
+    files: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +93,15 @@ result_fetch = Plugin(
     aliases={"ref": "result_ref", "uri": "result_ref"},
 )
 sqlite = Plugin(tool=Sqlite, make=lambda means: Sqlite(means.client.text), templated_text=SQL)
+postgres = Plugin(tool=Postgres, make=lambda means: Postgres(means.client.text), templated_text=SQL)
+object_ = Plugin(
+    tool=Object,
+    make=lambda means: Object(allow_private=means.allow_private, files=means.files),
+    aliases={
+        "action": "operation", "op": "operation", "path": "key", "object": "key", "prefix": "key",
+        "data": "body", "content": "body", "value": "body",
+    },
+)  # fmt: skip
 shell = Plugin(tool=Shell, make=lambda _: Shell(), aliases={"cmd": "command", "argv": "command"})
 script = Plugin(tool=ScriptTool, make=lambda means: ScriptTool(means.client.text))
 wait = Plugin(tool=Wait, make=lambda _: Wait(), aliases={"duration": "seconds"})
@@ -95,7 +109,7 @@ wait = Plugin(tool=Wait, make=lambda _: Wait(), aliases={"duration": "seconds"})
 BUILTIN = {
     plugin.tool.kind: plugin
     for plugin in (
-        python, polars, duckdb, sqlite, http, playbook, noop, artifact, result_fetch, shell, script, wait,
+        python, polars, duckdb, sqlite, postgres, object_, http, playbook, noop, artifact, result_fetch, shell, script, wait,
     )
 }  # fmt: skip
 

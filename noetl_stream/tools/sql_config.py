@@ -12,12 +12,9 @@ from noetl_stream.tools.script import FetchText, Hosts, Script, script_text
 IN_MEMORY = ":memory:"
 
 
-class SqlConfig(Config):
-    """The keys that every embedded database has."""
+class StatementsConfig(Config):
+    """The keys that every SQL kind has."""
 
-    database: str = Field(
-        IN_MEMORY, description="a file; by default a fresh database in memory for each task"
-    )
     query: str | None = Field(None, description="SQL, one statement or several")
     command: str | None = Field(None, description="the same")
     commands: str | list[str] | None = Field(None, description="the same, or a list of it")
@@ -31,7 +28,15 @@ class SqlConfig(Config):
     transaction: bool = Field(False, description="true: all statements or none; else each commits by itself")
 
 
-async def sql_text(config: SqlConfig, fetch: FetchText, hosts: Hosts) -> str:
+class SqlConfig(StatementsConfig):
+    """The keys that every embedded database has."""
+
+    database: str = Field(
+        IN_MEMORY, description="a file; by default a fresh database in memory for each task"
+    )
+
+
+async def sql_text(config: StatementsConfig, fetch: FetchText, hosts: Hosts) -> str:
     """All SQL of a task, in the order of the keys above; a script over http is read from one of `hosts`.
 
     Raises:

@@ -51,10 +51,36 @@ def statements(text: str) -> Iterator[SqlText]:
         yield SqlText(text=text[start:], places=tuple(places))
 
 
+def numbered(statement: str, *, marks: bool) -> SqlText:
+    """The statement with `$1`, `$2`, … for each `$name`, or if `marks` for each `?`; its places are in that order.
+
+    Every other use of `$`, `?`, `:` and `@` is the dialect's own: operators, slices, casts.
+    """
+    found: dict[str, int] = {}
+    parts: list[str] = []
+    start = at = 0
+    while (token := _TOKEN.search(statement, at)) is not None:
+        at = _after_comment(statement, token) if token["comment"] else token.end()
+        if place := _marked(token, len(found)) if marks else _dollar(token):
+            number = found.setdefault(place, len(found) + 1)
+            parts += [statement[start : token.start()], f"${number}"]
+            start = at
+    return SqlText(text="".join([*parts, statement[start:]]), places=tuple(found))
+
+
+def _marked(token: re.Match[str], before: int) -> str:
+    return token[0][1:] or str(before + 1) if token[0].startswith("?") else ""
+
+
+def _dollar(token: re.Match[str]) -> str:
+    return token["name"] if token["name"] and token[0].startswith("$") else ""
+
+
 def _place(token: re.Match[str], before: int) -> list[str]:
     if token["name"]:
         return [token["name"]]
-    return [token[0][1:] or str(before + 1)] if token[0].startswith("?") else []
+    mark = _marked(token, before)
+    return [mark] if mark else []
 
 
 def _after_comment(text: str, token: re.Match[str]) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.tools import Tool
-from tests.tools.conftest import Run, call
+from tests.tools.conftest import Run
 
 
 def rows(shape: dict[str, Any]) -> list[dict[str, Any]]:
@@ -124,9 +124,9 @@ class SqlContract:
         assert (stopped.value.kind, stopped.value.retryable) == ("timeout", True)
         assert rows(await run({"query": "SELECT 1 AS n"})) == [{"n": 1}]
 
-    async def test_a_cancelled_query_leaves_its_thread(self, tool: Tool) -> None:
+    async def test_a_cancelled_query_leaves_its_thread(self, run: Run) -> None:
         """close() waits for the threads: it would hang if the query still ran."""
-        running = asyncio.create_task(tool.run(call(tool, {"query": self.endless})))
+        running = asyncio.ensure_future(run({"query": self.endless}))
         await asyncio.sleep(0)
         running.cancel()
 

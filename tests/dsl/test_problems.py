@@ -297,7 +297,7 @@ def test_an_error_says_all_in_one_line() -> None:
         ("step: a\ntool: {kind: noop}\nnext: [{step: a, cond: true}]", "7:20: warning: 'cond' in an arc of step 'a' is an older spelling; write 'when'"),
         ("step: a\ntool: {kind: noop}\nnext: {step: a, input: {x: 1}}", "7:19: warning: 'input' in an arc of step 'a' is an older spelling; write 'args'"),
         ("step: a\ntool: {kind: noop}\nnext: {arcs: [{step: a, cond: true}]}", "7:27: warning: 'cond' in an arc of step 'a' is an older spelling; write 'when'"),
-        ("step: a\ntool: {kind: postgres, query: select 1}", "6:16: warning: the tool of step 'a': tool kind 'postgres' is not installed; pip install 'noetl-stream[postgres]'"),
+        ("step: a\ntool: {kind: snowflake, query: select 1}", "6:16: warning: the tool of step 'a': tool kind 'snowflake' is not installed; pip install 'noetl-stream[snowflake]'"),
         ("step: a\ntool: {kind: approve}", "6:16: warning: the tool of step 'a': tool kind 'approve' is not available in this version; use another kind"),
         ("step: a\ndesc: x", "5:3: warning: step 'a' has neither `tool` nor `next`; write `tool: {kind: noop}`"),
         ("step: a\ntool: {kind: http, url: '{{ nam }}'}", "6:27: warning: the tool of step 'a', key 'url': unknown name 'nam'"),

@@ -350,7 +350,7 @@ workflow:
 
 
 @pytest.mark.parametrize(
-    ("kind", "installed"), [("noop", True), ("postgres", False), ("mcp", False), ("container", False)]
+    ("kind", "installed"), [("noop", True), ("snowflake", False), ("mcp", False), ("container", False)]
 )
 def test_a_kind_is_known_whether_or_not_it_is_there(kind: str, installed: bool) -> None:
     found = warnings(f"workflow:\n- {{step: a, tool: {{kind: {kind}}}}}\n")

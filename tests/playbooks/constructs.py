@@ -61,8 +61,6 @@ UNTAUGHT: Final[Mapping[str, str]] = {
     "kind=result_fetch": "another name of `artifact`",
     "task.assert": "as a workbook entry's, which is shown",
     "spec.pool": "a deployment names its pools",
-    "task.pool": "a deployment names its pools",
-    "task.auth": OUTSIDE,
     "cursor.auth": OUTSIDE,
     "on_failure.playbook": "starts another playbook; the step is shown",
     "keychain.*": OUTSIDE,

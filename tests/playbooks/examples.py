@@ -140,9 +140,10 @@ ALONE = (
 """Those that need nothing but themselves."""
 
 HTTP = Example(file="11_http.yaml", path=("orders", "customer", "report"))
+POSTGRES = Example(file="50_postgres.yaml", path=("book", "again", "over", "report"))
 FLIGHTS = Example(
     file="demo/flights.yaml",
     path=("start", "flights", "weather", "clean", "by_month", "reduce", "chart", "summary"),
 )
 
-EXAMPLES = (*ALONE, HTTP, FLIGHTS)
+EXAMPLES = (*ALONE, HTTP, POSTGRES, FLIGHTS)

@@ -15,7 +15,8 @@ import pytest_asyncio
 from noetl_stream.cli.running import Job, report_of, resolved, run_to_end
 from noetl_stream.core.values import Value
 from noetl_stream.wiring import Platform
-from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, Example
+from tests.cache.s3 import s3_server
+from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, POSTGRES, Example
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -75,6 +76,22 @@ async def test_the_http_example_asks_a_service(platform: Platform, shop: str) ->
     assert tuple(report["path"]) == HTTP.path
     assert result == HTTP.ending
     assert report["steps"]["customer"]["status"] == "done"
+
+
+async def test_the_postgres_example_writes_to_a_database(platform: Platform, database: str) -> None:
+    report, result = await ran(platform, replace(POSTGRES, payload={"dsn": database}))
+
+    assert (report["error"], tuple(report["path"])) == (None, POSTGRES.path)
+    assert result == POSTGRES.ending
+
+
+async def test_the_objects_example_asks_a_store(platform: Platform) -> None:
+    with s3_server() as s3:
+        payload = {"endpoint": s3.endpoint, "at": s3.new_bucket()}
+        report, result = await ran(platform, replace(OBJECTS, payload=payload))
+
+    assert (report["status"], report["error"]) == ("COMPLETED", None)
+    assert result == OBJECTS.ending
 
 
 @pytest.mark.timeout(120)

@@ -64,7 +64,7 @@ DOUBTED = (
     ErrorRow("older spelling", step(f"step: a\nargs: {{x: 1}}\n{NOOP}"), "6:3: warning: 'args' in step 'a' is an older spelling; write 'input'"),
     ErrorRow("unreachable step", f"workflow:\n- {{step: a, {NOOP}}}\n- {{step: b, {NOOP}}}\n", "6:10: warning: step 'b' is never reached; lead an arc to it"),
     ErrorRow("unused credential", "keychain: [{name: k, kind: static}]\n" + step(f"step: a\n{NOOP}"), "4:19: warning: credential 'k' is never used; remove it"),
-    ErrorRow("kind whose extra is not installed", step("step: a\ntool: {kind: postgres, query: select 1}"), "6:16: warning: the tool of step 'a': tool kind 'postgres' is not installed; pip install 'noetl-stream[postgres]'"),
+    ErrorRow("kind whose extra is not installed", step("step: a\ntool: {kind: snowflake, query: select 1}"), "6:16: warning: the tool of step 'a': tool kind 'snowflake' is not installed; pip install 'noetl-stream[snowflake]'"),
     ErrorRow("unknown feature", "executor: {requires: {features: [magic]}}\n" + step(f"step: a\n{NOOP}"), "4:34: warning: the required feature 'magic' is not known here"),
     ErrorRow("step that does nothing", step("step: a\ndesc: x"), "5:3: warning: step 'a' has neither `tool` nor `next`; write `tool: {kind: noop}`"),
     ErrorRow("unknown root elsewhere", step("step: a\ntool: {kind: http, url: '{{ nam }}'}"), "6:27: warning: the tool of step 'a', key 'url': unknown name 'nam'"),

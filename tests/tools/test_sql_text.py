@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from noetl_stream.tools.sql_text import statements
+from noetl_stream.tools.sql_text import numbered, statements
 
 
 def texts(text: str) -> list[str]:
@@ -56,3 +56,22 @@ def test_places_for_parameters_stand_outside_quotes(text: str, places: tuple[str
     (statement,) = statements(text)
 
     assert statement.places == places
+
+
+@pytest.mark.parametrize(
+    ("text", "marks", "numbers", "places"),
+    [
+        ("SELECT $a, $b, $a", False, "SELECT $1, $2, $1", ("a", "b")),
+        ("SELECT ?, ?", True, "SELECT $1, $2", ("1", "2")),
+        ("SELECT ?2, ?1, ?2", True, "SELECT $1, $2, $1", ("2", "1")),
+        ("SELECT j ? 'k', a[:n], @x, y::int, $a", False, "SELECT j ? 'k', a[:n], @x, y::int, $1", ("a",)),
+        ("SELECT '$a ?', $$ $a $$ -- $a\n/* ? */", False, "SELECT '$a ?', $$ $a $$ -- $a\n/* ? */", ()),
+        ("SELECT $a, ?", True, "SELECT $a, $1", ("1",)),
+    ],
+)
+def test_places_are_numbered_and_all_else_is_the_dialects_own(
+    text: str, marks: bool, numbers: str, places: tuple[str, ...]
+) -> None:
+    statement = numbered(text, marks=marks)
+
+    assert (statement.text, statement.places) == (numbers, places)
