@@ -73,7 +73,11 @@ class Settings(BaseModel):
         description="Seconds of processor time for one python or polars task; unbounded by default",
     )
     allow_private: bool = Field(
-        False, description="Whether the http tool may reach private and loopback addresses"
+        False,
+        description="Whether addresses that a document names for its tools may be private and loopback ones",
+    )
+    files: Path | None = Field(
+        None, description="Folder that object tasks may reach by `file://`; empty: none"
     )
     keychain_key_file: Path | None = Field(
         None,
@@ -83,6 +87,22 @@ class Settings(BaseModel):
         (),
         description="Files of keys that they can still be opened with, while `keychain rotate-key` goes on",
     )
+    keychain_key: str = Field(
+        "", description="Key in a service, in place of the key file: vault:NAME (transit) or aws:KEY (KMS)"
+    )
+    keychain_old_keys: tuple[str, ...] = Field(
+        (), description="Keys in services that credentials can still be opened with, likewise"
+    )
+    keychain_providers: Path | None = Field(
+        None, description="YAML file of how vault, aws, gcp, azure and k8s are reached, and as whom"
+    )
+    keychain_development: bool = Field(
+        False, description="Whether the providers `env` and `file` give credentials; for development only"
+    )
+    keychain_environment: tuple[str, ...] = Field(
+        (), description="Variables that the provider `env` may give"
+    )
+    keychain_folder: Path | None = Field(None, description="Folder whose files the provider `file` may give")
     reply_topics: tuple[str, ...] = Field(
         ("replies",), description="Topics, or prefixes ending in *, for replies"
     )
@@ -137,6 +157,11 @@ class Settings(BaseModel):
     def visible_environment(self) -> Mapping[str, str]:
         """The allow-listed variables."""
         return {name: os.environ[name] for name in self.environment if name in os.environ}
+
+    def development_secrets(self) -> Mapping[str, str]:
+        """The variables of the provider `env`: nothing unless development is said."""
+        listed = self.keychain_environment if self.keychain_development else ()
+        return {name: os.environ[name] for name in listed if name in os.environ}
 
 
 def settings_from_environment(**chosen: object) -> Settings:

@@ -27,11 +27,6 @@ from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.errors import InfrastructureError, NoetlError
 from noetl_stream.ids import identity
 from noetl_stream.intake import Intake
-from noetl_stream.keychain.key_file import KeyFile
-from noetl_stream.keychain.keys import Keys
-from noetl_stream.keychain.resolving import Resolver
-from noetl_stream.keychain.stored import StoredCredentials
-from noetl_stream.keychain.topic import KeychainTopic
 from noetl_stream.orchestrator.delivery import Delivery
 from noetl_stream.orchestrator.orchestrator import Group, Orchestrator
 from noetl_stream.orchestrator.restore import Restorer
@@ -47,7 +42,6 @@ from noetl_stream.tools.warm.process import Limits
 from noetl_stream.wire.codec import decode, decode_offer, registry
 from noetl_stream.wire.topics import Topics
 from noetl_stream.worker.credentials import FROM_DOCUMENT
-from noetl_stream.worker.guarding import guard_logs
 from noetl_stream.worker.worker import Worker
 
 
@@ -204,31 +198,6 @@ async def orchestrator_offsets(platform: Platform) -> Mapping[int, int]:
     return await committed_offsets(platform.settings.bootstrap, group, topic, security=platform.security)
 
 
-def keys_of(settings: Settings) -> Keys | None:
-    """The keys of the keychain, or None if no file is named. Raises InvalidRequest for a file that is no key."""
-    if settings.keychain_key_file is None:
-        return None
-    current, *others = map(KeyFile.read, (settings.keychain_key_file, *settings.keychain_old_key_files))
-    return Keys(current=current, others=others)
-
-
-async def credentials_of(platform: Platform) -> Credentials:
-    """All who can give a worker a credential.
-
-    Raises InfrastructureError if the keychain has some and there is no key to open them with.
-    """
-    topic = KeychainTopic(platform.log, platform.reader, platform.topics.keychain.name)
-    keys = keys_of(platform.settings)
-    guard_logs()
-    await topic.catch_up()
-    if keys is None and (count := len(topic.standing.names)):
-        raise InfrastructureError(
-            f"{topic.name} holds {count} credential{'s' if count > 1 else ''}, and this worker has no key to open "
-            "them; name the key's file in NOETL_STREAM_KEYCHAIN_KEY_FILE"
-        )
-    return Resolver(document=FROM_DOCUMENT, stored=StoredCredentials(topic, keys))
-
-
 def new_worker(
     platform: Platform, pool: str, tools: Mapping[str, Tool], credentials: Credentials = FROM_DOCUMENT
 ) -> Worker:
@@ -267,7 +236,14 @@ async def open_tools(platform: Platform) -> AsyncIterator[Mapping[str, Tool]]:
     limits = Limits(memory_bytes=settings.task_memory, cpu_seconds=settings.task_cpu)
     pool = WarmPool(size=settings.processes, limits=limits, scratch=scratch)
     client = GuardedClient(allow_private=settings.allow_private)
-    tools = builtin_tools(Means(pool=pool, client=client, cache=PatientCache(platform.cache)))
+    means = Means(
+        pool=pool,
+        client=client,
+        cache=PatientCache(platform.cache),
+        allow_private=settings.allow_private,
+        files=settings.files,
+    )
+    tools = builtin_tools(means)
     try:
         yield tools
     finally:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol, SupportsIndex
+from typing import Any, Final, NoReturn, Protocol, SupportsIndex
 
 from noetl_stream.core.values import Value
+
+DOCUMENT: Final = "document"
+"""The provider of a credential that its document writes out: a word of the author, not of the operator."""
 
 
 class Secret:
@@ -16,7 +19,7 @@ class Secret:
     what its provider knows it, are where it came from: for audit.
     """
 
-    __slots__ = ("_value", "alias", "provider", "source", "version")
+    __slots__ = ("_on_doubt", "_value", "alias", "provider", "source", "version")
 
     def __init__(
         self,
@@ -26,13 +29,19 @@ class Secret:
         provider: str | None = None,
         version: int | None = None,
         source: str | None = None,
+        on_doubt: Callable[[], None] | None = None,
     ) -> None:
-        self.alias, self._value = alias, value
+        self.alias, self._value, self._on_doubt = alias, value, on_doubt
         self.provider, self.version, self.source = provider, version, source
 
     def reveal(self) -> str | Mapping[str, Value]:
         """The secret itself, as one text or by field: for the call that needs it, never to be kept."""
         return self._value
+
+    def doubt(self) -> None:
+        """Whom it is for refused it: whoever holds it may let it go, so that the next try gets a new one."""
+        if self._on_doubt is not None:
+            self._on_doubt()
 
     def __repr__(self) -> str:
         return f"<secret {self.alias}>"
@@ -53,7 +62,9 @@ class Wanted:
     """A credential as it is asked for: an alias, with what the document says of it.
 
     `kind` is None for one that the document does not declare. `settings` are rendered, and may hold secrets themselves.
-    `execution` and `path` are who asks, for `scope` and for audit; nobody is given what another `tenant` has.
+    `given` are the other declared ones that it names, resolved already. `execution` and `path` are who asks, for `scope`
+    and for audit; nobody is given what another `tenant` has. `hosts` are the only ones that an address in `settings` may
+    name; None: any.
     """
 
     alias: str
@@ -65,6 +76,8 @@ class Wanted:
     scope: str | None = None
     auto_renew: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    given: Mapping[str, Secret] = field(default_factory=dict)
+    hosts: tuple[str, ...] | None = None
 
 
 class Credentials(Protocol):

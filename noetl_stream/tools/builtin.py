@@ -48,12 +48,13 @@ class Means:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """One kind: its class tells name, config and nature; `make` builds it."""
+    """One kind: its class tells name, config and nature; `make` builds it. `once`: it can keep `effects: exactly_once`."""
 
     tool: type[Tool]
     make: Callable[[Means], Tool]
     templated_text: frozenset[str] = frozenset()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    once: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -63,6 +64,7 @@ class Plugin:
             nature=self.tool.nature,
             templated_text=self.templated_text,
             aliases=self.aliases,
+            once=self.once,
         )
 
 
@@ -74,13 +76,15 @@ duckdb = Plugin(
     tool=Duckdb,
     make=lambda means: Duckdb(means.client.text, settings=means.duckdb_settings),
     templated_text=SQL,
+    once=True,
 )
 http = Plugin(
     tool=Http,
     make=lambda means: Http(means.client),
     aliases={"endpoint": "url", "json": "body", "data": "body", "payload": "body"},
+    once=True,
 )
-playbook = Plugin(tool=Playbook, make=lambda _: Playbook(), aliases={"result_step": "return_step"})
+playbook = Plugin(tool=Playbook, make=lambda _: Playbook(), aliases={"result_step": "return_step"}, once=True)
 noop = Plugin(tool=Noop, make=lambda _: Noop())
 artifact = Plugin(
     tool=Artifact,
@@ -92,8 +96,10 @@ result_fetch = Plugin(
     make=lambda means: ResultFetch(means.cache),
     aliases={"ref": "result_ref", "uri": "result_ref"},
 )
-sqlite = Plugin(tool=Sqlite, make=lambda means: Sqlite(means.client.text), templated_text=SQL)
-postgres = Plugin(tool=Postgres, make=lambda means: Postgres(means.client.text), templated_text=SQL)
+sqlite = Plugin(tool=Sqlite, make=lambda means: Sqlite(means.client.text), templated_text=SQL, once=True)
+postgres = Plugin(
+    tool=Postgres, make=lambda means: Postgres(means.client.text), templated_text=SQL, once=True
+)
 object_ = Plugin(
     tool=Object,
     make=lambda means: Object(allow_private=means.allow_private, files=means.files),

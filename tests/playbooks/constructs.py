@@ -56,7 +56,6 @@ UNTAUGHT: Final[Mapping[str, str]] = {
     "durable=log": "the same as `store: log`",
     "kind=log": "where a result stands, like `kv`",
     "kind=disk": OUTSIDE,
-    "kind=object": OUTSIDE,
     "kind=[gs][c3]*": OUTSIDE,
     "kind=result_fetch": "another name of `artifact`",
     "task.assert": "as a workbook entry's, which is shown",

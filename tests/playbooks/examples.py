@@ -141,9 +141,10 @@ ALONE = (
 
 HTTP = Example(file="11_http.yaml", path=("orders", "customer", "report"))
 POSTGRES = Example(file="50_postgres.yaml", path=("book", "again", "over", "report"))
+OBJECTS = Example(file="52_objects.yaml", path=("write", "note", "look", "report"))
 FLIGHTS = Example(
     file="demo/flights.yaml",
     path=("start", "flights", "weather", "clean", "by_month", "reduce", "chart", "summary"),
 )
 
-EXAMPLES = (*ALONE, HTTP, POSTGRES, FLIGHTS)
+EXAMPLES = (*ALONE, HTTP, POSTGRES, OBJECTS, FLIGHTS)

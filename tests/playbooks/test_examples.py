@@ -16,7 +16,7 @@ from noetl_stream.cli.running import Job, report_of, resolved, run_to_end
 from noetl_stream.core.values import Value
 from noetl_stream.wiring import Platform
 from tests.cache.s3 import s3_server
-from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, POSTGRES, Example
+from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, OBJECTS, POSTGRES, Example
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
