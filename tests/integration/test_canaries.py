@@ -11,6 +11,7 @@ import os
 import signal
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator, Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -215,14 +216,14 @@ async def topics_of(client: Client, replies: str) -> AsyncIterator[tuple[str, by
 
 
 async def answered(settings: Settings, ids: list[int]) -> AsyncIterator[tuple[str, bytes]]:
-    """What the command line says of the executions and of the keychain."""
+    """What the command line says of the keychain, and of the executions in one way or another."""
     asked: list[tuple[object, ...]] = [
         ("keychain", "list"),
         ("keychain", "show", "pg"),
         ("keychain", "audit"),
     ]
-    for execution in ids:
-        asked += [("status", execution, "--resolve"), ("events", execution), ("replay", execution)]
+    ways: tuple[tuple[object, ...], ...] = (("status", "--resolve"), ("events",), ("replay",))
+    asked += [(*way, execution) for execution, way in zip(ids, cycle(ways), strict=False)]
     chosen = {"prefix": settings.prefix, "keychain_key_file": settings.keychain_key_file}
     for arguments in asked:
         where = ("--bootstrap", settings.bootstrap, "--data", settings.data)
