@@ -20,12 +20,12 @@ import pytest
 
 from noetl_stream.adapters.admin import ensure_topics, standing_topics
 from noetl_stream.keychain.key_file import new_key_file
+from noetl_stream.keychain.keys import Keys
 from noetl_stream.keychain.sealing import Name
 from noetl_stream.keychain.standing import Standing
 from noetl_stream.keychain.topic import KeychainTopic
 from noetl_stream.settings import Settings
 from noetl_stream.wire.topics import Topic
-from noetl_stream.wiring import keys_of
 from tests.cli.commands import noetl
 from tests.integration.client import Client, connected
 from tests.integration.conftest import settings_at
@@ -148,7 +148,7 @@ async def test_no_canary_is_found_on_any_surface(
     embedded_bootstrap: str, tmp_path: Path, command: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_at(embedded_bootstrap, tmp_path / "data")
-    new_key_file(tmp_path / "key")
+    key = new_key_file(tmp_path / "key")
     monkeypatch.setenv("NOETL_STREAM_KEYCHAIN_KEY_FILE", str(tmp_path / "key"))
     monkeypatch.setenv("NOETL_STREAM_ALLOW_PRIVATE", "true")
     settings = settings.model_copy(update={"keychain_key_file": tmp_path / "key"})
@@ -156,7 +156,7 @@ async def test_no_canary_is_found_on_any_surface(
     with serving() as site:
         async with roles(command, settings) as started:
             async with connected(settings) as client:
-                await filled(client)
+                await filled(client, Keys(current=key))
                 await ensure_topics(settings.bootstrap, [Topic(name=replies, partitions=1, replication=1)])
             process = await started.start("up")
             async with connected(settings) as client:
@@ -176,11 +176,9 @@ async def test_no_canary_is_found_on_any_surface(
     } == set()
 
 
-async def filled(client: Client) -> None:
+async def filled(client: Client, keys: Keys) -> None:
     """The keychain, as the command line fills it."""
     platform = client.platform
-    keys = keys_of(platform.settings)
-    assert keys is not None
     topic = KeychainTopic(
         platform.log, platform.reader, platform.topics.keychain.name, Standing(history=True)
     )
