@@ -19,12 +19,12 @@ class FetchConfig(Config):
     result_ref: Any = Field(
         None,
         validation_alias=AliasChoices("result_ref", "ref", "uri"),
-        description="the `_ref` of a result, here or as an input of this name (also `ref`, `uri`)",
+        description="the `_ref` of a result, here or as an input of this name",
     )
 
 
 class ArtifactConfig(FetchConfig):
-    action: Literal["get"] = Field("get", description="`get` returns the result")
+    action: Literal["get"] = Field("get", description="what is done with it")
 
 
 class ResultFetch:

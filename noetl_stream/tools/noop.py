@@ -11,7 +11,7 @@ from noetl_stream.tools.config import Config
 
 
 class NoopConfig(Config):
-    result: Any = Field(None, description="the constant it yields; null by default")
+    result: Any = Field(None, description="the constant it yields")
 
 
 class Noop:

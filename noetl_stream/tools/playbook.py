@@ -17,11 +17,11 @@ from noetl_stream.tools.config import Config
 class PlaybookConfig(Config):
     path: str = Field(description="the playbook's path in the catalog")
     version: int | None = Field(None, description="its version; the newest by default, or `latest`")
-    wait: bool = Field(True, description="false: go on once it is started, with `{execution_id, status}`")
+    wait: bool = Field(True, description="false goes on once it is started, with `{execution_id, status}`")
     return_step: str | None = Field(
         None,
         validation_alias=AliasChoices("return_step", "result_step"),
-        description="whose result to return (also `result_step`); the last step's by default",
+        description="whose result to return; the last step's by default",
     )
     timeout: float | None = Field(None, description="bounds the wait, in seconds")
 

@@ -16,8 +16,11 @@ from noetl_stream.tools.warm.pool import WarmPool, Work
 
 
 class PolarsConfig(Config):
-    code: str | None = Field(None, description="Python over the inputs as lazy frames; `pl` is bound")
-    sql: str | None = Field(None, description="one query over the inputs as tables")
+    code: str | None = Field(
+        None,
+        description="Python in which every table of `input` is a `LazyFrame` by its name and `pl` is Polars",
+    )
+    sql: str | None = Field(None, description="one query over the same tables")
 
     @model_validator(mode="after")
     def _one_program(self) -> PolarsConfig:

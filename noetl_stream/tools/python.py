@@ -21,14 +21,14 @@ class Import(Config):
 
 class PythonConfig(Config):
     code: str | None = Field(None, description="the program")
-    script: Script | None = Field(None, description="the program elsewhere: `{uri, source: {type, …}}`")
+    script: Script | None = Field(None, description="the program elsewhere; never rendered")
     libs: dict[str, str | Import] | list[Any] = Field(
         default_factory=dict,
         description="`alias: module` or `alias: {from, import}`; a list only states distributions",
     )
     frames: Frames = Field(
         "rows",
-        description="what tables arrive as: `rows` (lazily, a list of mappings), `list`, `polars`, `arrow`",
+        description="what tables arrive as",
     )
 
     @model_validator(mode="after")

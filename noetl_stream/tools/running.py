@@ -24,12 +24,15 @@ from noetl_stream.tools.running_time import running_time
 class ProcessConfig(Config):
     """Where and how a command runs."""
 
-    env: dict[str, Any] = Field(default_factory=dict, description="its environment, beside the inputs")
+    env: dict[str, Any] = Field(
+        default_factory=dict,
+        description="its environment, beside the inputs: text as it is, anything else as JSON",
+    )
     cwd: str | None = Field(None, description="where it works; by default a fresh folder, removed afterwards")
     stdin: str = Field("", description="what it reads")
     limits: Limits = Field(
         default_factory=Limits,
-        description="`{cpu_seconds, memory_bytes, output_bytes}`; 1 MiB of each output is kept by default",
+        description="processor time, address space, and how much of each output is kept: 1 MiB by default",
     )
 
 

@@ -21,10 +21,10 @@ class ShellConfig(ProcessConfig):
     command: str | Words | None = Field(
         None,
         validation_alias=AliasChoices("command", "cmd", "argv"),
-        description="text for `/bin/sh`, or words, which no shell reads (also `cmd`, `argv`)",
+        description="text for `/bin/sh`, or a list of words, which no shell reads",
     )
     cmds: str | list[str | Words] | None = Field(
-        None, description="several such in one shell; the first that fails ends it"
+        None, description="several such, in one shell; the first that fails ends it"
     )
 
     @model_validator(mode="after")
@@ -35,13 +35,16 @@ class ShellConfig(ProcessConfig):
 
 
 class ScriptConfig(ProcessConfig):
-    script: str | Script = Field(description="the program, or where it is: `{uri, source: {type, …}}`")
+    script: str | Script = Field(
+        description="the program, or where it is as under python; never rendered if fetched"
+    )
     args: Words = Field(default_factory=list, description="the words it is called with")
     interpreter: str | Words | None = Field(
         None, description="what runs it; by default what its `#!` line says, else `/bin/sh`"
     )
     job: dict[str, Any] | None = Field(
-        None, description="a Kubernetes Job to run it in; not available in this version"
+        None,
+        description="a Kubernetes Job to run it in: not in this version, the task fails with `not_installed`",
     )
 
 

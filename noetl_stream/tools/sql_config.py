@@ -17,13 +17,11 @@ class StatementsConfig(Config):
 
     query: str | None = Field(None, description="SQL, one statement or several")
     command: str | None = Field(None, description="the same")
-    commands: str | list[str] | None = Field(None, description="the same, or a list of it")
-    script: str | Script | None = Field(
-        None, description="the same, or SQL elsewhere: `{uri, source: {type, …}}`"
-    )
+    commands: str | list[str] | None = Field(None, description="the same, or a list")
+    script: str | Script | None = Field(None, description="the same, or SQL elsewhere as under python")
     params: dict[str, Any] | list[Any] = Field(
         default_factory=list,
-        description="bound to `$name`, or in order to `?`; never formatted into the text",
+        description="a mapping for names in the SQL, or a list for `?`, dealt out over the statements in order; bound, never formatted",
     )
     transaction: bool = Field(False, description="true: all statements or none; else each commits by itself")
 

@@ -18,7 +18,7 @@ class WaitConfig(Config):
         None,
         ge=0,
         validation_alias=AliasChoices("seconds", "duration"),
-        description="for how long (also `duration`)",
+        description="for how long",
     )
     until: datetime | None = Field(
         None, description="until when: ISO 8601, UTC unless it says otherwise, or seconds since 1970"

@@ -126,7 +126,7 @@ ALONE = (
         payload={"who": "somebody with a very long name"},
         error=(None, "validation"),
     ),
-    Example(file="39_storage.yaml", path=("load", "fetch", "report")),
+    Example(file="39_storage.yaml", path=("load", "fetch", "again", "report")),
     Example(file="40_waiting.yaml", path=("sleep", "later", "report")),
     Example(file="41_shell.yaml", path=("text", "words", "script", "fail", "report")),
     Example(file="42_detached.yaml", path=("start", "report")),

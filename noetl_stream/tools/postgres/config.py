@@ -24,7 +24,7 @@ class PostgresConfig(StatementsConfig):
     )
     pool: PoolConfig = Field(
         default_factory=PoolConfig,
-        description="bounds of the connections: `{max_size, max_waiting, timeout, name}`",
+        description="bounds of the connections",
     )
 
     @field_validator("pool", mode="before")

@@ -1,0 +1,98 @@
+"""A kind's own keys as its model has them, in words: for the documents and for `noetl-stream tools`."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from noetl_stream.ports.tools import Kind
+
+_WORDS = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "flag",
+    dict: "mapping",
+    list: "list",
+    datetime: "moment",
+    date: "day",
+    Any: "anything",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One key. `type` and `meaning` are Markdown; `default` is JSON, None if there is none; `also` are older spellings."""
+
+    name: str
+    type: str
+    required: bool
+    default: str | None
+    meaning: str
+    also: tuple[str, ...]
+
+
+def keys_of_kind(kind: Kind) -> tuple[Key, ...]:
+    """In the order of the model; none for a kind without one."""
+    fields = kind.config.model_fields if kind.config is not None else {}
+    return tuple(_key(name, each, kind) for name, each in fields.items())
+
+
+def _key(name: str, field: FieldInfo, kind: Kind) -> Key:
+    return Key(
+        name=name,
+        type=words_of_type(field.annotation),
+        required=field.is_required(),
+        default=_default(field.default),
+        meaning=field.description or "",
+        also=tuple(old for old, new in kind.aliases.items() if new == name),
+    )
+
+
+def words_of_type(annotation: Any) -> str:
+    """`text or list of text`, `` `{uri, source}` `` for a model, the words themselves for a choice."""
+    words = dict.fromkeys(_types(annotation))
+    if _WORDS[float] in words:
+        words.pop(_WORDS[int], None)
+    return " or ".join(words)
+
+
+def _types(annotation: Any) -> Iterator[str]:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        for each in inner:
+            yield from _types(each)
+    elif origin is Literal:
+        yield " · ".join(f"`{word}`" for word in inner)
+    elif origin is list:
+        yield "list" if inner[0] is Any else f"list of {_one(inner[0])}"
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield _mapping(annotation)
+    elif annotation is not types.NoneType:
+        yield _WORDS[origin or annotation]
+
+
+def _one(annotation: Any) -> str:
+    words = words_of_type(annotation)
+    return f"({words})" if " or " in words else words
+
+
+def _mapping(model: type[BaseModel]) -> str:
+    names = (field.alias or name for name, field in model.model_fields.items())
+    return "`{" + ", ".join(names) + "}`"
+
+
+def _default(value: Any) -> str | None:
+    """None, an empty text and what a factory makes are as good as nothing."""
+    return (
+        json.dumps(value)
+        if isinstance(value, bool | int | float) or (value and isinstance(value, str))
+        else None
+    )
