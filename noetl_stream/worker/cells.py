@@ -13,17 +13,17 @@ class Hiding(Protocol):
     """Knows what to hide."""
 
     @property
-    def pattern(self) -> str | None: ...
+    def probe(self) -> str | None: ...
     def value(self, value: Any) -> Any: ...
 
 
 def masked_table(table: pa.Table, mask: Hiding) -> pa.Table:
     """The table without secrets; the very same one if there are none in it."""
-    pattern = mask.pattern
-    if pattern is None:
+    probe = mask.probe
+    if probe is None:
         return table
     for number, column in enumerate(table.columns):
-        if _shows(column, pattern):
+        if _shows(column, probe):
             table = table.set_column(number, table.schema.field(number), _anew(column, mask))
     names = mask.value(table.column_names)
     described = mask.value(dict(table.schema.metadata or {}))
@@ -32,11 +32,11 @@ def masked_table(table: pa.Table, mask: Hiding) -> pa.Table:
     return table if described == (table.schema.metadata or {}) else table.replace_schema_metadata(described)
 
 
-def _shows(column: pa.ChunkedArray, pattern: str) -> bool:
+def _shows(column: pa.ChunkedArray, probe: str) -> bool:
     import pyarrow.compute as pc
 
     texts = (text for chunk in column.chunks for text in _texts(chunk))
-    return any(pc.any(pc.match_substring_regex(text, pattern)).as_py() for text in texts)
+    return any(pc.any(pc.match_substring_regex(text, probe)).as_py() for text in texts)
 
 
 def _texts(array: pa.Array) -> Iterator[pa.Array]:

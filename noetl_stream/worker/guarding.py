@@ -32,7 +32,7 @@ class _Guarded:
     def __call__(self, *args: Any, **more: Any) -> logging.LogRecord:
         record: logging.LogRecord = self._make(*args, **more)
         mask = _MASK.get()
-        if mask is None or mask.pattern is None:
+        if mask is None or not mask.covers:
             return record
         record.msg, record.args = mask.text(record.getMessage()), None
         if record.exc_info and record.exc_info[0] is not None:

@@ -213,7 +213,7 @@ class Trial:
     async def _hidden(self, value: Any) -> Any:
         """The value without secrets. Tables are searched beside the event loop."""
         mask = self._desk.mask
-        if mask.pattern is None or is_plain(value):
+        if not mask.covers or is_plain(value):
             return mask.value(value)
         return await asyncio.to_thread(mask.value, value)
 
