@@ -57,7 +57,6 @@ UNTAUGHT: Final[Mapping[str, str]] = {
     "kind=log": "where a result stands, like `kv`",
     "kind=disk": OUTSIDE,
     "kind=[gs][c3]*": OUTSIDE,
-    "kind=result_fetch": "another name of `artifact`",
     "task.assert": "as a workbook entry's, which is shown",
     "spec.pool": "a deployment names its pools",
     "cursor.auth": OUTSIDE,
