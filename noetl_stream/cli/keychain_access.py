@@ -44,7 +44,7 @@ async def reading(settings: Settings) -> AsyncIterator[KeychainTopic]:
 async def writing(settings: Settings, *, others: bool = False) -> AsyncIterator[Chain]:
     """The keychain with keys. A credential under a key of its own would be one that no worker opens: it is refused,
     unless keys of `others` are what is asked about."""
-    from noetl_stream.wiring import keys_of
+    from noetl_stream.wiring_keychain import keys_of
 
     keys = keys_of(settings)
     if keys is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from noetl_stream.core.credentials import Credential, Grant
@@ -12,11 +13,10 @@ from noetl_stream.core.scope import evaluate
 from noetl_stream.core.values import Value
 from noetl_stream.dsl.tasks import Task
 from noetl_stream.errors import ToolError
-from noetl_stream.ports.credentials import Credentials, Secret, Wanted
+from noetl_stream.ports.credentials import DOCUMENT, Credentials, Secret, Wanted
 from noetl_stream.worker.guarding import guard
 from noetl_stream.worker.sites import Desk
 
-DOCUMENT: Final = "document"
 """Who gave a credential that is written out in the playbook."""
 
 
@@ -72,12 +72,14 @@ class Keyring:
 
     def __init__(self, desk: Desk, credentials: Credentials) -> None:
         self._desk, self._credentials = desk, credentials
+        self._lent: list[Secret] = []
 
     async def open(self, task: Task) -> Mapping[str, Secret]:
         """Resolve all that the task reads; returns those its tool is given, by name.
 
         Each try asks again, as a secret may have been renewed. Raises ToolError of kind `credential`.
         """
+        self._lent.clear()
         if not (task.credentials or task.auth):
             return {}
         found: dict[str, Secret] = {}
@@ -107,6 +109,8 @@ class Keyring:
         for needed in sorted(declared.needs) if declared else ():
             await self._resolve(needed, found, {})
         wanted = self._wanted(alias, declared, settings, provider)
+        if declared:
+            wanted = replace(wanted, given={needed: found[needed] for needed in declared.needs})
         secret = await self._credentials.resolve(wanted)
         _checked(alias, secret.reveal())
         found[alias] = self._covered(secret)
@@ -121,6 +125,7 @@ class Keyring:
             "tenant": self._desk.offer.tenant,
             "execution": self._desk.offer.execution,
             "path": self._desk.plan.path,
+            "hosts": self._desk.plan.policy.hosts,
         }
         if declared is None:
             return Wanted(**asks, provider=provider, settings=settings)
@@ -134,6 +139,11 @@ class Keyring:
             settings={**settings, **evaluate(declared.settings, scope)},
         )
 
+    def doubt(self) -> None:
+        """The task's credentials were refused outside (401): what is held of them may be out of date."""
+        for secret in self._lent:
+            secret.doubt()
+
     def _covered(self, secret: Secret) -> Secret:
         """The secret, from now on hidden in all that is written down, and its use noted."""
         self._desk.mask.cover(secret)
@@ -141,6 +151,7 @@ class Keyring:
         known = secret.source or secret.alias
         use = CredentialUse(alias=known, provider=secret.provider or "", version=secret.version)
         self._desk.uses[use] = None
+        self._lent.append(secret)
         return secret
 
     @property

@@ -31,6 +31,8 @@ from noetl_stream.worker.storing import with_selected
 
 TRACE_BYTES = 8 * 1024
 MESSAGE_LENGTH = 4 * 1024
+REFUSED = 401
+"""What http answers to a credential that it does not take, or not any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +119,8 @@ class Trial:
 
     async def _tool_failed(self, task: Task, error: ToolError) -> Ended:
         """The task's error as its tool told it, with what it returned all the same, where that can be written down."""
+        if error.status == REFUSED:
+            self._keyring.doubt()
         recorded = _told(task, error)
         head = None if error.status is None else {"status": error.status}
         ended = Ended(error=recorded, http=head, retry_after=error.retry_after)
