@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def _of_key(spot: _Spot, schema: Schema) -> Hover | None:
         return None
     words = words_at(schemas_at(schema, spot.path, spot.known))
     choice = "\n\nOne of " + ", ".join(f"`{word}`" for word in words) + "." if 1 < len(words) <= 10 else ""
-    return Hover(span=_span(spot.node), words=f"**{key}** {found['description']}{choice}")
+    return Hover(span=_span(spot.node), words=f"**{key}** {_meaning(found)}{choice}")
 
 
 def _of_value(spot: _Spot, text: str, index: int, schema: Schema) -> Hover | None:
@@ -104,12 +105,19 @@ def _of_tool(kind: str, schema: Schema) -> str:
     own = schema["$defs"].get(f"task_{kind}", {}).get("properties", {})
     common = set(schema["$defs"]["task_other"]["properties"]) | {"kind"}
     keys = [
-        f"- `{key}`: {each['description']}"
+        f"- `{key}`: {_meaning(each)}"
         for key, each in own.items()
         if key not in common and isinstance(each, dict) and "deprecated" not in each and "description" in each
     ]
     shape = f"Its result is {SHAPES[kind]}." if kind in SHAPES else ""
     return "\n\n".join(part for part in (f"**{kind}** {TOOLS[kind]}", "\n".join(keys), shape) if part)
+
+
+def _meaning(key: Schema) -> str:
+    """What a key means, and what it is where nothing is said."""
+    default = key.get("default")
+    said = "" if default in (None, "", [], {}) else f" (`{json.dumps(default).strip(chr(34))}` by default)"
+    return f"{key['description']}{said}"
 
 
 def _of_step(step: StepOutline) -> str:

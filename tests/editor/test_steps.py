@@ -69,7 +69,7 @@ def test_a_name_that_would_mean_something_else_is_refused(name: str) -> None:
 
 HOVERED = {
     "a key": ("on_error", "where to go when it failed"),
-    "a kind": ("http, url", "`method`: GET by default"),
+    "a kind": ("http, url", "`method`: any method (`GET` by default)"),
     "a kind's result": ("http, url", "Its result is `{status_code"),
     "a step where it is named": ("report\n          when", "**step report** `python`"),
     "a step in a template": ("load.status_code", "Everything begins with load."),
