@@ -106,6 +106,10 @@ class Settings(BaseModel):
     reply_topics: tuple[str, ...] = Field(
         ("replies",), description="Topics, or prefixes ending in *, for replies"
     )
+    kafka_topics: tuple[str, ...] = Field(
+        (),
+        description="Topics of this cluster, or prefixes ending in *, that kafka tasks may use without a credential",
+    )
     environment: tuple[str, ...] = Field((), description="Variables that templates may read as `env`")
     timeout: float = Field(10.0, gt=0, description="Seconds to wait for a broker before giving up")
 

@@ -17,6 +17,7 @@ from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.adapters.plans import CatalogPlans
 from noetl_stream.adapters.schema_topic import SchemaTopic
 from noetl_stream.adapters.security import Security
+from noetl_stream.adapters.user_kafka import UserKafka
 from noetl_stream.adapters.versions import Entry
 from noetl_stream.cache.open import open_cache
 from noetl_stream.cache.patient import PatientCache
@@ -24,12 +25,13 @@ from noetl_stream.core.events import BlockId
 from noetl_stream.core.messages import Offer, StopBlocks
 from noetl_stream.core.plan import Plan
 from noetl_stream.dsl.compiler import compile_playbook
-from noetl_stream.errors import InfrastructureError, NoetlError
+from noetl_stream.errors import NoetlError
 from noetl_stream.ids import identity
 from noetl_stream.intake import Intake
 from noetl_stream.orchestrator.delivery import Delivery
 from noetl_stream.orchestrator.orchestrator import Group, Orchestrator
 from noetl_stream.orchestrator.restore import Restorer
+from noetl_stream.ports.brokers import Cluster
 from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.frames import Cache, Sweepable
 from noetl_stream.ports.log import Record
@@ -37,6 +39,7 @@ from noetl_stream.ports.tools import Tool
 from noetl_stream.settings import Settings, this_host
 from noetl_stream.tools.builtin import Means, builtin_tools, kinds
 from noetl_stream.tools.http.client import GuardedClient
+from noetl_stream.tools.kafka.address import Reach
 from noetl_stream.tools.warm.pool import WarmPool
 from noetl_stream.tools.warm.process import Limits
 from noetl_stream.wire.codec import decode, decode_offer, registry
@@ -242,6 +245,8 @@ async def open_tools(platform: Platform) -> AsyncIterator[Mapping[str, Tool]]:
         cache=PatientCache(platform.cache),
         allow_private=settings.allow_private,
         files=settings.files,
+        brokers=UserKafka(),
+        kafka=_reach(settings),
     )
     tools = builtin_tools(means)
     try:
@@ -251,6 +256,22 @@ async def open_tools(platform: Platform) -> AsyncIterator[Mapping[str, Tool]]:
             await tool.close()
         await client.close()
         await pool.close()
+
+
+def _reach(settings: Settings) -> Reach:
+    """What kafka tasks may reach: what their credentials name, and topics of our own cluster that are listed."""
+    security = settings.security
+    login = security.login
+    own = Cluster(
+        bootstrap=settings.bootstrap,
+        tls=security.tls,
+        mechanism=None if login is None else login.mechanism,
+        username="" if login is None else login.username,
+        password="" if login is None else login.password,
+    )
+    return Reach(
+        prefix=settings.prefix, own=own, topics=settings.kafka_topics, allow_private=settings.allow_private
+    )
 
 
 async def read_offer(platform: Platform, record: Record) -> Offer | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerClosed
 
 from noetl_stream.adapters.security import Security
 from noetl_stream.errors import InfrastructureError
 
 REQUEST_TIMEOUT_MS = 10_000
+CLOSING_SECONDS = 3.0
+"""Longer than brokers that are well need; a supervisor kills what does not end in about ten."""
 
 
 async def start(client: Any, bootstrap: str, timeout: float, security: Security) -> None:
@@ -28,6 +31,18 @@ async def stop_consumer(consumer: Any) -> None:
     """Stop an aiokafka consumer, whatever its brokers do."""
     await end_fetches(consumer)
     await consumer.stop()
+
+
+async def stop_producer(producer: Any) -> None:
+    """Stop an aiokafka producer of whose records everybody knows by now what became of them.
+
+    An idempotent producer never gives a batch up that nobody waits for any more: `stop` alone would flush for ever. Nor
+    need a request to a silent broker be waited for. aiokafka has no public word for either.
+    """
+    with suppress(TimeoutError):
+        await asyncio.wait_for(producer._sender.close(), CLOSING_SECONDS)
+    producer._message_accumulator.fail_all(ProducerClosed())
+    await producer.stop()
 
 
 async def end_fetches(consumer: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -18,14 +18,19 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     OffsetOutOfRangeError,
     PolicyViolationError,
-    ProducerClosed,
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     UnsupportedForMessageFormatError,
 )
 
-from noetl_stream.adapters.connection import REQUEST_TIMEOUT_MS, start, stop_consumer
+from noetl_stream.adapters.connection import (
+    CLOSING_SECONDS,
+    REQUEST_TIMEOUT_MS,
+    start,
+    stop_consumer,
+    stop_producer,
+)
 from noetl_stream.adapters.security import OPEN, Security
 from noetl_stream.errors import AppendUnknown, InfrastructureError
 from noetl_stream.ports.log import Record
@@ -50,8 +55,6 @@ _HARMLESS = (MessageSizeTooLargeError, UnknownTopicOrPartitionError)
 _BATCH_BYTES = 256 * 1024
 _FETCH_BYTES = 4 * 1024 * 1024
 _RETRY_SECONDS = 0.2
-_CLOSING_SECONDS = 3.0
-"""Longer than brokers that are well need; a supervisor kills what does not end in about ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +135,12 @@ class KafkaAppender:
         """Wait until every append is settled, for a few seconds, and disconnect; what is then unsettled fails."""
         self._closed = True
         if self._outstanding:
-            await asyncio.wait(self._outstanding, timeout=min(self._timeout, _CLOSING_SECONDS))
+            await asyncio.wait(self._outstanding, timeout=min(self._timeout, CLOSING_SECONDS))
         for offset in list(self._outstanding):
             self._give_up(offset, "no acknowledgement before the appender was closed")
         if self._pump is not None:
             self._pump.cancel()
-        await self._stop_producer()
+        await stop_producer(self._producer)
 
     async def _send_queued(self) -> None:
         while True:
@@ -192,7 +195,7 @@ class KafkaAppender:
         """
         if sent := [offset for offset, state in self._outstanding.items() if state == "sent"]:
             await asyncio.wait(sent)
-        await self._stop_producer()
+        await stop_producer(self._producer)
         try:
             self._producer = await self._start_producer()
             self._broken = False
@@ -211,15 +214,6 @@ class KafkaAppender:
         )
         await start(producer, self._bootstrap, self._timeout, self._security)
         return producer
-
-    async def _stop_producer(self) -> None:
-        """Everything is settled by now, but an idempotent producer never gives a batch up that nobody waits for any
-        more: `stop` alone would flush for ever. Nor need a request to a silent broker be waited for. aiokafka has no
-        public word for either."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._producer._sender.close(), _CLOSING_SECONDS)
-        self._producer._message_accumulator.fail_all(ProducerClosed())
-        await self._producer.stop()
 
 
 class KafkaReader:

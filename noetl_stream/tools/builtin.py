@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from noetl_stream.ports.brokers import Brokers
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Kind, Tool
 from noetl_stream.tools.artifact import Artifact, ResultFetch
 from noetl_stream.tools.duckdb import Duckdb
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.http.tool import Http
+from noetl_stream.tools.kafka.address import Reach
+from noetl_stream.tools.kafka.tool import Kafka
 from noetl_stream.tools.noop import Noop
 from noetl_stream.tools.objects.tool import Object
 from noetl_stream.tools.playbook import Playbook
@@ -44,6 +47,8 @@ class Means:
     duckdb_settings: Mapping[str, str] = field(default_factory=dict)
     allow_private: bool = False
     files: Path | None = None
+    brokers: Brokers | None = None
+    kafka: Reach = field(default_factory=Reach)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +105,14 @@ sqlite = Plugin(tool=Sqlite, make=lambda means: Sqlite(means.client.text), templ
 postgres = Plugin(
     tool=Postgres, make=lambda means: Postgres(means.client.text), templated_text=SQL, once=True
 )
+kafka = Plugin(
+    tool=Kafka,
+    make=lambda means: Kafka(means.brokers, means.kafka),
+    aliases={
+        "action": "operation", "message": "value", "messages": "values", "records": "values",
+        "from": "start", "to": "stop",
+    },
+)  # fmt: skip
 object_ = Plugin(
     tool=Object,
     make=lambda means: Object(allow_private=means.allow_private, files=means.files),
@@ -115,7 +128,7 @@ wait = Plugin(tool=Wait, make=lambda _: Wait(), aliases={"duration": "seconds"})
 BUILTIN = {
     plugin.tool.kind: plugin
     for plugin in (
-        python, polars, duckdb, sqlite, postgres, object_, http, playbook, noop, artifact, result_fetch, shell, script, wait,
+        python, polars, duckdb, sqlite, postgres, object_, kafka, http, playbook, noop, artifact, result_fetch, shell, script, wait,
     )
 }  # fmt: skip
 

@@ -29,6 +29,7 @@ async def platform(
         data=tmp_path_factory.mktemp("examples"),
         prefix=f"examples-{uuid4().hex[:8]}.",
         allow_private=True,
+        kafka_topics=("shop.*",),
         partitions=2,
     )
     async with everything(settings) as running:

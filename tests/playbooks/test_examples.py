@@ -11,12 +11,13 @@ from typing import Any, TypeAlias
 
 import pytest
 import pytest_asyncio
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from noetl_stream.cli.running import Job, report_of, resolved, run_to_end
 from noetl_stream.core.values import Value
 from noetl_stream.wiring import Platform
 from tests.cache.s3 import s3_server
-from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, OBJECTS, POSTGRES, Example
+from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, KAFKA, OBJECTS, POSTGRES, Example
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -92,6 +93,19 @@ async def test_the_objects_example_asks_a_store(platform: Platform) -> None:
 
     assert (report["status"], report["error"]) == ("COMPLETED", None)
     assert result == OBJECTS.ending
+
+
+async def test_the_kafka_example_sends_and_reads(platform: Platform) -> None:
+    topic = f"shop.{uuid.uuid4().hex[:8]}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=platform.settings.bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, 1, 1)])
+    await admin.close()
+
+    report, result = await ran(platform, replace(KAFKA, payload={"topic": topic}))
+
+    assert (report["status"], report["error"]) == ("COMPLETED", None)
+    assert result == KAFKA.ending
 
 
 @pytest.mark.timeout(120)
