@@ -68,7 +68,7 @@ def _listed() -> Schema:
 
 
 def _task(known: Mapping[str, Any], modelled: Mapping[str, Kind]) -> Schema:
-    kinds: list[Schema] = [{"const": name, "description": TOOLS.get(name, "A plugin's.")} for name in known]
+    kinds: list[Schema] = [{"const": name, "description": _sentence(name, modelled)} for name in known]
     kinds += [deprecated({"const": old}, new) for old, new in ALIASES.items()]
     return {
         "type": "object",
@@ -82,6 +82,11 @@ def _task(known: Mapping[str, Any], modelled: Mapping[str, Kind]) -> Schema:
             },
         ],
     }
+
+
+def _sentence(name: str, kinds: Mapping[str, Kind]) -> str:
+    """What a kind does; a plugin says it itself."""
+    return TOOLS.get(name) or (kinds[name].summary if name in kinds else "") or "A plugin's."
 
 
 def _is_kind(name: str) -> Schema:
@@ -123,7 +128,7 @@ def _with_keys(kind: Kind, own: Mapping[str, Schema]) -> Schema:
     closed = kind.config.model_config.get("extra") != "allow"
     spec = {**found["properties"]["spec"], "anyOf": [_spec(own, closed), {"type": "null"}]}
     found["properties"] = {"kind": True, **own, **shared, "spec": spec}
-    return {"description": TOOLS.get(kind.name, ""), **found, "additionalProperties": not closed}
+    return {"description": TOOLS.get(kind.name) or kind.summary, **found, "additionalProperties": not closed}
 
 
 def _own(kind: Kind) -> tuple[dict[str, Schema], dict[str, Schema]]:

@@ -25,6 +25,7 @@ class Call:
     or redelivery. `timeout` is in seconds; the tool must end by then and clean up after itself when cancelled.
     `hosts` are the only ones the playbook lets its tasks call, as `name` or `*.name`, perhaps with a port; None: any.
     `credentials` are those that its `auth` names, by name, in the document's order: the first is the tool's own.
+    `once` says that the effect happens exactly once: the tool stores `effect_key` and its result with the effect itself.
     `answer` is set when a parked task goes on: what it waited for.
     """
 
@@ -36,6 +37,7 @@ class Call:
     execution: int
     answer: Value = None
     answered: bool = False
+    once: bool = False
     hosts: tuple[str, ...] | None = None
     credentials: Mapping[str, Secret] = field(default_factory=dict)
 
@@ -76,7 +78,8 @@ class Kind:
 
     `templated_text` names config keys that hold program text (`code`, `query`): rendered by their own rules.
     `extra` is the pip extra that brings it; `installed` tells whether it can run here. `aliases` maps older
-    spellings of config keys to canonical ones.
+    spellings of config keys to canonical ones. `once` tells whether it can keep `effects: exactly_once`.
+    `summary` is a plugin's own sentence for people; ours stand in `editor.words`.
     """
 
     name: str
@@ -84,5 +87,7 @@ class Kind:
     nature: Nature
     installed: bool = True
     extra: str | None = None
+    summary: str = ""
     templated_text: frozenset[str] = frozenset()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    once: bool = False

@@ -1,12 +1,9 @@
-"""The table of tool kinds. Ours stand in it like a plugin's: what the language must know, and how one is made.
-
-A plugin is a `Plugin` named by an entry point of the group `noetl_stream.tools`.
-"""
+"""The table of tool kinds. Ours stand in it like a plugin's: what the language must know, and how one is made."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -23,6 +20,7 @@ from noetl_stream.tools.kafka.tool import Kafka
 from noetl_stream.tools.noop import Noop
 from noetl_stream.tools.objects.tool import Object
 from noetl_stream.tools.playbook import Playbook
+from noetl_stream.tools.plugin import GROUP, Plugin
 from noetl_stream.tools.polars import Polars
 from noetl_stream.tools.postgres.tool import Postgres
 from noetl_stream.tools.python import Python
@@ -31,7 +29,6 @@ from noetl_stream.tools.sqlite import Sqlite
 from noetl_stream.tools.wait import Wait
 from noetl_stream.tools.warm.pool import WarmPool
 
-GROUP = "noetl_stream.tools"
 SQL = frozenset({"query", "command", "commands", "script"})
 
 log = logging.getLogger(__name__)
@@ -49,28 +46,6 @@ class Means:
     files: Path | None = None
     brokers: Brokers | None = None
     kafka: Reach = field(default_factory=Reach)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plugin:
-    """One kind: its class tells name, config and nature; `make` builds it. `once`: it can keep `effects: exactly_once`."""
-
-    tool: type[Tool]
-    make: Callable[[Means], Tool]
-    templated_text: frozenset[str] = frozenset()
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    once: bool = False
-
-    @property
-    def kind(self) -> Kind:
-        return Kind(
-            name=self.tool.kind,
-            config=self.tool.config,
-            nature=self.tool.nature,
-            templated_text=self.templated_text,
-            aliases=self.aliases,
-            once=self.once,
-        )
 
 
 python = Plugin(

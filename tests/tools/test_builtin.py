@@ -11,9 +11,10 @@ import pytest
 
 from noetl_stream.cache.local import LocalCache
 from noetl_stream.tools import builtin
-from noetl_stream.tools.builtin import BUILTIN, GROUP, Means, Plugin, builtin_tools, kinds
+from noetl_stream.tools.builtin import BUILTIN, Means, builtin_tools, kinds
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.noop import Noop
+from noetl_stream.tools.plugin import GROUP, Plugin
 from noetl_stream.tools.warm.pool import WarmPool
 from tests.tools.conftest import call
 
@@ -66,6 +67,13 @@ class Echo(Noop):
 
 
 echo = Plugin(tool=Echo, make=lambda _: Echo())
+
+
+def test_a_kind_whose_library_is_missing_is_known_and_not_installed() -> None:
+    known = Plugin(tool=Echo, make=lambda _: Echo(), needs=("json", "no_such_module"), extra="echo").kind
+
+    assert (known.installed, known.extra) == (False, "echo")
+    assert echo.kind.installed
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
