@@ -302,3 +302,45 @@ async def test_credentials_are_asked_for_again_at_every_try(cache: LocalCache) -
 
     assert unmarked(stage.results["a"]) == "in"
     assert [each.alias for each in credentials.asked] == ["gh", "gh"]
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "said"), [(401, 2, "Bearer new"), (403, 1, None), (None, 1, None)]
+)
+async def test_a_refused_credential_is_doubted_and_the_next_try_gets_another(
+    status: int | None, asked: int, said: str | None, cache: LocalCache
+) -> None:
+    tokens = ["old"]
+
+    class Renewing:
+        async def resolve(self, wanted: Wanted) -> Secret:
+            return Secret(wanted.alias, {"token": tokens[-1]}, on_doubt=lambda: tokens.append("new"))
+
+    def does(call: Call) -> Any:
+        if call.config.say == "Bearer old":
+            raise ToolError("refused", kind="auth", status=status)
+        return len(call.config.say)
+
+    act = Act(does=does)
+    rules = "spec: {policy: {rules: [{when: \"{{ output.status == 'error' and output.error.status == 401 }}\", then: {do: retry, attempts: 2}}]}}"
+    document = f"- {{step: a, tool: {{kind: act, say: 'Bearer {{{{ keychain.gh.token }}}}', {rules}}}}}\n"
+
+    await played(DECLARED + document, cache, act, Renewing())
+
+    assert len(act.calls) == asked
+    assert (said in act.said) == (said is not None)
+
+
+async def test_a_declaration_is_given_those_that_it_names_and_the_playbook_s_hosts(cache: LocalCache) -> None:
+    credentials = MemoryCredentials({"app": {"client_id": "x"}, "api": {"token": CANARY}})
+    document = (
+        "policy: {network: {allow: [login.example.org]}}\n"
+        "keychain: [{name: app, kind: credential}, {name: api, kind: oauth2, auth: app, endpoint: 'https://login.example.org/t'}]\n"
+        "workflow: [{step: a, tool: {kind: act, auth: api}}]\n"
+    )
+
+    await played(document, cache, credentials=credentials)
+
+    first, wanted = credentials.asked
+    assert (first.alias, wanted.alias, wanted.hosts) == ("app", "api", ("login.example.org",))
+    assert {alias: each.reveal() for alias, each in wanted.given.items()} == {"app": {"client_id": "x"}}
