@@ -26,6 +26,7 @@ from noetl_stream.core.events import (
     Child,
     ChildEnded,
     ChildRequested,
+    CredentialUse,
     Decision,
     Event,
     ExecutionEnded,
@@ -65,10 +66,10 @@ def sentence(event: Event) -> str:
             return f"{_block(event.block)} is not run again: '{event.task}' was begun; its outcome is awaited until {until}"
         case BlockCompleted():
             done = f"{_block(event.block)} completed in {event.duration_ms:.0f} ms{_tries(event.tries)}"
-            return done + _found(event.findings)
+            return done + _found(event.findings) + _used(event.credentials)
         case BlockFailed():
             again = f"; again in {event.retry.after:g} s" if event.retry else ""
-            return f"{_block(event.block)} failed{_tries(event.tries)}: {_error(event.error)}{again}"
+            return f"{_block(event.block)} failed{_tries(event.tries)}: {_error(event.error)}{again}{_used(event.credentials)}"
         case BlockParked():
             return f"{_block(event.block)} waits {_wait(event.wait)}"
         case BlocksReported():
@@ -167,6 +168,15 @@ def _found(findings: Value) -> str:
         return ""
     aside = ", set aside" if findings["quarantined"] else ""
     return f"; its contract found {findings['violations']} of {findings['rows']} rows wrong{aside}"
+
+
+def _used(credentials: tuple[CredentialUse, ...]) -> str:
+    """Which credentials a run resolved."""
+    named = [
+        each.alias + ("" if each.version is None else f" version {each.version}") + f" ({each.provider})"
+        for each in credentials
+    ]
+    return f"; it used {', '.join(named)}" if named else ""
 
 
 def _error(error: Error) -> str:

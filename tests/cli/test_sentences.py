@@ -26,6 +26,7 @@ from noetl_stream.core.events import (
     Child,
     ChildEnded,
     ChildRequested,
+    CredentialUse,
     Decision,
     Event,
     ExecutionEnded,
@@ -201,3 +202,17 @@ def test_every_kind_of_record_and_move_was_said() -> None:
 
     assert events == set(get_args(Event))
     assert moves == set(get_args(Move))
+
+
+def test_a_run_s_credentials_are_named_and_never_shown() -> None:
+    uses = (
+        CredentialUse(alias="pg_main", provider="keychain", version=3),
+        CredentialUse(alias="gh", provider="document"),
+    )
+    completed = BlockCompleted(
+        block=BlockId("load", 0, 0), attempt=0, segment=0, run="r", result=1, time=0.0, credentials=uses
+    )
+
+    assert sentence(completed) == (
+        "'load' completed in 0 ms; it used pg_main version 3 (keychain), gh (document)"
+    )
