@@ -144,6 +144,7 @@ BADLY: Mapping[str, str] = {
 }
 
 
+@pytest.mark.timeout(180)
 async def test_no_canary_is_found_on_any_surface(
     embedded_bootstrap: str, tmp_path: Path, command: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
