@@ -22,6 +22,8 @@ from noetl_stream.core.events import (
     BlockParked,
     BlockRetryRequested,
     BlocksReported,
+    Callback,
+    CallbackReceived,
     CancelRequested,
     Child,
     ChildEnded,
@@ -76,6 +78,8 @@ def sentence(event: Event) -> str:
             return "; ".join(map(sentence, event.facts))
         case ChildEnded():
             return f"{_block(event.block)} hears of execution {event.child}: {event.status}"
+        case CallbackReceived():
+            return f"{event.actor or 'somebody'} answers {_block(event.block)}"
         case Decision():
             return "; ".join(_moves(event.moves)) or "nothing is decided"
         case PartitionTaken():
@@ -190,5 +194,7 @@ def _wait(wait: Wait) -> str:
             return f"until {iso(wait.until)}"
         case Child():
             return f"for playbook {wait.path}"
+        case Callback():
+            return "for an answer" + (f" until {iso(wait.until)}" if wait.until is not None else "")
         case _:
             assert_never(wait)

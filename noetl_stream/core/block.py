@@ -20,6 +20,8 @@ from noetl_stream.core.events import (
     BlockParked,
     BlockRetryRequested,
     BlockWish,
+    Callback,
+    CallbackReceived,
     Child,
     ChildEnded,
     ChildRequested,
@@ -40,6 +42,7 @@ BlockStatus: TypeAlias = Literal[
     "parked",  # until a moment
     "calling",  # wants a child execution
     "started",  # its child runs
+    "asking",  # until somebody outside answers
     "ready",  # what it waited for is here
     "completed",
     "failed",
@@ -53,8 +56,12 @@ IN_FLIGHT: tuple[BlockStatus, ...] = (
     "parked",
     "calling",
     "started",
+    "asking",
     "ready",
 )
+
+RUNNING: tuple[BlockStatus, ...] = ("offered", "claimed", "contested")
+"""An answer may come before the park that asks for it: it is kept."""
 
 ARROWS: frozenset[tuple[BlockStatus, str, BlockStatus]] = frozenset(
     {
@@ -82,6 +89,11 @@ ARROWS: frozenset[tuple[BlockStatus, str, BlockStatus]] = frozenset(
         ("contested", "BlockParked", "parked"),
         ("contested", "BlockParked", "calling"),
         ("contested", "BlockLost", "failed"),
+        *((status, "CallbackReceived", status) for status in RUNNING),
+        *((status, "BlockParked", "asking") for status in RUNNING),
+        *((status, "BlockParked", "ready") for status in RUNNING),
+        ("asking", "CallbackReceived", "ready"),
+        ("asking", "BlockOffered", "offered"),
         ("waiting", "BlockOffered", "offered"),
         ("parked", "BlockOffered", "offered"),
         ("calling", "ChildRequested", "started"),
@@ -99,7 +111,7 @@ ARROWS: frozenset[tuple[BlockStatus, str, BlockStatus]] = frozenset(
 class Block:
     """One block in flight. `due` is when its timer fires; `wait` and `resume` are what the worker left behind.
 
-    `contest` tells of the effect that two of its runs wanted.
+    `contest` tells of the effect that two of its runs wanted. `early` is an answer that came before its park.
     """
 
     status: BlockStatus = "new"
@@ -112,6 +124,7 @@ class Block:
     answered: bool = False
     tries: int = 0
     contest: BlockContested | None = None
+    early: CallbackReceived | None = None
 
 
 BlockMove: TypeAlias = BlockOffered | BlockLost | ChildRequested
@@ -126,7 +139,7 @@ def move(block: Block, event: BlockFact | BlockWish | BlockMove, at: float) -> B
 
 
 def _same_life(block: Block, event: BlockFact | BlockWish | BlockMove) -> bool:
-    """Facts are fenced on attempt and segment; a child answers the segment that parked, which is one behind. Wishes know
+    """Facts are fenced on attempt and segment; an answer is to the segment that parked, which is then one behind. Wishes know
     attempts only: one to cancel names the attempt that is, one to retry the attempt that is to be.
 
     A claim counts only if its lease outlasts the claim, or the offer, that stands.
@@ -135,12 +148,20 @@ def _same_life(block: Block, event: BlockFact | BlockWish | BlockMove) -> bool:
         return event.attempt == block.attempt
     if isinstance(event, BlockRetryRequested):
         return event.attempt > block.attempt
-    segment = block.segment - 1 if isinstance(event, ChildEnded | ChildRequested) else block.segment
+    if isinstance(event, CallbackReceived) and block.early is not None:
+        return False
+    segment = block.segment - 1 if _is_behind(block, event) else block.segment
     if (event.attempt, event.segment) != (block.attempt, segment):
         return False
     if isinstance(event, BlockClaimed) and block.due is not None:
         return event.renew_by > _held_until(block)
     return True
+
+
+def _is_behind(block: Block, event: BlockFact | BlockMove) -> bool:
+    if isinstance(event, CallbackReceived):
+        return block.status == "asking"
+    return isinstance(event, ChildEnded | ChildRequested)
 
 
 def _held_until(block: Block) -> float:
@@ -178,6 +199,8 @@ def _after(block: Block, event: BlockFact | BlockWish | BlockMove, at: float) ->
             return replace(block, status="started")
         case ChildEnded():
             return replace(block, status="ready", due=None, answer=_answer(event), answered=True)
+        case CallbackReceived():
+            return _answered(block, event) if block.status == "asking" else replace(block, early=event)
         case BlockCancelRequested():
             return replace(block, status="failed", due=None)
         case BlockRetryRequested():
@@ -187,7 +210,7 @@ def _after(block: Block, event: BlockFact | BlockWish | BlockMove, at: float) ->
 
 
 def _offered(block: Block, at: float) -> Block:
-    if block.status == "started":
+    if block.status in ("started", "asking"):
         block = replace(block, answer={"status": "TIMED_OUT"}, answered=True)
     if block.status == "parked":
         block = replace(block, answer={"status": "WOKEN"}, answered=True)
@@ -200,7 +223,7 @@ def _failed(block: Block, event: BlockFailed) -> Block:
         return replace(tried, status="failed")
     due, attempt = event.time + event.retry.after, block.attempt + 1
     again = replace(tried, status="waiting", attempt=attempt, segment=0, due=due, resume=event.retry.resume)
-    return replace(again, wait=None, answer=None, answered=False, contest=None)
+    return replace(again, wait=None, answer=None, answered=False, contest=None, early=None)
 
 
 def _parked(block: Block, event: BlockParked) -> Block:
@@ -210,13 +233,21 @@ def _parked(block: Block, event: BlockParked) -> Block:
             due: float | None = until
         case Child(timeout=timeout):
             status, due = "calling", None if timeout is None else event.time + timeout
+        case Callback(until=until):
+            status, due = "asking", until
         case _:
             assert_never(event.wait)
     after = replace(
         block, status=status, segment=block.segment + 1, due=due, wait=event.wait, resume=event.resume
     )
     tries = block.tries + event.tries
-    return replace(after, answer=None, answered=False, contest=None, tries=tries)
+    parked = replace(after, answer=None, answered=False, contest=None, tries=tries, early=None)
+    return parked if block.early is None or status != "asking" else _answered(parked, block.early)
+
+
+def _answered(block: Block, event: CallbackReceived) -> Block:
+    answer = {"status": "ANSWERED", "answer": event.answer, "actor": event.actor, "time": event.time}
+    return replace(block, status="ready", due=None, answer=answer, answered=True)
 
 
 def _answer(event: ChildEnded) -> Value:

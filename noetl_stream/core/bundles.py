@@ -88,7 +88,8 @@ def withdraw_after(execution: Execution, run: Run, key: BlockId) -> None:
     if not along:
         return
     for each in along:
-        del execution.blocks[each]
+        if (early := execution.blocks.pop(each).early) is not None:
+            run.early[each.iteration] = early
         execution.awake.pop(each, None)
     run.open, run.next = run.open - len(along), key.iteration + 1
     for each in set(later).difference(along):

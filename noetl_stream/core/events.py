@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from noetl_stream.core.answers import CallbackReceived, ChildEnded
 from noetl_stream.core.parts import (
     ITEMS,
     PROBES,
     ROUTE,
     BlockId,
+    Callback,
     Child,
     CredentialUse,
     Fork,
@@ -31,7 +33,10 @@ __all__ = [
     "PROBES",
     "ROUTE",
     "BlockId",
+    "Callback",
+    "CallbackReceived",
     "Child",
+    "ChildEnded",
     "CredentialUse",
     "Fork",
     "Parent",
@@ -40,7 +45,7 @@ __all__ = [
     "Target",
     "Wait",
 ]
-"""The words of `parts` that are read here, beside all that this module says itself."""
+"""The words of `parts` and `answers` that are read here, beside all that this module says itself."""
 
 Status: TypeAlias = Literal["COMPLETED", "FAILED", "CANCELLED"]
 
@@ -192,24 +197,11 @@ class BlockParked:
     credentials: tuple[CredentialUse, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildEnded:
-    """The execution a parked block waits for has ended, could not start, or (wait False) has been started."""
-
-    block: BlockId
-    attempt: int
-    segment: int
-    child: int
-    status: Literal["COMPLETED", "FAILED", "CANCELLED", "STARTED"]
-    time: float
-    result: Value = None
-    error: Error | None = None
-
-
 Outcome: TypeAlias = BlockCompleted | BlockFailed | BlockParked
 Report: TypeAlias = Outcome | BlockContested
 """How a run of a block ends. After a contested one, the outcome is another run's to tell."""
-BlockFact: TypeAlias = BlockClaimed | Report | ChildEnded
+Answer: TypeAlias = ChildEnded | CallbackReceived
+BlockFact: TypeAlias = BlockClaimed | Report | Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

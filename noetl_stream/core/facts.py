@@ -10,6 +10,7 @@ from noetl_stream.core import events
 from noetl_stream.core.block import Block, move
 from noetl_stream.core.bundles import withdraw_after
 from noetl_stream.core.events import (
+    Answer,
     BlockClaimed,
     BlockCompleted,
     BlockContested,
@@ -19,6 +20,7 @@ from noetl_stream.core.events import (
     BlockLost,
     BlockParked,
     BlocksReported,
+    CallbackReceived,
     ChildEnded,
     Outcome,
 )
@@ -26,6 +28,7 @@ from noetl_stream.core.machine import Taken, Verdict
 from noetl_stream.core.messages import StoreChunk
 from noetl_stream.core.reopening import amend
 from noetl_stream.core.run import Run, is_iteration, single_name, spill
+from noetl_stream.core.tokens import is_genuine
 from noetl_stream.core.values import Error, Ref, Value
 
 if TYPE_CHECKING:
@@ -46,7 +49,14 @@ _BY_WEIGHT: tuple[Verdict, ...] = ("accepted", "duplicate", "stale")
 
 def fact(execution: Execution, event: BlockFact, offset: int) -> Taken:
     """Fold what somebody reports of a block."""
+    if isinstance(event, CallbackReceived) and not is_genuine(execution.request.seed, execution.id, event):
+        return Taken("rejected")
     block, run = execution.blocks.get(event.block), execution.run_of(event.block)
+    if block is None and run is not None and isinstance(event, CallbackReceived) and _may_yet_ask(run, event):
+        if event.block.iteration in run.early:
+            return Taken("duplicate")
+        execution.latest, run.early[event.block.iteration] = offset, event
+        return Taken("accepted")
     if block is None or run is None:
         return Taken(_verdict_on_gone(execution, event))
     after = None if _out_of_turn(execution, run, event) else move(block, event, event.time)
@@ -57,6 +67,11 @@ def fact(execution: Execution, event: BlockFact, offset: int) -> Taken:
         execution.touched = offset
     place(execution, event.block, after)
     return Taken("accepted", tuple(_record(execution, run, event, after)), (event,))
+
+
+def _may_yet_ask(run: Run, event: CallbackReceived) -> bool:
+    """Another run of its bundle had got further than the one that counts: it gave out the token, and so will the next."""
+    return run.loop and event.block.iteration >= run.next and event.attempt == event.segment == 0
 
 
 def _out_of_turn(execution: Execution, run: Run, event: BlockFact) -> bool:
@@ -79,7 +94,8 @@ def _verdict_on_gone(execution: Execution, event: BlockFact) -> Verdict:
 
 
 def _is_repetition(block: Block, event: BlockFact) -> bool:
-    return (event.attempt, event.segment) < (block.attempt, block.segment) or isinstance(event, ChildEnded)
+    """Whoever answers, answers what was asked: all that is not heard was answered before, or is asked no more."""
+    return (event.attempt, event.segment) < (block.attempt, block.segment) or isinstance(event, Answer)
 
 
 def _quiet(run: Run, event: BlockFact) -> bool:
@@ -127,7 +143,7 @@ def _record(execution: Execution, run: Run, event: BlockFact, after: Block) -> l
             _write(execution, run, event.block, event.writes)
             withdraw_after(execution, run, event.block)
             return []
-        case BlockClaimed() | BlockContested() | ChildEnded():
+        case BlockClaimed() | BlockContested() | ChildEnded() | CallbackReceived():
             return []
         case _:
             assert_never(event)

@@ -68,11 +68,12 @@ The notes in `resume` are small, and stay: a worker hands them back even where i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartChild:
-    """Request another playbook's execution for a parked block."""
+    """Request another playbook's execution for a parked block. Its `seed` is drawn from its parent's, which nobody can guess."""
 
     parent: Parent
     child: Child
     tenant: str
+    seed: str
     deadline: float | None = None
     priority: str | None = None
     trace: str | None = None

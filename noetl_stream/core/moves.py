@@ -106,7 +106,9 @@ def _offer(execution: Execution, event: BlockOffered, at: float) -> None:
         raise IllegalTransition("BlockOffered", "not running", str(event.block))
     for key in event.blocks:
         if key not in execution.blocks:
-            execution.blocks[key] = Block(attempt=_count(run, event, key))
+            attempt = _count(run, event, key)
+            early = None if attempt else run.early.get(key.iteration)
+            execution.blocks[key] = Block(attempt=attempt, early=early)
         _move_block(execution, event, key, at)
 
 

@@ -43,6 +43,7 @@ from noetl_stream.core.plan import Path, Plan, Step
 from noetl_stream.core.run import Run, is_iteration
 from noetl_stream.core.sites import Steps, led_here
 from noetl_stream.core.values import Ref, Value
+from noetl_stream.ids import identity
 
 RESULT_BYTES = 64 * 1024
 ITERATION_BYTES = 1024
@@ -247,6 +248,7 @@ def _child(machine: Execution, move: ChildRequested) -> StartChild:
         parent=parent,
         child=wait,
         tenant=request.tenant,
+        seed=identity("seed", request.seed, wait.identity).hex(),
         deadline=machine.deadline,
         priority=request.priority,
         trace=request.trace,

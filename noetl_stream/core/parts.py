@@ -75,7 +75,15 @@ class Child:
     timeout: float | None = None
 
 
-Wait: TypeAlias = Sleep | Child
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """Park until whoever holds the block's token answers, or until `until`. `ask` tells who looks what is asked of whom."""
+
+    until: float | None = None
+    ask: Value = None
+
+
+Wait: TypeAlias = Sleep | Child | Callback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

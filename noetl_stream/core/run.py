@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import quote
 
-from noetl_stream.core.events import StepEntered, StepFinished
+from noetl_stream.core.events import CallbackReceived, StepEntered, StepFinished
 from noetl_stream.core.messages import StoreChunk
 from noetl_stream.core.values import Elsewhere, Error, Ref, Value, twin
 
@@ -64,7 +64,8 @@ class Run:
     Iterations out of their turn: `failing` are those whose failure fails the loop, the first of them its `error`; `again`
     those that are to run again, each as which attempt; `reopened` those of them, also in flight, whose former result is in
     the cache; `elsewhere` is where results stand that are not in the loop's own chunks; `barred` is a bitset of those that
-    were cancelled before they began; `attempts` is the highest at which one has ended.
+    were cancelled before they began; `attempts` is the highest at which one has ended; `early` are answers to those that
+    were taken back before they could ask.
     """
 
     epoch: int
@@ -109,6 +110,7 @@ class Run:
     elsewhere: tuple[Elsewhere, ...] = ()
     barred: int = 0
     attempts: int = 0
+    early: dict[int, CallbackReceived] = field(default_factory=dict)
 
     @classmethod
     def entered(cls, event: StepEntered, at: float) -> Run:

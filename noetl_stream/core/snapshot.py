@@ -25,6 +25,8 @@ _CLASSES: dict[str, type[Any]] = {
         done.Ended,
         done.Hour,
         events.BlockContested,
+        events.Callback,
+        events.CallbackReceived,
         events.CancelRequested,
         events.Child,
         events.ExecutionEnded,

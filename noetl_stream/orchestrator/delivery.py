@@ -34,7 +34,7 @@ from noetl_stream.core.messages import (
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.values import Error, Value
 from noetl_stream.errors import InvalidRequest, NoetlError
-from noetl_stream.ids import execution_id, identity, offer_partition, partition_of
+from noetl_stream.ids import execution_id, offer_partition, partition_of
 from noetl_stream.orchestrator.lightening import OFFER_BYTES, lightened
 from noetl_stream.ports.catalog import PinnedPlans
 from noetl_stream.ports.facts import FactLog
@@ -123,7 +123,7 @@ class Delivery:
             digest=plan.digest,
             catalog_offset=plan.catalog_offset,
             payload=child.input,
-            seed=identity("seed", child.identity, message.parent.execution).hex(),
+            seed=message.seed,
             time=self.clock(),
             tenant=message.tenant,
             parent=parent if child.wait else None,

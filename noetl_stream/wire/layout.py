@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
 
-from noetl_stream.core.events import BlockId, Child, CredentialUse, Fork, Parent, Retry, Sleep, Target
+from noetl_stream.core.events import (
+    BlockId,
+    Callback,
+    Child,
+    CredentialUse,
+    Fork,
+    Parent,
+    Retry,
+    Sleep,
+    Target,
+)
 from noetl_stream.core.values import Error
 from noetl_stream.wire.records import Record, Sealed
 from noetl_stream.wire.values import decode_plain, decode_value, encode_plain, encode_value
@@ -19,7 +29,7 @@ Convert: TypeAlias = Callable[[Any], Any]
 RECORDS: Mapping[str, type[Record]] = {kind.__name__: kind for kind in get_args(Record)}
 PARTS = {
     part.__name__: part
-    for part in (BlockId, Child, CredentialUse, Error, Fork, Parent, Retry, Sealed, Sleep, Target)
+    for part in (BlockId, Callback, Child, CredentialUse, Error, Fork, Parent, Retry, Sealed, Sleep, Target)
 }
 
 

@@ -22,6 +22,8 @@ from noetl_stream.core.events import (
     BlockParked,
     BlockRetryRequested,
     BlocksReported,
+    Callback,
+    CallbackReceived,
     CancelRequested,
     Child,
     ChildEnded,
@@ -126,6 +128,22 @@ SAID: list[tuple[Event, str]] = [
             time=0.0,
         ),
         "'load' waits for playbook prices",
+    ),
+    (
+        BlockParked(block=BLOCK, attempt=0, segment=0, run="r", wait=Callback(until=1.0), time=0.0),
+        "'load' waits for an answer until 1970-01-01T00:00:01.000Z",
+    ),
+    (
+        BlockParked(block=BLOCK, attempt=0, segment=0, run="r", wait=Callback(), time=0.0),
+        "'load' waits for an answer",
+    ),
+    (
+        CallbackReceived(block=BLOCK, attempt=0, segment=0, seal="", time=0.0, actor="ann"),
+        "ann answers 'load'",
+    ),
+    (
+        CallbackReceived(block=SEVENTEENTH, attempt=0, segment=0, seal="", time=0.0),
+        "somebody answers 'load'[17]",
     ),
     (
         BlocksReported(

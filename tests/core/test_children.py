@@ -16,6 +16,8 @@ from tests.histories.builder import EXECUTION, START, History, history
 CALL = BlockId("call", 0, 0)
 PARENT = Parent(execution=EXECUTION, block=CALL, attempt=0, segment=0)
 CHILD = identity("child").hex()
+SEED = identity("seed", "seed", CHILD).hex()
+"""Of the child: nobody finds it out who does not know its parent's."""
 
 
 def calling(**child: object) -> History:
@@ -31,7 +33,9 @@ def test_a_call_starts_a_child_whose_parent_is_the_segment_that_parked() -> None
 
     wanted = Child(path="child", version=None, input={"x": 1}, identity=CHILD)
     assert log.messages(StartChild) == [
-        StartChild(parent=PARENT, child=wanted, tenant="default", deadline=START + 900.0, priority="high")
+        StartChild(
+            parent=PARENT, child=wanted, tenant="default", seed=SEED, deadline=START + 900.0, priority="high"
+        )
     ]
     assert log.decided() == ()
 

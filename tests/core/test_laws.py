@@ -17,6 +17,8 @@ from noetl_stream.core.events import (
     BlockFailed,
     BlockId,
     BlockParked,
+    Callback,
+    CallbackReceived,
     CancelRequested,
     Child,
     ChildEnded,
@@ -30,6 +32,7 @@ from noetl_stream.core.events import (
 )
 from noetl_stream.core.partition import Partition, evolve
 from noetl_stream.core.snapshot import dump, load, state_hash
+from noetl_stream.core.tokens import issue
 from noetl_stream.core.values import Error, Value
 from noetl_stream.errors import IllegalTransition
 from tests.histories.builder import EXECUTION, START, History, Logged, refolded
@@ -166,11 +169,19 @@ WRITES = st.sampled_from([{}, {"ctx.a": 1}, {"step.a": 1, "b": 2}])
 ERRORS = st.builds(Error, kind=st.just("sql"), message=st.just("m"))
 WAITS = st.one_of(
     st.builds(Sleep, until=MOMENTS),
+    st.builds(Callback, until=st.none() | MOMENTS),
     st.builds(
         Child, path=st.just("p"), version=st.none(), input=VALUES, identity=st.just("i"), wait=st.booleans()
     ),
 )
 LIFE = {"block": BLOCKS, "attempt": st.integers(0, 1), "segment": st.integers(0, 1), "time": MOMENTS}
+
+
+def _answer(block: BlockId, attempt: int, segment: int, time: float) -> CallbackReceived:
+    seal = issue("seed", EXECUTION, block, attempt, segment).seal
+    return CallbackReceived(block=block, attempt=attempt, segment=segment, seal=seal, time=time)
+
+
 RUN = LIFE | {"run": st.just("r")}
 FACTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(BlockClaimed, **RUN, renew_by=MOMENTS),
@@ -185,6 +196,7 @@ FACTS: st.SearchStrategy[Event] = st.one_of(
     ),
     st.builds(BlockParked, **RUN, wait=WAITS, writes=WRITES),
     st.builds(ChildEnded, **LIFE, child=st.just(9), status=st.sampled_from(["COMPLETED", "STARTED"])),
+    st.builds(_answer, BLOCKS, st.integers(0, 1), st.integers(0, 1), MOMENTS),
     st.builds(CancelRequested, time=MOMENTS),
 )
 

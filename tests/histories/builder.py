@@ -23,6 +23,8 @@ from noetl_stream.core.events import (
     BlockId,
     BlockParked,
     BlockRetryRequested,
+    Callback,
+    CallbackReceived,
     CancelRequested,
     Child,
     ChildEnded,
@@ -45,6 +47,7 @@ from noetl_stream.core.outbox import outbox
 from noetl_stream.core.partition import Folded, Partition, evolve
 from noetl_stream.core.plan import Plan
 from noetl_stream.core.snapshot import state_hash
+from noetl_stream.core.tokens import Token, issue
 from noetl_stream.core.values import Error, Value
 from noetl_stream.ids import execution_id, identity
 
@@ -250,6 +253,22 @@ class History:
                 **more,
             )
         )
+
+    def asked(self, step: str, *, within: float | None = None, **more: Any) -> Self:
+        """The block parks until somebody outside answers, perhaps for so many seconds."""
+        return self.parked(step, Callback(until=None if within is None else self.now + within), **more)
+
+    def token(self, step: str, **where: Any) -> Token:
+        """The token that the block gives out, or gave out when it parked."""
+        key, block = self._offered(step, **where)
+        segment = block.segment - (block.status == "asking")
+        return issue(self.execution.request.seed, EXECUTION, key, block.attempt, segment)
+
+    def answered(self, answer: Value, token: Token, **more: Any) -> Self:
+        """Somebody answers with a token that they hold."""
+        named = {"block": token.block, "attempt": token.attempt, "segment": token.segment}
+        found = {**named, "seal": token.seal, "time": self.now, "answer": answer} | more
+        return self.fold(CallbackReceived(**found))
 
     def each(self, step: str, result: Callable[[int], Value] = lambda index: index) -> Self:
         """Complete a loop's iterations one by one, the oldest in flight first, until none is left."""

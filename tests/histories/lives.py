@@ -80,6 +80,25 @@ def _called_in_vain() -> History:
     return log.failed("work").settled()
 
 
+def _asked() -> History:
+    log = history(chain("work")).requested().asked("work", within=9.0)
+    return log.answered("yes", log.token("work")).completed("work").settled()
+
+
+def _asked_in_vain() -> History:
+    log = history(chain("work")).requested().claimed("work").asked("work", within=9.0).later(9.0)
+    return log.completed("work").settled()
+
+
+def _answered_early() -> History:
+    """From everywhere where a run may yet park."""
+    log = history(chain("offered", "claimed", "contested")).requested()
+    log.answered(1, log.token("offered")).asked("offered").completed("offered")
+    log.claimed("claimed").answered(2, log.token("claimed")).asked("claimed").completed("claimed")
+    log.contested("contested").answered(3, log.token("contested")).asked("contested")
+    return log.contested("contested").asked("contested").stopped("contested").settled()
+
+
 def _branching() -> History:
     log = history(diamond()).requested().completed("start").failed("left", retry=1.0).completed("right")
     return log.later(1.0).completed("left").completed("end", 1).settled()
@@ -184,6 +203,8 @@ def _into(status: BlockStatus) -> History:
             return log.called("work")
         case "started":
             return log.called("work").settled()
+        case "asking":
+            return log.asked("work", within=60.0)
         case "ready":
             return log.called("work").child_ended("work")
         case _:
@@ -229,6 +250,9 @@ LIVES: Mapping[str, Callable[[], History]] = {
         _parked,
         _called,
         _called_in_vain,
+        _asked,
+        _asked_in_vain,
+        _answered_early,
         _branching,
         _failing,
         _skipping,

@@ -111,6 +111,8 @@ def _complete(log: History, key: BlockId, block: Block) -> None:
             log.completed(key.step, _result(log, key, 1), iteration=key.iteration)
         case "started":
             log.child_ended(key.step, result=1, iteration=key.iteration)
+        case "asking":
+            log.answered(1, log.token(key.step, iteration=key.iteration))
         case _:
             log.later(OFFER_TIMEOUT)
 
@@ -150,6 +152,10 @@ def _befall(log: History, key: BlockId, block: Block, number: int) -> None:
             log.later(float(number % 900))
         case 9 if number % 7 == 0:
             log.cancelled()
+        case 9 if number % 3 == 0:
+            log.asked(key.step, within=None if number % 2 else 30.0, **at)
+        case 9 if number % 3 == 1:
+            log.answered(number, log.token(key.step, **at))
         case _:
             log.child_ended(key.step, **at)
 

@@ -17,6 +17,7 @@ ORDER: tuple[BlockStatus, ...] = (
     "parked",
     "calling",
     "started",
+    "asking",
     "ready",
     "completed",
     "failed",
@@ -26,7 +27,7 @@ HEAD = """# A block's life
 
 Written from the transition table in `noetl_stream/core/block.py` by `python -m tests.promises.states`; a test fails where they
 differ, and where no history takes an arrow. `BlockOffered`, `BlockLost` and `ChildRequested` are the owner's decisions; the others are facts
-that workers and children report, `BlockCancelRequested` and `BlockRetryRequested` the wishes of
+that workers, children and whoever is asked report, `BlockCancelRequested` and `BlockRetryRequested` the wishes of
 whoever asked. An event without an arrow did not happen: its verdict is `duplicate` or `stale`.
 
 | status | what it waits for |
@@ -38,7 +39,8 @@ whoever asked. An event without an arrow did not happen: its verdict is `duplica
 | `parked` | a moment; it is then offered as the next segment |
 | `calling` | the owner, to start the child execution it asked for |
 | `started` | its child, or the end of its patience |
-| `ready` | the owner, to be offered as the next segment with the child's answer |
+| `asking` | an answer by whoever holds its token, or a deadline; one that came before the park was kept |
+| `ready` | the owner, to be offered as the next segment with the answer it has got |
 
 """
 

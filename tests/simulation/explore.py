@@ -9,6 +9,7 @@ from random import Random
 
 from noetl_stream.core.events import CancelRequested, Decision, ExecutionEnded, ExecutionRequested
 from noetl_stream.ids import execution_id, keyed_request
+from tests.simulation.asking import Outsider, asking
 from tests.simulation.bundles import together as bundled
 from tests.simulation.checkpoints import Shelf
 from tests.simulation.faults import CALM, PROFILES, Actor, disturb, strike, turn
@@ -58,28 +59,33 @@ def explore(
     once: bool = False,
     together: bool = False,
     wishes: bool = False,
+    asks: bool = False,
 ) -> Run:
     """One run; `profile` as the seed has it unless given, `once` with effects that may happen once, `together` with iterations
-    in bundles, `wishes` with somebody who stops iterations and runs them again.
+    in bundles, `wishes` with somebody who stops iterations and runs them again, `asks` with steps that ask the outside.
 
     An exception in the code under test is a finding too.
     """
     profile, cast = profile or profile_of(seed), cast or Cast()
     drawn = plans(Random(seed), wide=profile == "workers", once=once)
     found = bundled(drawn, Random(seed)) if together else drawn
+    found = asking(found, Random(seed)) if asks else found
+    outsider = Outsider(seed) if asks else None
     world = World(seed, PROFILES[profile], found, cast.shelf())
     owners = [cast.orchestrator(world, index) for index in range(2)]
     actors: list[Actor] = [*owners, *(cast.worker(world, index) for index in range(WORKERS))]
     try:
-        bad = _faulty(world, actors, profile, Wisher(seed) if wishes else None)
-        _calm(world, actors, owners)
+        bad = _faulty(world, actors, profile, Wisher(seed) if wishes else None, outsider)
+        _calm(world, actors, owners, outsider)
         bad += check(world, owners)
     except Exception as fault:  # whatever it is, the seed and the trace are what helps
         bad = [f"raises: {type(fault).__name__}: {fault}"]
     return Run(seed, profile, bad, world, once)
 
 
-def _faulty(world: World, actors: list[Actor], profile: str, wisher: Wisher | None) -> list[str]:
+def _faulty(
+    world: World, actors: list[Actor], profile: str, wisher: Wisher | None, outsider: Outsider | None
+) -> list[str]:
     """The restless part. What clients did not get around to, they do at its end."""
     rng, (todo, cancels), bad = world.rng, letters(world.rng), list[str]()
     cut = rng.randrange(STEPS) if profile == "single" else -1
@@ -96,6 +102,8 @@ def _faulty(world: World, actors: list[Actor], profile: str, wisher: Wisher | No
             _post(world, cancels.pop())
         if wisher is not None:
             wisher.turn(world, [actor for actor in actors if isinstance(actor, Orchestrator)])
+        if outsider is not None:
+            outsider.turn(world)
         turn(world, rng.choice(actors))
         if bad:
             break
@@ -148,14 +156,19 @@ def request(key: str, *, x: int = 0, path: str = "main", deadline: float | None 
     return Record(execution_id(identity), event, 1_000.0)
 
 
-def _calm(world: World, actors: list[Actor], owners: list[Orchestrator]) -> None:
+def _calm(world: World, actors: list[Actor], owners: list[Orchestrator], outsider: Outsider | None) -> None:
     world.faults = CALM
     world.paused.clear()
     world.note("--- calm")
-    settle(world, actors, owners)
+    settle(world, actors, owners, outsider)
 
 
-def settle(world: World, actors: Sequence[Actor], owners: Sequence[Orchestrator]) -> None:
+def settle(
+    world: World,
+    actors: Sequence[Actor],
+    owners: Sequence[Orchestrator],
+    outsider: Outsider | None = None,
+) -> None:
     """Everybody takes turns until nothing is left to do, or patience is."""
     while world.limbo:
         world.land(world.limbo.pop(), "late")
@@ -163,6 +176,8 @@ def settle(world: World, actors: Sequence[Actor], owners: Sequence[Orchestrator]
         if settled(world, owners):
             return
         world.now += 1.0
+        if outsider is not None:
+            outsider.settle(world)
         for actor in actors:
             actor.learn()
             for _ in range(8):
@@ -198,11 +213,12 @@ def campaign(
     once: bool = False,
     together: bool = False,
     wishes: bool = False,
+    asks: bool = False,
 ) -> Report:
     """Run many seeds; `stop` after so many failures."""
     report = Report()
     for seed in seeds:
-        run = explore(seed, cast=cast, once=once, together=together, wishes=wishes)
+        run = explore(seed, cast=cast, once=once, together=together, wishes=wishes, asks=asks)
         report.runs += 1
         if run.bad:
             report.failed.append(run)

@@ -72,7 +72,7 @@ def _start(world: World, message: StartChild, who: str) -> bool:
         digest="",
         catalog_offset=0,
         payload=child.input,
-        seed="",
+        seed=message.seed,
         time=world.now,
         parent=message.parent if child.wait else None,
         return_step=child.return_step,

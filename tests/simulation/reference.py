@@ -14,6 +14,7 @@ from typing import Any
 from noetl_stream.core.counts import count_of
 from noetl_stream.core.plan import Arc, Loop, Plan, Step
 from noetl_stream.core.values import Value
+from tests.simulation.asking import truth
 from tests.simulation.scripts import Script, left_behind, value, writes
 from tests.simulation.sketches import CLOCK
 
@@ -83,15 +84,16 @@ class Interpreter:
         """Whether it went well, and its result; `before` are the iterations that counted before it."""
         if iteration in script.fatal:
             return False, None
-        answer = None
+        answer, block = None, f"{step}/{epoch}/{iteration}"
         if script.kind == "child" and script.wait:
             child = Interpreter(self.plans, script.child, self.x).run()
             self.out.timed |= child.timed or script.timeout is not None
             if child.status != "COMPLETED":
                 return False, None
             answer = child.results.get("last")
+        if script.kind == "ask":
+            answer = truth(block)
         seen = self.out.results.get(script.upstream) if script.upstream is not None else None
-        block = f"{step}/{epoch}/{iteration}"
         return True, value(
             script,
             block,

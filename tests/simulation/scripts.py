@@ -9,6 +9,7 @@ from noetl_stream.core.events import (
     BlockCompleted,
     BlockFailed,
     BlockParked,
+    Callback,
     Child,
     Outcome,
     Retry,
@@ -19,16 +20,16 @@ from noetl_stream.core.messages import Offer
 from noetl_stream.core.values import Error, Piped, Value, unmarked
 from noetl_stream.ids import child_request
 
-Kind: TypeAlias = Literal["plain", "long", "nap", "child", "rounds"]
+Kind: TypeAlias = Literal["plain", "long", "nap", "child", "rounds", "ask"]
 
-BACKOFF, NAP = 2.0, 2.0
+BACKOFF, NAP, PATIENCE = 2.0, 2.0, 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """`fails` attempts fail and are retried; the iterations in `fatal` fail for good.
 
-    A `nap` parks twice, a `child` until the execution of `child` ends, `long` claims before it runs; `rounds` is a
+    A `nap` parks twice, an `ask` until somebody answers, anew whenever its patience is over, a `child` until the execution of `child` ends, `long` claims before it runs; `rounds` is a
     loop inside the task, which parks after each round and carries on what it has. `writes` sets ctx.<step> to
     (epoch + salt) % 2, `counts` adds one to the step's own step.n. `large` results leave the log for the store when
     a loop gathers them, `kept` ones at once; `piped` ones have their tasks' beside them. What may happen `once` is claimed
@@ -85,6 +86,9 @@ def _error(script: Script, offer: Offer) -> Error | None:
 def _wait(script: Script, offer: Offer, now: float) -> Wait | None:
     if script.kind in ("nap", "rounds") and offer.segment < 2:
         return Sleep(until=now + NAP)
+    if script.kind == "ask" and (not offer.answered or offer.answer["status"] != "ANSWERED"):
+        patient = script.timeout is None or offer.segment > 3
+        return Callback(until=None if patient else now + PATIENCE)
     if script.kind == "child" and not offer.answered:
         identity = child_request(f"{offer.execution}/{offer.block}", offer.attempt, "tool", 0)
         return Child(
@@ -101,6 +105,8 @@ def _wait(script: Script, offer: Offer, now: float) -> Wait | None:
 
 def _notes(script: Script, offer: Offer) -> Value:
     """What the next segment is handed: rounds so far, or where it stands."""
+    if script.kind == "ask":
+        return "asked"
     if script.kind != "rounds":
         return offer.segment
     return [*(offer.resume if offer.segment else ()), f"round {offer.segment}"]
@@ -108,7 +114,7 @@ def _notes(script: Script, offer: Offer) -> Value:
 
 def _result(script: Script, offer: Offer, before: int) -> Value:
     seen = unmarked(offer.results.get(script.upstream)) if script.upstream is not None else None
-    answer = offer.answer["result"] if offer.answered and offer.answer["status"] == "COMPLETED" else None
+    answer = _heard(offer.answer) if offer.answered else None
     found = value(
         script,
         str(offer.block),
@@ -120,6 +126,17 @@ def _result(script: Script, offer: Offer, before: int) -> Value:
         before=before,
     )
     return Piped(found, {"first": found["by"], "last": found}) if script.piped else found
+
+
+def _heard(answer: Value) -> Value:
+    """What a child brought, or somebody outside said."""
+    match answer["status"]:
+        case "COMPLETED":
+            return answer["result"]
+        case "ANSWERED":
+            return answer["answer"]
+        case _:
+            return None
 
 
 def value(
@@ -145,6 +162,8 @@ def left_behind(script: Script) -> Value:
     match script.kind:
         case "nap":
             return 1
+        case "ask":
+            return "asked"
         case "child":
             return 0
         case "rounds":
