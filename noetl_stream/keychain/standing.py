@@ -63,15 +63,26 @@ class Standing:
         if self.history:
             self._trail.setdefault(name, []).append(placed)
 
+    def clear(self) -> None:
+        """Begin anew."""
+        for part in (self.names, self.changes, self._trail):
+            part.clear()
+
     def before(self, name: Name, offset: int | None = None) -> Placed | None:
         """What was last said of a name, or last before an offset. Needs the history."""
         trail = reversed(self._trail.get(name, []))
         return next((each for each in trail if offset is None or each.offset < offset), None)
 
     def newest(self, name: Name) -> int:
-        """The highest version that a name ever had, deleted ones counted. Needs the history."""
-        versions = [each.version or 0 for each in self.changes if name_of(each) == name]
-        return max(versions, default=0)
+        """The highest version that was ever written of a name, in vain or not. Needs the history.
+
+        What is acknowledged above all of these is above whatever was acknowledged before it.
+        """
+        trail = (each.stored for each in self._trail.get(name, []))
+        written = [each.versions[0].version for each in trail if isinstance(each, CredentialStored)]
+        # Of one that was deleted, compaction leaves the changes alone.
+        written = written or [each.version or 0 for each in self.changes if name_of(each) == name]
+        return max(written, default=0)
 
     def of(self, tenant: str) -> Mapping[Name, Placed]:
         """All that a tenant has."""

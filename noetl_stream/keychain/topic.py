@@ -61,11 +61,14 @@ class KeychainTopic:
             if self._read_at >= since:
                 return
             began = self.clock()
-            start = max(self._position, await self.reader.begin(self.name, 0))
             end = await self.reader.end(self.name, 0)
+            if end < self._position:  # the topic was made anew: what it held before is no longer so
+                self.standing.clear()
+                self._position = 0
+            start = max(self._position, await self.reader.begin(self.name, 0))
             async for record in self.reader.read(self.name, 0, start, end):
                 self.standing.fold(record)
-            self._position, self._read_at = max(self._position, end), began
+            self._position, self._read_at = end, began
 
     async def change(
         self, name: Name, action: Action, actor: str | None, make: Make
@@ -79,7 +82,7 @@ class KeychainTopic:
         base = before = self.standing.before(name)
         while True:
             stands = _stored(base)
-            stored = await make(stands, self._newest(name, stands))
+            stored = await make(stands, self.standing.newest(name))
             if stored is None and not turn:
                 return None
             # What came in between shall stand again if there is nothing to add to it.
@@ -93,10 +96,6 @@ class KeychainTopic:
             base, before = found, Placed(offset=offset, stored=stored)
             turn += 1
             await asyncio.sleep(random.uniform(0, _APART * turn))
-
-    def _newest(self, name: Name, stands: CredentialStored | None) -> int:
-        """The highest version acknowledged so far; what was written in vain did not count."""
-        return stands.versions[0].version if stands else self.standing.newest(name)
 
     async def delete(self, name: Name, actor: str | None) -> None:
         """Take a credential away, all versions of it. Raises InvalidRequest if there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -15,6 +15,7 @@ from noetl_stream.keychain.standing import Standing
 from noetl_stream.keychain.topic import KeychainTopic
 from noetl_stream.ports.credentials import Wanted
 from noetl_stream.ports.log import Record
+from noetl_stream.wire.codec import decode
 
 NAME = Name(tenant="acme", alias="pg")
 
@@ -78,6 +79,14 @@ class GappyLog:
     def compact(self) -> None:
         newest = {record.key: record for record in self.records}
         self.records = [each for each in self.records if newest[each.key] is each and each.value is not None]
+
+    def decoded(self) -> Iterator[tuple[Record, object]]:
+        for record in self.records:
+            if record.value is not None:
+                yield record, decode(record.value)
+
+    def recreate(self) -> None:
+        self.records, self._next = [], 0
 
     @property
     def bytes(self) -> bytes:

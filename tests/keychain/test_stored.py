@@ -225,3 +225,18 @@ async def test_a_record_that_cannot_be_read_concerns_its_own_alias_alone(log: Ga
     await put(log, keys, "two")
     await stored.topic.catch_up()
     assert await given(stored) == "two"
+
+
+async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(log: GappyLog, keys: Keys) -> None:
+    for value in ("one", "two", "three"):
+        await put(log, keys, value)
+    await put(log, keys, "gone", Name(tenant="acme", alias="s3"))
+    stored = worker(log, keys)
+    assert await given(stored) == "three"
+
+    log.recreate()
+    await put(log, keys, "anew")
+    await stored.topic.catch_up()
+
+    assert await given(stored) == "anew"
+    await refusal(stored, "s3")
