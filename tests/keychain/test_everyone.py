@@ -10,7 +10,7 @@ import pytest
 
 from noetl_stream.errors import InvalidRequest, ToolError
 from noetl_stream.keychain.asking import Direct
-from noetl_stream.keychain.providers.config import read_providers
+from noetl_stream.keychain.providers.config import Providers, read_providers
 from noetl_stream.keychain.resolving import Resolver
 from noetl_stream.ports.credentials import Secret, Wanted
 from noetl_stream.settings import Settings
@@ -114,6 +114,15 @@ def test_a_wrong_section_is_told_by_its_place(
     with pytest.raises(InvalidRequest) as raised:
         read_providers(tmp_path / "p.yaml")
     assert says in str(raised.value)
+
+
+def test_the_file_of_the_docs_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs/keychain.md").read_text()
+    (tmp_path / "p.yaml").write_text("vault:" + text.partition("```text\nvault:")[2].partition("```")[0])
+
+    assert [name for name, _ in read_providers(tmp_path / "p.yaml").sections()] == list(
+        Providers.model_fields
+    )
 
 
 @pytest.mark.parametrize("text", [None, "a: [", "\x00"])

@@ -218,9 +218,18 @@ async def test_a_refresh_token_is_used_while_it_is_taken(tokens: Tokens) -> None
     tokens.server.answer = lambda asked: (
         (400, {"error": "invalid_grant"}) if asked.form["grant_type"] == "refresh_token" else answer(asked)
     )
+    tokens.endpoint.more = {}
     assert await tokens.token() == "token-3"
+    tokens.now = 300.0
+    await tokens.token()
     grants = [asked.form["grant_type"] for asked in tokens.server.asked]
-    assert grants == ["client_credentials", "refresh_token", "refresh_token", "client_credentials"]
+    assert grants == [
+        "client_credentials",
+        "refresh_token",
+        "refresh_token",
+        "client_credentials",
+        "client_credentials",
+    ]
     assert tokens.server.asked[1].form == {"grant_type": "refresh_token", "refresh_token": "r-1", **CLIENT}
 
 
