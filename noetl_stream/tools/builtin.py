@@ -17,6 +17,7 @@ from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.http.tool import Http
 from noetl_stream.tools.kafka.address import Reach
 from noetl_stream.tools.kafka.tool import Kafka
+from noetl_stream.tools.nats.tool import Nats
 from noetl_stream.tools.noop import Noop
 from noetl_stream.tools.objects.tool import Object
 from noetl_stream.tools.playbook import Playbook
@@ -26,6 +27,7 @@ from noetl_stream.tools.postgres.tool import Postgres
 from noetl_stream.tools.python import Python
 from noetl_stream.tools.shell import ScriptTool, Shell
 from noetl_stream.tools.sqlite import Sqlite
+from noetl_stream.tools.subscription.tool import Subscription
 from noetl_stream.tools.wait import Wait
 from noetl_stream.tools.warm.pool import WarmPool
 
@@ -88,6 +90,18 @@ kafka = Plugin(
         "from": "start", "to": "stop",
     },
 )  # fmt: skip
+nats = Plugin(
+    tool=Nats,
+    make=lambda means: Nats(allow_private=means.allow_private),
+    needs=("nats",),
+    extra="nats",
+    aliases={"action": "operation", "data": "value", "payload": "value", "message": "value"},
+)
+subscription = Plugin(
+    tool=Subscription,
+    make=lambda means: Subscription(means.brokers, means.kafka),
+    aliases={"action": "operation", "max_messages": "batch", "messages": "ids"},
+)
 object_ = Plugin(
     tool=Object,
     make=lambda means: Object(allow_private=means.allow_private, files=means.files),
@@ -100,10 +114,11 @@ shell = Plugin(tool=Shell, make=lambda _: Shell(), aliases={"cmd": "command", "a
 script = Plugin(tool=ScriptTool, make=lambda means: ScriptTool(means.client.text))
 wait = Plugin(tool=Wait, make=lambda _: Wait(), aliases={"duration": "seconds"})
 
+
 BUILTIN = {
     plugin.tool.kind: plugin
     for plugin in (
-        python, polars, duckdb, sqlite, postgres, object_, kafka, http, playbook, noop, artifact, result_fetch, shell, script, wait,
+        python, polars, duckdb, sqlite, postgres, object_, kafka, nats, subscription, http, playbook, noop, artifact, result_fetch, shell, script, wait,
     )
 }  # fmt: skip
 

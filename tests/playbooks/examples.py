@@ -143,9 +143,10 @@ HTTP = Example(file="11_http.yaml", path=("orders", "customer", "report"))
 POSTGRES = Example(file="50_postgres.yaml", path=("book", "again", "over", "report"))
 OBJECTS = Example(file="52_objects.yaml", path=("write", "note", "look", "report"))
 KAFKA = Example(file="53_kafka.yaml", path=("send", "read", "report"))
+NATS = Example(file="54_nats.yaml", path=("keep", "send", "drain", "report"))
 FLIGHTS = Example(
     file="demo/flights.yaml",
     path=("start", "flights", "weather", "clean", "by_month", "reduce", "chart", "summary"),
 )
 
-EXAMPLES = (*ALONE, HTTP, POSTGRES, OBJECTS, KAFKA, FLIGHTS)
+EXAMPLES = (*ALONE, HTTP, POSTGRES, OBJECTS, KAFKA, NATS, FLIGHTS)

@@ -9,15 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import nats
 import pytest
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from nats.js.api import ConsumerConfig
 
 from noetl_stream.cli.running import Job, report_of, resolved, run_to_end
 from noetl_stream.core.values import Value
 from noetl_stream.wiring import Platform
 from tests.cache.s3 import s3_server
-from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, KAFKA, OBJECTS, POSTGRES, Example
+from tests.nats_server import Server
+from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, KAFKA, NATS, OBJECTS, POSTGRES, Example
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -106,6 +109,21 @@ async def test_the_kafka_example_sends_and_reads(platform: Platform) -> None:
 
     assert (report["status"], report["error"]) == ("COMPLETED", None)
     assert result == KAFKA.ending
+
+
+async def test_the_nats_example_keeps_and_drains(platform: Platform, jetstream: Server) -> None:
+    name, bucket = f"jobs{uuid.uuid4().hex[:8]}", f"shop{uuid.uuid4().hex[:8]}"
+    client = await nats.connect(jetstream.url, allow_reconnect=False)
+    await client.jetstream().create_key_value(bucket=bucket)
+    await client.jetstream().add_stream(name=name, subjects=[f"{name}.>"])
+    await client.jetstream().add_consumer(name, ConsumerConfig(durable_name="work"))
+    await client.close()
+
+    payload = {"url": jetstream.url, "name": name, "bucket": bucket}
+    report, result = await ran(platform, replace(NATS, payload=payload))
+
+    assert (report["status"], report["error"]) == ("COMPLETED", None)
+    assert result == NATS.ending
 
 
 @pytest.mark.timeout(120)
