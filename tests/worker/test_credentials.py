@@ -344,3 +344,14 @@ async def test_a_declaration_is_given_those_that_it_names_and_the_playbook_s_hos
     first, wanted = credentials.asked
     assert (first.alias, wanted.alias, wanted.hosts) == ("app", "api", ("login.example.org",))
     assert {alias: each.reveal() for alias, each in wanted.given.items()} == {"app": {"client_id": "x"}}
+
+
+async def test_a_task_may_ask_for_a_version_and_a_scope(cache: LocalCache) -> None:
+    credentials = MemoryCredentials({"pg_main": "x"})
+    document = "- {step: a, tool: {kind: act, auth: {credential: pg_main, version: 3, scope: local}}}\n"
+
+    await played(document, cache, credentials=credentials)
+
+    (wanted,) = credentials.asked
+    assert (wanted.alias, wanted.tenant) == ("pg_main", "default")
+    assert (wanted.settings["version"], wanted.settings["scope"]) == (3, "local")
