@@ -23,6 +23,7 @@ from noetl_stream.cli import (
     register,
     roles,
     run,
+    tools,
 )
 from noetl_stream.cli.ending import Commands
 from noetl_stream.cli.options import Bootstrap, Chosen, Data, Debug
@@ -66,7 +67,20 @@ def everywhere(
     ctx.obj = Chosen(bootstrap=bootstrap, data=data)
 
 
-for commands in (run, check, editing, register, log, iterations, forks, roles, cache, keychain, broker):
+for commands in (
+    run,
+    check,
+    editing,
+    tools,
+    register,
+    log,
+    iterations,
+    forks,
+    roles,
+    cache,
+    keychain,
+    broker,
+):
     commands.add_to(app)
 
 

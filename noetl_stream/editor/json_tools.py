@@ -10,7 +10,7 @@ from noetl_stream.dsl.kinds import ALIASES, EXTRAS
 from noetl_stream.dsl.schema import TASK, TASK_SPEC
 from noetl_stream.dsl.shapes import Keys
 from noetl_stream.editor.json_shapes import FLAG, NUMBER, TEMPLATE, Schema, add_older, deprecated, of_keys
-from noetl_stream.editor.words import TOOLS
+from noetl_stream.editor.kind_keys import summary_of
 from noetl_stream.ports.tools import Kind
 
 _TASK = Keys(keys={"workbook": TASK["name"], **TASK}, required=("kind",))
@@ -68,7 +68,9 @@ def _listed() -> Schema:
 
 
 def _task(known: Mapping[str, Any], modelled: Mapping[str, Kind]) -> Schema:
-    kinds: list[Schema] = [{"const": name, "description": _sentence(name, modelled)} for name in known]
+    kinds: list[Schema] = [
+        {"const": name, "description": summary_of(name, modelled.get(name))} for name in known
+    ]
     kinds += [deprecated({"const": old}, new) for old, new in ALIASES.items()]
     return {
         "type": "object",
@@ -82,11 +84,6 @@ def _task(known: Mapping[str, Any], modelled: Mapping[str, Kind]) -> Schema:
             },
         ],
     }
-
-
-def _sentence(name: str, kinds: Mapping[str, Kind]) -> str:
-    """What a kind does; a plugin says it itself."""
-    return TOOLS.get(name) or (kinds[name].summary if name in kinds else "") or "A plugin's."
 
 
 def _is_kind(name: str) -> Schema:
@@ -128,7 +125,7 @@ def _with_keys(kind: Kind, own: Mapping[str, Schema]) -> Schema:
     closed = kind.config.model_config.get("extra") != "allow"
     spec = {**found["properties"]["spec"], "anyOf": [_spec(own, closed), {"type": "null"}]}
     found["properties"] = {"kind": True, **own, **shared, "spec": spec}
-    return {"description": TOOLS.get(kind.name) or kind.summary, **found, "additionalProperties": not closed}
+    return {"description": summary_of(kind.name, kind), **found, "additionalProperties": not closed}
 
 
 def _own(kind: Kind) -> tuple[dict[str, Schema], dict[str, Schema]]:

@@ -1,17 +1,19 @@
-"""A kind's own keys as its model has them, in words: for the documents and for `noetl-stream tools`."""
+"""The kinds of tools and their own keys, in words as their models have them: for the documents and `noetl-stream tools`."""
 
 from __future__ import annotations
 
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from noetl_stream.dsl.kinds import EXTRAS
+from noetl_stream.editor.words import TOOLS
 from noetl_stream.ports.tools import Kind
 
 _WORDS = {
@@ -26,17 +28,65 @@ _WORDS = {
     Any: "anything",
 }
 
+Default: TypeAlias = bool | int | float | str | None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One key. `type` and `meaning` are Markdown; `default` is JSON, None if there is none; `also` are older spellings."""
+    """One key. `type` and `meaning` are Markdown; a `default` of None is none; `also` are older spellings."""
 
     name: str
     type: str
     required: bool
-    default: str | None
+    default: Default
     meaning: str
     also: tuple[str, ...]
+
+    @property
+    def otherwise(self) -> str:
+        """What holds where the key is left out; empty if nothing does."""
+        if self.required:
+            return "required"
+        return "" if self.default is None else json.dumps(self.default).strip('"')
+
+    @property
+    def said(self) -> str:
+        """The meaning with the older spellings that it does not name itself."""
+        older = [f"`{old}`" for old in self.also if f"`{old}`" not in self.meaning]
+        return f"{self.meaning} (also {', '.join(older)})" if older else self.meaning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A kind of the language. `nature` is None where nothing here can run it; `extra` is the pip extra that brings it."""
+
+    kind: str
+    nature: str | None
+    installed: bool
+    extra: str | None
+    summary: str
+    keys: tuple[Key, ...]
+
+
+def listed(kinds: Mapping[str, Kind]) -> tuple[Listed, ...]:
+    """All that are known, by name. What replaces itself before anything runs, a `workbook`, is always there."""
+    return tuple(_listed(name, kinds.get(name)) for name in sorted({*EXTRAS, *kinds}))
+
+
+def _listed(name: str, kind: Kind | None) -> Listed:
+    return Listed(
+        kind=name,
+        nature=kind.nature if kind else None,
+        installed=kind.installed if kind else name == "workbook",
+        extra=(kind.extra if kind else None) or EXTRAS.get(name),
+        summary=summary_of(name, kind),
+        keys=keys_of_kind(kind) if kind else (),
+    )
+
+
+def summary_of(name: str, kind: Kind | None) -> str:
+    """What a kind does; a plugin says it itself."""
+    return TOOLS.get(name) or (kind.summary if kind else "") or "A plugin's."
 
 
 def keys_of_kind(kind: Kind) -> tuple[Key, ...]:
@@ -89,10 +139,6 @@ def _mapping(model: type[BaseModel]) -> str:
     return "`{" + ", ".join(names) + "}`"
 
 
-def _default(value: Any) -> str | None:
+def _default(value: Any) -> Default:
     """None, an empty text and what a factory makes are as good as nothing."""
-    return (
-        json.dumps(value)
-        if isinstance(value, bool | int | float) or (value and isinstance(value, str))
-        else None
-    )
+    return value if isinstance(value, bool | int | float) or (value and isinstance(value, str)) else None

@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from noetl_stream.dsl.kinds import EXTRAS
-from noetl_stream.editor.kind_keys import Key, keys_of_kind
-from noetl_stream.editor.words import TOOLS
+from noetl_stream.editor.kind_keys import Key, Listed, keys_of_kind, listed
 from noetl_stream.ports.tools import Kind
 from noetl_stream.tools.builtin import BUILTIN
 
@@ -29,7 +27,7 @@ def document(text: str) -> str:
 def overview() -> str:
     """Every kind of the language."""
     head = ("| kind | nature | comes with | what it does |", "|---|---|---|---|")
-    return _lines((*head, *(_kind_row(name) for name in sorted({*EXTRAS, *KINDS}))))
+    return _lines((*head, *(_kind_row(kind) for kind in listed(KINDS))))
 
 
 def table(kind: Kind) -> str:
@@ -49,19 +47,17 @@ def _with(text: str, new: str) -> str:
     return f"\n\n{first}{gap}{new}\n{rest}"
 
 
-def _kind_row(name: str) -> str:
-    extra = EXTRAS.get(name)
-    kind = KINDS.get(name)
-    named = f"[`{name}`](#{name})" if kind else f"`{name}`"
-    nature = f"`{kind.nature}`" if kind else ""
-    return f"| {named} | {nature} | {f'`noetl-stream[{extra}]`' if extra else ''} | {TOOLS[name]} |"
+def _kind_row(kind: Listed) -> str:
+    named = f"[`{kind.kind}`](#{kind.kind})" if kind.kind in KINDS else f"`{kind.kind}`"
+    nature = f"`{kind.nature}`" if kind.nature else ""
+    return (
+        f"| {named} | {nature} | {f'`noetl-stream[{kind.extra}]`' if kind.extra else ''} | {kind.summary} |"
+    )
 
 
 def _key_row(key: Key) -> str:
-    default = "required" if key.required else f"`{key.default.strip(chr(34))}`" if key.default else ""
-    older = [f"`{old}`" for old in key.also if f"`{old}`" not in key.meaning]
-    meaning = f"{key.meaning} (also {', '.join(older)})" if older else key.meaning
-    return f"| `{key.name}` | {_cell(key.type)} | {_cell(default)} | {_cell(meaning)} |"
+    default = f"`{key.otherwise}`" if key.otherwise and not key.required else key.otherwise
+    return f"| `{key.name}` | {_cell(key.type)} | {_cell(default)} | {_cell(key.said)} |"
 
 
 def _cell(text: str) -> str:
