@@ -13,8 +13,6 @@ from noetl_stream.dsl.source import Node
 
 Keys: TypeAlias = tuple[str, ...]
 
-PARTLY: Final[Mapping[Keys, str]] = {("spec", "effects"): "exactly_once"}
-"""Keys of which one value alone is kept without effect."""
 TODAY: Final[Mapping[Keys, str]] = {
     ("policy", "access", "roles"): "any role may ask until there is a gateway",
     ("policy", "audit", "retain"): "the log keeps everything until there is an archive",
@@ -28,28 +26,16 @@ TODAY: Final[Mapping[Keys, str]] = {
 DOCUMENT: Final[tuple[Keys, ...]] = tuple(TODAY)
 STORAGE: Final[tuple[Keys, ...]] = (("store", "driver"),)
 """Of a `result` or `output` block. A deployment has one cache, and its own driver for it."""
-STEP: Final[tuple[Keys, ...]] = (
-    ("spec", "effects"),
-    *(("result", *keys) for keys in STORAGE),
-)
-TASK: Final[tuple[Keys, ...]] = (
-    ("spec", "effects"),
-    *(("output", *keys) for keys in STORAGE),
-)
+STEP: Final[tuple[Keys, ...]] = (*(("result", *keys) for keys in STORAGE),)
+TASK: Final[tuple[Keys, ...]] = (*(("output", *keys) for keys in STORAGE),)
 
 
 def warn_pending(node: Node, table: Iterable[Keys], site: Site) -> None:
     """One warning for each block of `table` that the document has."""
     for keys in table:
         found = node.get(*keys)
-        if found is not None and found.value not in ([], {}) and PARTLY.get(keys, found.value) == found.value:
-            until, only = _until(keys), f": {PARTLY[keys]}" if keys in PARTLY else ""
+        if found is not None and found.value not in ([], {}):
+            until = TODAY.get(keys, "nothing acts on it yet in this version")
             site.report.warn(
-                f"{site.subject}: `{'.'.join(keys)}{only}` is kept, {until}",
-                found.place,
-                "do not rely on it",
+                f"{site.subject}: `{'.'.join(keys)}` is kept, but {until}", found.place, "do not rely on it"
             )
-
-
-def _until(keys: Keys) -> str:
-    return f"but {TODAY.get(keys, 'nothing acts on it yet in this version')}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import cast
 
+from noetl_stream.core.credentials import Grant
 from noetl_stream.core.plan import Expression, Path
 from noetl_stream.dsl.auth import compile_auth
 from noetl_stream.dsl.bindings import compile_bindings
@@ -31,7 +32,20 @@ from noetl_stream.dsl.world import World
 from noetl_stream.dsl.writes import RECORDED, compile_writes, written_names
 from noetl_stream.ports.tools import Kind
 
-LOCAL = frozenset({"input", "output", "event", "keychain", "now", "token", "iter", "step", "loop_index"})
+LOCAL = frozenset(
+    {
+        "input",
+        "output",
+        "event",
+        "keychain",
+        "now",
+        "token",
+        "iter",
+        "step",
+        "loop_index",
+        "callback_token",
+    }
+)
 """Names that a block makes for itself."""
 _OUTCOME = frozenset({"result", "response"})
 """In rules and `set` these are the task's own."""
@@ -89,6 +103,19 @@ def _effects(layers: Node | None) -> Effects:
     return cast(Effects, found.text) if found and found.text else "at_least_once"
 
 
+def _kept_effects(layers: Node | None, kind: Kind | None, site: Site) -> Effects:
+    """What is said of a task's effects, if its kind can keep it."""
+    said = layers.get("effects") if layers else None
+    able = kind is None or not kind.installed or kind.once or kind.nature != "write"
+    if said is not None and said.text == "exactly_once" and not able:
+        site.report.error(
+            f"{site.subject} cannot run `exactly_once`: its kind keeps no keys",
+            said.place,
+            "write `at_most_once`, or leave the effect to an SQL task",
+        )
+    return _effects(layers)
+
+
 def _name(node: Node, index: int, setting: Setting) -> str:
     if (name := node.get("name")) is not None:
         return str(name.value)
@@ -112,7 +139,7 @@ def _task(name: str, node: Node, labels: frozenset[str], setting: Setting, world
     site = site.knowing(repeat.names)
     warn_pending(node, TASK_PENDING, site)
     kind, fault = _kind(node, site, world)
-    config = _checked_config(node, kind, site)
+    config, ends = _ends(_checked_config(node, kind, site), kind, site)
     spec = node.get("spec")
     layers = merged_nodes(setting.layers, spec)
     timeout = _timeout(node, layers)
@@ -125,17 +152,29 @@ def _task(name: str, node: Node, labels: frozenset[str], setting: Setting, world
         place=f"{subject} ({node.place})",
         config=compile_config(config, given),
         input=compile_bindings(node.get("input"), given.at("input")),
-        auth=compile_auth(node.get("auth"), site.at("auth")),
+        auth=(*ends, *compile_auth(node.get("auth"), site.at("auth"))),
         writes=compile_writes(writes, site.at("set")) if writes else None,
         rules=(*_rules(node, layers, labels, world, site), *_of_frame(setting, site)),
         timeout=compile_number(timeout, site.at("timeout")) if timeout else None,
         fault=fault,
-        effects=_effects(layers),
+        effects=_kept_effects(layers, kind, site),
         storage=compile_storage(node.get("output"), node.get("output_select"), site.at("output")),
         returns=_returns(node),
         repeat=repeat.loop,
         code_below=_code_below(config),
     )
+
+
+def _ends(config: Node, kind: Kind | None, site: Site) -> tuple[Node, tuple[Grant, ...]]:
+    """The config without what its ends say of their credentials, and these, each under its end's name."""
+    grants: list[Grant] = []
+    for name in kind.ends if kind else ():
+        end = config.get(name)
+        if end is None or (auth := end.get("auth")) is None:
+            continue
+        grants += (replace(each, name=name) for each in compile_auth(auth, site.at(f"{name}.auth"))[:1])
+        config = Node({**config.mapping, name: end.without("auth")}, config.place, config.keys)
+    return config, tuple(grants)
 
 
 def _code_below(config: Node) -> Place | None:

@@ -26,6 +26,7 @@ class Call:
     `hosts` are the only ones the playbook lets its tasks call, as `name` or `*.name`, perhaps with a port; None: any.
     `credentials` are those that its `auth` names, by name, in the document's order: the first is the tool's own.
     `once` says that the effect happens exactly once: the tool stores `effect_key` and its result with the effect itself.
+    `callback` is the token that answers this task, should it park for a Callback.
     `answer` is set when a parked task goes on: what it waited for.
     """
 
@@ -40,6 +41,7 @@ class Call:
     once: bool = False
     hosts: tuple[str, ...] | None = None
     credentials: Mapping[str, Secret] = field(default_factory=dict)
+    callback: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,8 @@ class Kind:
 
     `templated_text` names config keys that hold program text (`code`, `query`): rendered by their own rules.
     `extra` is the pip extra that brings it; `installed` tells whether it can run here. `aliases` maps older
-    spellings of config keys to canonical ones. `once` tells whether it can keep `effects: exactly_once`.
+    spellings of config keys to canonical ones. `once` tells whether it can keep `effects: exactly_once`. `ends` are config
+    keys that hold a mapping with an `auth` of its own, whose credential is given under the key's name.
     `summary` is a plugin's own sentence for people; ours stand in `editor.words`.
     """
 
@@ -91,3 +94,4 @@ class Kind:
     templated_text: frozenset[str] = frozenset()
     aliases: Mapping[str, str] = field(default_factory=dict)
     once: bool = False
+    ends: tuple[str, ...] = ()

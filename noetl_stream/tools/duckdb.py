@@ -18,7 +18,8 @@ _SETTINGS = {"autoinstall_known_extensions": "false"}
 
 class DuckdbConfig(SqlConfig):
     gcs_credential: str | None = Field(
-        None, description="the credential that `gs://` files are meant to be read with"
+        None,
+        description="the credential that `gs://` files are meant to be read with; they are not read in this version",
     )
 
 
@@ -41,7 +42,8 @@ class Duckdb:
         from noetl_stream.tools.duckdb_session import DuckdbSession
 
         text = await sql_text(call.config, self._fetch, call.hosts)
-        session = DuckdbSession(call.config, call.input, self._settings)
+        once = call.effect_key if call.once else None
+        session = DuckdbSession(call.config, call.input, self._settings, once)
         return Done(value=await self._threads.run(session, text, call.timeout))
 
     async def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,10 @@ import duckdb
 
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
+from noetl_stream.tools import inbox
 from noetl_stream.tools.duckdb_types import arrow_table
 from noetl_stream.tools.sql import Statement, dealt, sql_result
+from noetl_stream.tools.sql_config import IN_MEMORY
 from noetl_stream.tools.tables import table_of
 
 if TYPE_CHECKING:
@@ -21,11 +23,16 @@ if TYPE_CHECKING:
 
 
 class DuckdbSession:
-    """One task's connection."""
+    """One task's connection. `once` is the key of an effect that happens exactly once."""
 
     def __init__(
-        self, config: DuckdbConfig, inputs: Mapping[str, Value], settings: Mapping[str, str]
+        self,
+        config: DuckdbConfig,
+        inputs: Mapping[str, Value],
+        settings: Mapping[str, str],
+        once: str | None = None,
     ) -> None:
+        self._once = once
         self._config, self._inputs, self._settings = config, inputs, settings
         self._stop = threading.Event()
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -46,15 +53,35 @@ class DuckdbSession:
     def _run(self, text: str) -> dict[str, Any]:
         statements = duckdb.extract_statements(text)
         values = dealt(self._config.params, [statement.named_parameters for statement in statements])
+        if self._once is not None:
+            inbox.check_whole(each.query for each in statements)
+            inbox.check_kept(self._config.database, IN_MEMORY)
         with duckdb.connect(self._config.database, config=dict(self._settings)) as connection:
             self._connection = connection
             self._prepare(connection)
+            work = list(zip(count(), statements, values))
+            if self._once is not None:
+                return sql_result(self._execute_once(connection, self._once, work))
             if self._config.transaction:
                 connection.begin()
-            done = [self._execute(connection, *each) for each in zip(count(), statements, values)]
+            done = [self._execute(connection, *each) for each in work]
             if self._config.transaction:
                 connection.commit()
             return sql_result(done)
+
+    def _execute_once(
+        self, connection: duckdb.DuckDBPyConnection, key: str, work: Sequence[tuple[int, Any, Any]]
+    ) -> list[Statement]:
+        connection.begin()
+        connection.execute(inbox.CREATE)
+        found = connection.execute(inbox.LOOK, [key]).fetchone()
+        if found is not None:
+            return inbox.unpacked(found[0])
+        connection.execute(inbox.CLAIM, [key, inbox.moment()])
+        done = [self._execute(connection, *each) for each in work]
+        connection.execute(inbox.KEEP, [inbox.packed(done), key])
+        connection.commit()
+        return done
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         # Reads of URLs would pass by the guard of the http tool.

@@ -32,6 +32,7 @@ class Plugin:
     needs: tuple[str, ...] = ()
     extra: str | None = None
     once: bool = False
+    ends: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -46,4 +47,5 @@ class Plugin:
             templated_text=self.templated_text,
             aliases=self.aliases,
             once=self.once,
+            ends=self.ends,
         )

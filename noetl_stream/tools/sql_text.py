@@ -51,6 +51,16 @@ def statements(text: str) -> Iterator[SqlText]:
         yield SqlText(text=text[start:], places=tuple(places))
 
 
+def first_word(statement: str) -> str:
+    """The first word of a statement, in capitals; empty if it has none."""
+    at = 0
+    while (token := _TOKEN.search(statement, at)) is not None:
+        if not token["comment"]:
+            return token[0].upper()
+        at = _after_comment(statement, token)
+    return ""
+
+
 def numbered(statement: str, *, marks: bool) -> SqlText:
     """The statement with `$1`, `$2`, … for each `$name`, or if `marks` for each `?`; its places are in that order.
 

@@ -29,7 +29,7 @@ class Sqlite:
         from noetl_stream.tools.sqlite_session import SqliteSession
 
         text = await sql_text(call.config, self._fetch, call.hosts)
-        session = SqliteSession(call.config, self._patience)
+        session = SqliteSession(call.config, self._patience, call.effect_key if call.once else None)
         return Done(value=await self._threads.run(session, text, call.timeout))
 
     async def close(self) -> None:

@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
+from noetl_stream.tools import inbox
 from noetl_stream.tools.sql import Statement, dealt, sql_result
-from noetl_stream.tools.sql_config import SqlConfig
+from noetl_stream.tools.sql_config import IN_MEMORY, SqlConfig
 from noetl_stream.tools.sql_text import SqlText, statements
 
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -28,10 +29,11 @@ _Done = TypeVar("_Done")
 
 
 class SqliteSession:
-    """One task's connection. `patience` is how long, in seconds, it waits for another's lock."""
+    """One task's connection. `patience` is how long, in seconds, it waits for another's lock. `once` is the key of an
+    effect that happens exactly once."""
 
-    def __init__(self, config: SqlConfig, patience: float) -> None:
-        self._config, self._patience = config, patience
+    def __init__(self, config: SqlConfig, patience: float, once: str | None = None) -> None:
+        self._config, self._patience, self._once = config, patience, once
         self._stop = threading.Event()
         self._connection: sqlite3.Connection | None = None
         self._place = ""
@@ -51,25 +53,48 @@ class SqliteSession:
     def _run(self, text: str) -> dict[str, Any]:
         found = list(_whole(statements(text)))
         values = dealt(self._config.params, [each.places for each in found])
+        if self._once is not None:
+            inbox.check_whole(each.text for each in found)
+            inbox.check_kept(self._config.database, IN_MEMORY)
         # Waiting for a lock inside sqlite could not be interrupted; `_patiently` waits instead.
         connection = sqlite3.connect(
             self._config.database, isolation_level=None, timeout=0, check_same_thread=False
         )
         with closing(connection):
             self._connection = connection
+            if self._once is not None:
+                return sql_result(self._execute_once(connection, self._once, found, values))
             return sql_result(self._execute_all(connection, found, values))
+
+    def _execute_once(
+        self, connection: sqlite3.Connection, key: str, found: list[SqlText], values: list[Any]
+    ) -> list[Statement]:
+        self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+        connection.execute(inbox.CREATE)
+        if connection.execute(inbox.CLAIM, (key, inbox.moment())).rowcount == 0:
+            return inbox.unpacked(connection.execute(inbox.LOOK, (key,)).fetchone()[0])
+        done = self._each(connection, found, values)
+        connection.execute(inbox.KEEP, (inbox.packed(done), key))
+        self._patiently(lambda: connection.execute("COMMIT"))
+        return done
 
     def _execute_all(
         self, connection: sqlite3.Connection, found: list[SqlText], values: list[Any]
     ) -> list[Statement]:
         if self._config.transaction:
             self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+        done = self._each(connection, found, values)
+        if self._config.transaction:
+            self._patiently(lambda: connection.execute("COMMIT"))
+        return done
+
+    def _each(
+        self, connection: sqlite3.Connection, found: list[SqlText], values: list[Any]
+    ) -> list[Statement]:
         done = []
         for number, (each, given) in enumerate(zip(found, values, strict=True)):
             self._place = f"command_{number}: "
             done.append(self._patiently(partial(_execute, connection, each, given)))
-        if self._config.transaction:
-            self._patiently(lambda: connection.execute("COMMIT"))
         return done
 
     def _patiently(self, act: Callable[[], _Done]) -> _Done:

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 
 from pydantic import ValidationError
 
-from noetl_stream.core.events import BlockContested, Child, Wait
+from noetl_stream.core.events import BlockContested, Callback, Child, Wait
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.scope import evaluate
 from noetl_stream.core.values import Error, Value, unmarked
@@ -185,8 +185,10 @@ class Trial:
             execution=offer.execution,
             hosts=desk.plan.policy.hosts,
             credentials=credentials,
+            callback=desk.token,
             answer=offer.answer if resumed else None,
             answered=resumed,
+            once=task.effects == "exactly_once",
         )
 
     def _context(self) -> dict[str, Value]:
@@ -202,7 +204,10 @@ class Trial:
         return f"{self._offer.execution}/{self._offer.block}"
 
     def _identified(self, task: Task, wait: Wait) -> Wait:
-        """Every try starts a child of its own; a redelivered one meets the child that it started."""
+        """Every try starts a child of its own; a redelivered one meets the child that it started. What is asked is shown to
+        whoever looks, without secrets."""
+        if isinstance(wait, Callback):
+            return replace(wait, ask=self._desk.mask.value(wait.ask))
         if not isinstance(wait, Child):
             return wait
         if self._desk.mask.hides(wait.input):

@@ -308,7 +308,6 @@ def test_an_error_says_all_in_one_line() -> None:
         ("step: load\ntool: {kind: noop}\nset: {total: 1}", "7:9: warning: step 'load': 'total' names no scope, so only the arcs of this step can read it; write 'ctx.total'"),
         ("step: a\nloop: {cursor: {kind: postgres, claim: x}, spec: {frame: {max_bytes: 9}}}\ntool: {kind: noop}", "6:72: warning: step 'a': `max_bytes` cuts the frames of a claim, but here each row is handed on by itself; write `process: frame`"),
         ("step: a\nresult: {store: {kind: kv, driver: x}}\ntool: {kind: noop}", "6:38: warning: step 'a': `result.store.driver` is kept, but nothing acts on it yet in this version; do not rely on it"),
-        ("step: a\nspec: {effects: exactly_once}\ntool: {kind: noop}", "6:19: warning: step 'a': `spec.effects: exactly_once` is kept, but nothing acts on it yet in this version; do not rely on it"),
         ("step: a\nspec: {effects: at_most_once}\ntool: {kind: noop, retry: 2}", "7:9: warning: the tool of step 'a' runs `at_most_once`, so that its `retry` counts as `fail`; remove one of them"),
         ("step: a\nresult: {scope: global}\ntool: {kind: noop}", "6:19: warning: key 'result.scope' of step 'a' is 'global', but every result is its execution's own; write `scope: execution`"),
         ("step: a\ntool: {kind: noop, output: {output_select: {strategy: best}}}", "6:57: warning: the tool of step 'a': the strategy 'best' of `output_select` is kept, but nothing acts on it; name the fields: `output_select: [field, …]`"),

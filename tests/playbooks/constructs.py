@@ -30,7 +30,6 @@ UNTAUGHT: Final[Mapping[str, str]] = {
     "store.bucket": OUTSIDE,
     "retention.all": "as a bare duration",
     "store.prefix": OUTSIDE,
-    "effects=exactly_once": NOT_YET,
     "effects=at_least_once": DEFAULT,
     "on_limit=*": NOT_YET,
     "admit.mode": KEPT,

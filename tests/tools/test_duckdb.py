@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,7 @@ from noetl_stream.errors import ToolError
 from noetl_stream.tools.duckdb import Duckdb
 from noetl_stream.worker.keep import plain_rows
 from tests.contract.cache import KEY, flights
+from tests.contract.once import OnceContract
 from tests.contract.sql import SqlContract, rows
 from tests.tools.conftest import Run, call, runner, unreachable
 
@@ -35,6 +36,23 @@ def run(tool: Duckdb) -> Run:
 
 
 ENDLESS = "SELECT count(*) FROM range(10_000_000) a, range(10_000_000) b WHERE a.range * b.range % 7 = 3"
+
+
+@pytest.fixture
+def once(run: Run, tmp_path: Path) -> Run:
+    async def once(config: Mapping[str, Any], /, **fields: Any) -> Any:
+        kept = {"database": str(tmp_path / "kept.db")}
+        return await run({**kept, **config}, **{"once": True, "effect_key": "k1", **fields})
+
+    return once
+
+
+class TestDuckdbOnce(OnceContract):
+    """`effects: exactly_once`."""
+
+    async def test_a_database_in_memory_is_refused(self, once: Run) -> None:
+        with pytest.raises(ToolError, match="a database in memory is gone with its task"):
+            await once({"query": "SELECT 1", "database": ":memory:"})
 
 
 class TestDuckdb(SqlContract):

@@ -51,6 +51,18 @@ async def test_headers_go_along(run: Run, site: Site) -> None:
 
 
 @pytest.mark.parametrize(
+    ("headers", "keys"), [({}, ["e1", "e1/1", "e1/2"]), ({"idempotency-key": "mine"}, ["mine"] * 3)]
+)
+async def test_each_page_of_a_write_is_an_effect_of_its_own(
+    run: Run, site: Site, headers: dict[str, str], keys: list[str]
+) -> None:
+    await run({"url": f"{site.url}/pages/link", "method": "POST", "headers": headers, "pagination": {}})
+
+    seen = [each["headers"] for each in site.seen]
+    assert [each["idempotency-key"] for each in seen if isinstance(each, dict)] == keys
+
+
+@pytest.mark.parametrize(
     ("path", "pagination", "sentence", "kind"),
     [
         (

@@ -15,6 +15,7 @@ import pytest
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.credentials import Secret
 from noetl_stream.tools.postgres.tool import Postgres
+from tests.contract.once import OnceContract
 from tests.contract.sql import SqlContract, rows
 from tests.postgres_server import Server
 from tests.tools.conftest import Run, runner, unreachable, until
@@ -43,6 +44,18 @@ def run(tool: Postgres, database: str) -> Run:
         return await inner(config, **{"credentials": given(database), **fields})
 
     return run
+
+
+@pytest.fixture
+def once(run: Run) -> Run:
+    async def once(config: Mapping[str, Any], /, **fields: Any) -> Any:
+        return await run(config, **{"once": True, "effect_key": "k1", **fields})
+
+    return once
+
+
+class TestPostgresOnce(OnceContract):
+    """`effects: exactly_once`."""
 
 
 class TestPostgres(SqlContract):
@@ -218,7 +231,7 @@ async def test_a_cancelled_task_stops_its_statement_at_the_server(run: Run, data
         with pytest.raises(asyncio.CancelledError):
             await running
 
-        assert not sleeping()
+        await until(lambda: not sleeping())
 
 
 async def test_a_session_tells_the_server_whose_it_is(run: Run) -> None:

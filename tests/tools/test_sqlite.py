@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.sqlite import Sqlite
+from tests.contract.once import OnceContract
 from tests.contract.sql import SqlContract, rows
 from tests.tools.conftest import Run, runner, unreachable
 
@@ -27,6 +29,25 @@ async def tool() -> AsyncIterator[Sqlite]:
 @pytest.fixture
 def run(tool: Sqlite) -> Run:
     return runner(tool)
+
+
+@pytest.fixture
+def once(run: Run, tmp_path: Path) -> Run:
+    async def once(config: Mapping[str, Any], /, **fields: Any) -> Any:
+        kept = {"database": str(tmp_path / "kept.db")}
+        return await run({**kept, **config}, **{"once": True, "effect_key": "k1", **fields})
+
+    return once
+
+
+class TestSqliteOnce(OnceContract):
+    """`effects: exactly_once`."""
+
+    large = "replace(hex(zeroblob(8500000)), '00', 'xx')"
+
+    async def test_a_database_in_memory_is_refused(self, once: Run) -> None:
+        with pytest.raises(ToolError, match="a database in memory is gone with its task"):
+            await once({"query": "SELECT 1", "database": ":memory:"})
 
 
 class TestSqlite(SqlContract):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 import httpx
 from pydantic import Field
@@ -13,6 +14,8 @@ from noetl_stream.errors import ToolError
 from noetl_stream.tools.config import Config
 from noetl_stream.tools.http.body import parsed_answer
 from noetl_stream.tools.http.client import Answer, Request
+
+KEY_HEADER: Final = "Idempotency-Key"
 
 
 class Pagination(Config):
@@ -38,9 +41,14 @@ class Page:
 
 
 async def collected(
-    send: Callable[[Request], Awaitable[Answer]], request: Request, pagination: Pagination
+    send: Callable[[Request], Awaitable[Answer]],
+    request: Request,
+    pagination: Pagination,
+    effect_key: str | None = None,
 ) -> tuple[Answer, list[Value] | None]:
     """The last page's answer and the items of all; no items if a page was refused, whose answer it is then.
+
+    `effect_key` is the request's `Idempotency-Key`, if it is ours: each page is an effect of its own.
 
     Raises:
         ToolError: a page has no list where one should be, leads to another host, or there are too many.
@@ -48,8 +56,8 @@ async def collected(
     items: list[Value] = []
     elapsed = 0.0
     asked = request
-    for _ in range(pagination.max_pages):
-        answer = await send(asked)
+    for number in range(pagination.max_pages):
+        answer = await send(_keyed(asked, effect_key, number))
         elapsed += answer.elapsed
         if answer.status >= 400:
             return answer, None
@@ -64,6 +72,13 @@ async def collected(
         kind="client_error",
         code="too_many_pages",
     )
+
+
+def _keyed(request: Request, effect_key: str | None, number: int) -> Request:
+    """A service that knows the key would answer with the first page again."""
+    if effect_key is None or number == 0:
+        return request
+    return replace(request, headers={**request.headers, KEY_HEADER: f"{effect_key}/{number}"})
 
 
 def _page(request: Request, answer: Answer, pagination: Pagination) -> Page:

@@ -13,34 +13,31 @@ from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.config import Config
 from noetl_stream.tools.http.body import content, pairs, parsed_answer, texts
 from noetl_stream.tools.http.client import Answer, GuardedClient, Request
-from noetl_stream.tools.http.pages import Pagination, collected
+from noetl_stream.tools.http.pages import KEY_HEADER, Pagination, collected
 from noetl_stream.tools.http.statuses import refused
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class HttpConfig(Config):
-    url: str = Field(
-        validation_alias=AliasChoices("url", "endpoint"), description="where to (also `endpoint`)"
-    )
-    method: str = Field("GET", description="GET by default")
+    url: str = Field(validation_alias=AliasChoices("url", "endpoint"), description="where to")
+    method: str = Field("GET", description="any method")
     headers: dict[str, Any] = Field(default_factory=dict, description="nulls are dropped")
     params: dict[str, Any] = Field(
         default_factory=dict,
-        description="the query: empty text is sent, nulls are dropped, lists repeat the name",
+        description="the query: empty text is sent, nulls are dropped, a list repeats its name",
     )
     body: Any = Field(
         None,
         validation_alias=AliasChoices("body", "json", "data", "payload"),
-        description="text, or JSON for a mapping or list (also `json`, `data`, `payload`); "
-        "a mapping is a form if the content type says so",
+        description="text as it is; a mapping or list as JSON, or if the content type says so as a form, a list then of pairs",
     )
     form: dict[str, Any] | None = Field(None, description="a form-urlencoded body")
-    pagination: Pagination | None = Field(
-        None, description="all pages: `{items, next, param, step, max_pages}`"
+    pagination: Pagination | None = Field(None, description="all pages rather than one")
+    verify_ssl: bool = Field(True, description="whether certificates are checked")
+    follow_redirects: bool = Field(
+        True, description="whether redirects are followed; each is checked like the first url"
     )
-    verify_ssl: bool = Field(True, description="check certificates")
-    follow_redirects: bool = Field(True, description="follow redirects; each is checked like the first url")
 
     @field_validator("method")
     @classmethod
@@ -72,7 +69,7 @@ class Http:
         request = request_of(call.config, call.effect_key, call.hosts)
         try:
             async with asyncio.timeout(timeout):
-                answer, items = await self._answer(request, call.config.pagination)
+                answer, items = await self._answer(request, call)
         except TimeoutError:
             raise ToolError(
                 f"{request} took longer than {timeout:g} s; raise its `timeout` or ask for less",
@@ -88,11 +85,11 @@ class Http:
     async def close(self) -> None:
         """The client belongs to whoever made it."""
 
-    async def _answer(
-        self, request: Request, pagination: Pagination | None
-    ) -> tuple[Answer, list[Value] | None]:
+    async def _answer(self, request: Request, call: Call) -> tuple[Answer, list[Value] | None]:
+        pagination: Pagination | None = call.config.pagination
         if pagination is not None:
-            return await collected(self._client.send, request, pagination)
+            ours = call.effect_key if request.headers.get(KEY_HEADER) == call.effect_key else None
+            return await collected(self._client.send, request, pagination, ours)
         return await self._client.send(request), None
 
 
@@ -104,7 +101,7 @@ def request_of(config: HttpConfig, effect_key: str, hosts: tuple[str, ...] | Non
     if content_type is not None:
         headers.setdefault(names.get("content-type", "Content-Type"), content_type)
     if config.method not in _SAFE and "idempotency-key" not in names:
-        headers["Idempotency-Key"] = effect_key
+        headers[KEY_HEADER] = effect_key
     return Request(
         method=config.method,
         url=config.url,

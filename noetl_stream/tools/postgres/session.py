@@ -19,10 +19,11 @@ from psycopg.types.string import TextLoader
 
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
+from noetl_stream.tools import inbox
 from noetl_stream.tools.postgres.failing import statement_failed
 from noetl_stream.tools.postgres.types import typed
 from noetl_stream.tools.sql import Statement
-from noetl_stream.tools.sql_text import SqlText
+from noetl_stream.tools.sql_text import SqlText, numbered
 
 _CHUNK_ROWS: Final = 10_000
 _ROWS: Final = (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK)
@@ -61,7 +62,7 @@ class Session:
         """
         if transaction:
             await self._command("BEGIN")
-        done = [await self.run(each, f"command_{number}: ") for number, each in enumerate(found)]
+        done = await self._each(found)
         if transaction:
             await self._command("COMMIT")
         if self._connection.info.transaction_status != TransactionStatus.IDLE:
@@ -71,6 +72,37 @@ class Session:
             )
         return done
 
+    async def run_once(self, found: Sequence[Bound], key: str) -> list[Statement]:
+        """What each did, now or when somebody came with this key before. Raises ToolError."""
+        inbox.check_whole(each.statement.text for each in found)
+        await self._prepare_inbox()
+        await self._command("BEGIN")
+        if (await self._inbox(inbox.CLAIM, key, inbox.moment())).affected == 0:
+            stored = await self._inbox(inbox.LOOK, key)
+            done = inbox.unpacked(stored.shape()["rows"]["result"][0].as_py())
+        else:
+            done = await self._each(found)
+            await self._inbox(inbox.KEEP, inbox.packed(done), key)
+        await self._command("COMMIT")
+        return done
+
+    async def _prepare_inbox(self) -> None:
+        """The table is there, perhaps since an administrator made it. Two who make it at once may collide."""
+        if await self._has_inbox():
+            return
+        try:
+            await self._inbox(inbox.CREATE)
+        except ToolError:
+            if not await self._has_inbox():
+                raise
+
+    async def _has_inbox(self) -> bool:
+        found = await self._inbox("SELECT to_regclass('noetl_inbox') IS NOT NULL AS there")
+        return bool(found.shape()["rows"]["there"][0].as_py())
+
+    async def _inbox(self, text: str, *values: str) -> Statement:
+        return await self.run(Bound(statement=numbered(text, marks=True), values=values), "noetl_inbox: ")
+
     async def run(self, bound: Bound, place: str) -> Statement:
         """What one statement did. Raises ToolError."""
         try:
@@ -78,13 +110,16 @@ class Session:
         except psycopg.Error as error:
             raise statement_failed(error, place, bound.statement.text) from error
 
+    async def _each(self, found: Sequence[Bound]) -> list[Statement]:
+        return [await self.run(each, f"command_{number}: ") for number, each in enumerate(found)]
+
     async def _command(self, text: str) -> None:
         await self.run(Bound(statement=SqlText(text=text), values=()), f"{text}: ")
 
     async def _run(self, bound: Bound, place: str) -> Statement:
         self._send(bound)
         rows, last = _Rows(place, self._most), None
-        while (result := await self._connection.wait(generators.fetch(self._connection.pgconn))) is not None:
+        while (result := await self._next()) is not None:
             last = result
             if result.status in _ROWS:
                 rows.add(result)
@@ -95,6 +130,17 @@ class Session:
         if last is None or last.status not in _ROWS:
             return Statement(affected=(last and last.command_tuples) or 0)
         return Statement(table=await asyncio.to_thread(rows.table, last))
+
+    async def _next(self) -> PGresult | None:
+        """What the server says next. A statement is cancelled there with its task."""
+        cancel = self._connection.pgconn.get_cancel()
+        try:
+            return await self._connection.wait(generators.fetch(self._connection.pgconn))
+        except asyncio.CancelledError:
+            if self._connection.closed:
+                # The driver's own request met the server between two messages, where it is dropped.
+                await asyncio.to_thread(cancel.cancel)
+            raise
 
     def _send(self, bound: Bound) -> None:
         dumping = Transformer(self._connection)

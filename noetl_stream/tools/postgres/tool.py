@@ -59,7 +59,11 @@ class Postgres:
         self._pools = self._pools or Pools()
         async with self._pools.connection(address, config.pool, _settings(call)) as connection:
             await load_inputs(connection, call.input, text)
-            done = await Session(connection, self._most).run_all(bound, transaction=config.transaction)
+            session = Session(connection, self._most)
+            if call.once:
+                done = await session.run_once(bound, call.effect_key)
+            else:
+                done = await session.run_all(bound, transaction=config.transaction)
         return Done(value=sql_result(done))
 
 
