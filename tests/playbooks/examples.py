@@ -144,9 +144,10 @@ POSTGRES = Example(file="50_postgres.yaml", path=("book", "again", "over", "repo
 OBJECTS = Example(file="52_objects.yaml", path=("write", "note", "look", "report"))
 KAFKA = Example(file="53_kafka.yaml", path=("send", "read", "report"))
 NATS = Example(file="54_nats.yaml", path=("keep", "send", "drain", "report"))
+TOKENS = Example(file="58_tokens.yaml", path=("ask", "look", "report"))
 FLIGHTS = Example(
     file="demo/flights.yaml",
     path=("start", "flights", "weather", "clean", "by_month", "reduce", "chart", "summary"),
 )
 
-EXAMPLES = (*ALONE, HTTP, POSTGRES, OBJECTS, KAFKA, NATS, FLIGHTS)
+EXAMPLES = (*ALONE, HTTP, POSTGRES, OBJECTS, KAFKA, NATS, TOKENS, FLIGHTS)

@@ -20,7 +20,7 @@ from noetl_stream.core.values import Value
 from noetl_stream.wiring import Platform
 from tests.cache.s3 import s3_server
 from tests.nats_server import Server
-from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, KAFKA, NATS, OBJECTS, POSTGRES, Example
+from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, KAFKA, NATS, OBJECTS, POSTGRES, TOKENS, Example
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -124,6 +124,13 @@ async def test_the_nats_example_keeps_and_drains(platform: Platform, jetstream: 
 
     assert (report["status"], report["error"]) == ("COMPLETED", None)
     assert result == NATS.ending
+
+
+async def test_the_tokens_example_asks_with_a_token(platform: Platform, shop: str) -> None:
+    report, result = await ran(platform, replace(TOKENS, payload={"base": shop}))
+
+    assert (report["error"], tuple(report["path"])) == (None, TOKENS.path)
+    assert result == TOKENS.ending
 
 
 @pytest.mark.timeout(120)
