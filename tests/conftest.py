@@ -20,6 +20,9 @@ from tests.kafka_cluster import Unavailable, resolve
 FOUND = pytest.StashKey[dict[str, str]]()
 """Each real server that a test asked for: what it is, or why there is none."""
 
+LIMIT = pytest.StashKey[Any]()
+"""The time limit of a test, as pytest-timeout has it."""
+
 BROKERS = [
     pytest.param("embedded", marks=pytest.mark.slow),
     pytest.param("apache", marks=[pytest.mark.slow, pytest.mark.kafka]),
@@ -109,6 +112,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if ran:
         counts = ", ".join(f"{ran[broker]} on {broker}" for broker in ("embedded", "apache"))
         terminalreporter.write_line(f"contract tests that ran: {counts}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    item.stash[LIMIT] = settings
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Give a second try its time limit as well: pytest-timeout sets one for the first alone."""
+    again = getattr(item, "execution_count", 1) > 1
+    if again and LIMIT in item.stash and not item.stash[LIMIT].func_only:
+        item.ihook.pytest_timeout_set_timer(item=item, settings=item.stash[LIMIT])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

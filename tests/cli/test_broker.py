@@ -189,8 +189,7 @@ def test_up_ends_when_its_broker_dies(tmp_path: Path) -> None:
 def test_run_ends_when_its_broker_dies(tmp_path: Path) -> None:
     run = started("run", written(tmp_path, "sleeping.yaml", SLEEPING), "--data", tmp_path)
     assert run.stderr is not None
-    while "start" not in run.stderr.readline():
-        """Until its first step has begun."""
+    assert any("start" in line for line in run.stderr)  # its first step has begun
     os.kill(json.loads((tmp_path / "broker" / "broker.json").read_text())["pid"], signal.SIGKILL)
 
     _, err = run.communicate(timeout=30)
