@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Much of the suite waits: for brokers, for what is killed, for leases that run out. WORKERS=0 runs it in one process.
 WORKERS ?= 4
-# A worker that dies ends the session: those in its place are given no more files, and the others would wait for them.
+# A worker that dies ends the session: those in its place would be given nothing, and it would never end.
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # Where bytecode is not written, every worker would rewrite the assertions of all tests anew.
 export PYTHONDONTWRITEBYTECODE :=
