@@ -14,8 +14,8 @@ from noetl_stream.settings import Settings
 from tests.integration.client import installed
 from tests.integration.processes import kill, roles
 
-EFFECTS = 40
-KILLS = 4
+EFFECTS = 30
+KILLS = 2
 BOOK = f"""
 apiVersion: noetl.io/v2
 kind: Playbook

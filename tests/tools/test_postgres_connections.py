@@ -161,6 +161,15 @@ async def test_a_server_killed_in_the_middle_of_a_query_may_be_tried_again_and_i
 
 
 @pytest.mark.slow
+async def test_a_connection_serves_many_tasks_one_after_another(run: Run, postgres: Server) -> None:
+    query = {"query": "SELECT pg_backend_pid() AS pid"}
+
+    seen = [rows(await run(query, **given(postgres.dsn))) for _ in range(20)]
+
+    assert seen == [seen[0]] * 20
+
+
+@pytest.mark.slow
 async def test_a_pool_lets_so_many_in_and_tells_those_that_wait_too_long(run: Run, postgres: Server) -> None:
     bounds = {"max_size": 1, "timeout": 0.05}
     sleeping = {"query": "SELECT pg_sleep(600)", "pool": bounds}

@@ -103,10 +103,13 @@ class Pool:
         while self._idle:
             connection, timer = self._idle.pop()
             timer.cancel()
-            with suppress(psycopg.OperationalError):
+            with suppress(psycopg.Error):
                 return await _prepared(connection, settings)
         try:
-            new = await psycopg.AsyncConnection.connect(self._address, autocommit=True)
+            # DISCARD ALL takes prepared statements too, which the driver would not know.
+            new = await psycopg.AsyncConnection.connect(
+                self._address, autocommit=True, prepare_threshold=None
+            )
             return await _prepared(new, settings)
         except psycopg.Error as error:
             raise connecting_failed(error) from None  # what it stands on holds the password
