@@ -57,7 +57,9 @@ async def test_workers_killed_between_effect_and_event_apply_each_effect_once(
         watching.execute("CREATE TABLE plain (n int); CREATE TABLE once (n int, place serial)")
 
         def count(table: str) -> int:
-            return watching.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()[0]  # type: ignore[index]
+            found = watching.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+            assert found is not None
+            return int(found[0])
 
         async with (
             installed(settings, "intake", "orchestrator") as client,
