@@ -23,6 +23,13 @@ def arrow_table(relation: duckdb.DuckDBPyRelation) -> pa.Table:
     return table
 
 
+def carried(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """The relation with all that Arrow would harm as text, and integers of 128 bits as decimals."""
+    kinds = relation.types
+    casts = ["DECIMAL(38, 0)" if kind.id == "hugeint" else _cast(kind) for kind in kinds]
+    return _projected(relation, casts) if any(casts) else relation
+
+
 def _projected(relation: duckdb.DuckDBPyRelation, casts: list[str | None]) -> duckdb.DuckDBPyRelation:
     columns = (
         f"#{number}" if cast is None else f"CAST(#{number} AS {cast}) AS {_quoted(name)}"

@@ -1,0 +1,232 @@
+"""SQLite at either end, in one transaction. Its values have types, its columns do not: a look at all of them finds one for each."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from decimal import Decimal
+from typing import Any, Final
+
+import pyarrow as pa
+
+from noetl_stream.errors import ToolError
+from noetl_stream.tools.inbox import CREATE
+from noetl_stream.tools.transfer.columns import check_columns
+from noetl_stream.tools.transfer.config import Mode
+from noetl_stream.tools.transfer.existing import existing_file
+from noetl_stream.tools.transfer.naming import qualified, quoted
+from noetl_stream.tools.transfer.once import Summary, claim, keep
+
+_PATIENCE: Final = 5.0
+"""Seconds that it waits for another's lock."""
+_LOOK_AGAIN: Final = 0.02
+_TYPES: Final = {
+    frozenset({"integer"}): pa.int64(),
+    frozenset({"real"}): pa.float64(),
+    frozenset({"integer", "real"}): pa.float64(),
+    frozenset({"blob"}): pa.binary(),
+}
+_AS_THEY_ARE: Final = (
+    (pa.types.is_integer, "INTEGER"),
+    (pa.types.is_boolean, "INTEGER"),
+    (pa.types.is_floating, "REAL"),
+    (pa.types.is_binary, "BLOB"),
+)
+
+
+class SqliteLink:
+    """One connection and its transaction. Only `stop` is called from another thread."""
+
+    def __init__(self, database: str, said: str) -> None:
+        self._database, self._said = database, said
+        self._connection: sqlite3.Connection | None = None
+        self._stop = threading.Event()
+
+    def connect(self, begin: str) -> sqlite3.Connection:
+        with self.errors():
+            # Waiting for a lock inside sqlite could not be interrupted.
+            connection = sqlite3.connect(
+                self._database, isolation_level=None, timeout=0, check_same_thread=False
+            )
+            self._connection = connection
+            self._patiently(lambda: connection.execute(begin))
+        return connection
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _failed(error, self._said) from error
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._connection is not None:
+            with suppress(sqlite3.ProgrammingError):  # it has just been closed
+                self._connection.interrupt()
+
+    def close(self) -> None:
+        """What was not committed is taken back."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _patiently(self, act: Callable[[], object]) -> None:
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                act()
+                return
+            except sqlite3.OperationalError as error:
+                if not _is_locked(error) or time.monotonic() >= until or self._stop.is_set():
+                    raise
+            self._stop.wait(_LOOK_AGAIN)
+
+
+class SqliteSource:
+    def __init__(self, database: str, query: str, said: str) -> None:
+        self.said = said
+        self._database, self._query = database, query.rstrip("; \n")
+        self._link = SqliteLink(database, said)
+
+    def open(self) -> pa.Schema:
+        existing_file(self._database, self.said)
+        self._connection = self._link.connect("BEGIN")
+        with self._link.errors():
+            names = [
+                each[0]
+                for each in self._connection.execute(f"SELECT * FROM ({self._query}) LIMIT 0").description
+            ]
+            asked = (f"group_concat(DISTINCT typeof({quoted(name)}))" for name in names)
+            kinds = self._connection.execute(f"SELECT {', '.join(asked)} FROM ({self._query})").fetchone()
+        self._schema = pa.schema([(name, _type(kind)) for name, kind in zip(names, kinds, strict=True)])
+        return self._schema
+
+    def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
+        with self._link.errors():
+            cursor = self._connection.execute(self._query)
+            while found := cursor.fetchmany(rows):
+                columns = zip(*found, strict=True)
+                arrays = [_column(each, field) for each, field in zip(columns, self._schema, strict=True)]
+                yield pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+    def stop(self) -> None:
+        self._link.stop()
+
+    def close(self) -> None:
+        self._link.close()
+
+
+class SqliteTarget:
+    def __init__(
+        self, database: str, table: str, mode: Mode, keys: list[str], said: str, key: str | None = None
+    ) -> None:
+        """`key` is the effect's, if that is to happen exactly once."""
+        self.said = said
+        self._link = SqliteLink(database, said)
+        self._table, self._mode, self._keys, self._key = qualified(table), mode, keys, key
+
+    def open(self, schema: pa.Schema) -> pa.Schema:
+        self._connection = self._link.connect("BEGIN IMMEDIATE")
+        with self._link.errors():
+            if self._key is not None:
+                self._connection.execute(CREATE)
+                claim(self._key, self._ask)
+            if not self._columns():
+                self._create(schema)
+            check_columns(schema, self._columns(), self._keys, self.said)
+        return pa.schema([(field.name, _taken(field.type)) for field in schema])
+
+    def write(self, rows: pa.RecordBatchReader, summary: Summary) -> None:
+        names = rows.schema.names
+        places = ", ".join("?" for _ in names)
+        listed = ", ".join(quoted(name) for name in names)
+        insert = f"INSERT INTO {self._table} ({listed}) VALUES ({places}){self._on_conflict(names)}"
+        with self._link.errors():
+            if self._mode == "replace":
+                self._connection.execute(f"DELETE FROM {self._table}")
+            for batch in rows:
+                columns = [column.to_pylist() for column in batch.columns]
+                self._connection.executemany(insert, zip(*columns, strict=True))
+            keep(self._key, self._ask, summary)
+            self._connection.execute("COMMIT")
+
+    def stop(self) -> None:
+        self._link.stop()
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _ask(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self._connection.execute(text, values).fetchall()
+
+    def _columns(self) -> list[str]:
+        schema, _, table = self._table.rpartition(".")
+        at = f"{schema}." if schema else ""
+        return [row[1] for row in self._connection.execute(f"PRAGMA {at}table_info({table})")]
+
+    def _create(self, schema: pa.Schema) -> None:
+        parts = [f"{quoted(field.name)} {_declared(field.type)}" for field in schema]
+        if self._mode == "upsert":
+            parts.append(f"PRIMARY KEY ({', '.join(map(quoted, self._keys))})")
+        self._connection.execute(f"CREATE TABLE {self._table} ({', '.join(parts)})")
+
+    def _on_conflict(self, names: list[str]) -> str:
+        if self._mode != "upsert":
+            return ""
+        changed = ", ".join(f"{quoted(n)} = excluded.{quoted(n)}" for n in names if n not in self._keys)
+        act = f"UPDATE SET {changed}" if changed else "NOTHING"
+        return f" ON CONFLICT ({', '.join(map(quoted, self._keys))}) DO {act}"
+
+
+def _type(kinds: str | None) -> pa.DataType:
+    """One type for all values of a column; where they are of several, text."""
+    found = frozenset((kinds or "").split(",")) - {"null", ""}
+    return _TYPES.get(found, pa.string())
+
+
+def _column(values: tuple[Any, ...], field: pa.Field) -> pa.Array:
+    if pa.types.is_string(field.type):
+        values = tuple(each if each is None or isinstance(each, str) else _text(each) for each in values)
+    elif pa.types.is_floating(field.type):
+        values = tuple(each if each is None else _float(each) for each in values)
+    return pa.array(values, field.type)
+
+
+def _float(value: int | float) -> float:
+    if Decimal(value) != Decimal(float(value)):
+        raise ToolError(
+            f"the integer {value} is no float, and its column has both; cast it to text", kind="validation"
+        )
+    return float(value)
+
+
+def _text(value: int | float | bytes) -> str:
+    return value.decode(errors="strict") if isinstance(value, bytes) else str(value)
+
+
+def _declared(kind: pa.DataType) -> str:
+    return next((name for is_one, name in _AS_THEY_ARE if is_one(kind)), "TEXT")
+
+
+def _taken(kind: pa.DataType) -> pa.DataType:
+    """As it is where sqlite has it; decimals, moments and all else as text, which is exact."""
+    if pa.types.is_boolean(kind):
+        return pa.int64()
+    return kind if _declared(kind) != "TEXT" else pa.string()
+
+
+def _is_locked(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _failed(error: sqlite3.Error, said: str) -> ToolError:
+    code = getattr(error, "sqlite_errorname", type(error).__name__)
+    hint = (
+        "; `mode: upsert` needs a unique index on exactly its `keys`"
+        if "ON CONFLICT clause" in str(error)
+        else ""
+    )
+    return ToolError(f"{said}: {error}{hint}", kind="sql", code=code, retryable=_is_locked(error))

@@ -1,0 +1,82 @@
+"""Where files are: a path on this machine, or an object in a store. What is written appears whole, under its name, or not at all."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from noetl_stream.errors import ToolError
+
+
+class Store(Protocol):
+    """Files by name. Raises ToolError."""
+
+    def matching(self, name: str) -> list[str]:
+        """The files meant by a name that may have `*`, or be a folder's, in order; none is an error."""
+        ...
+
+    def exists(self, name: str) -> bool: ...
+
+    def reading(self, name: str) -> BinaryIO:
+        """The file, open."""
+        ...
+
+    def writing(self, name: str) -> Any:
+        """A context with a file to write to; it is there when the context ends well, else nothing is."""
+        ...
+
+    def remove(self, name: str) -> None: ...
+
+
+class Disk:
+    """This machine's file system."""
+
+    def __init__(self, said: str) -> None:
+        self._said = said
+
+    def matching(self, name: str) -> list[str]:
+        pattern = os.path.join(name, "*") if name.endswith("/") else name
+        found = sorted(each for each in glob.glob(pattern) if os.path.isfile(each))
+        if not found:
+            raise ToolError(f"{self._said}: there is no file '{name}'; check its path", kind="client_error")
+        return found
+
+    def exists(self, name: str) -> bool:
+        return os.path.exists(name)
+
+    def reading(self, name: str) -> BinaryIO:
+        try:
+            return open(name, "rb")
+        except OSError as error:
+            raise self._failed(name, error) from error
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        path = Path(name)
+        # Hidden, so that no pattern finds it; beside its place, so that it can be moved there at once.
+        part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(part, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except OSError as error:
+            raise self._failed(name, error) from error
+        finally:
+            with suppress(FileNotFoundError):
+                part.unlink()
+
+    def remove(self, name: str) -> None:
+        os.unlink(name)
+
+    def _failed(self, name: str, error: OSError) -> ToolError:
+        return ToolError(
+            f"{self._said}: '{name}': {error.strerror or error}; check the path and its rights",
+            kind="client_error",
+        )

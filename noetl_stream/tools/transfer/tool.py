@@ -1,0 +1,41 @@
+"""The transfer tool: rows from one place to another, a batch at a time, with their types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from noetl_stream.ports.tools import Call, Done, Nature
+from noetl_stream.tools.sql_threads import SqlThreads
+from noetl_stream.tools.transfer.config import TransferConfig
+from noetl_stream.tools.transfer.opening import Opening
+
+
+class Transfer:
+    """`kind: transfer`."""
+
+    kind: ClassVar[str] = "transfer"
+    nature: ClassVar[Nature] = "write"
+    config: ClassVar[type[BaseModel]] = TransferConfig
+
+    def __init__(self, *, threads: int = 4, duckdb_settings: Mapping[str, str] | None = None) -> None:
+        """`threads` bounds the transfers at once; `duckdb_settings` are those of every duckdb in this process."""
+        self._threads = SqlThreads(self.kind, threads)
+        self._opening = Opening(duckdb_settings=duckdb_settings or {})
+
+    async def run(self, call: Call) -> Done:
+        # Arrow and the ends' own libraries are loaded by the first task, not to know what tools there are.
+        from noetl_stream.tools.transfer.frames import FrameTarget
+        from noetl_stream.tools.transfer.moving import Move
+
+        target = self._opening.target(call)
+        move = Move(call.config, self._opening.source(call), target)
+        moved = await self._threads.run(move, "", call.timeout)
+        if isinstance(target, FrameTarget):
+            moved["frame"] = target.table
+        return Done(value=moved)
+
+    async def close(self) -> None:
+        self._threads.close()

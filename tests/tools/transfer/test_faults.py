@@ -1,0 +1,161 @@
+"""What goes wrong at either end, in one sentence each, with nothing half done and the thread free again."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from noetl_stream.errors import ToolError
+from noetl_stream.tools.transfer.config import TransferConfig
+from noetl_stream.tools.transfer.tool import Transfer
+from tests.tools.conftest import Run, call, until
+from tests.tools.transfer.conftest import secrets
+from tests.tools.transfer.places import Place, move, place
+
+ROWS = pa.table({"id": [1, 2], "name": ["one", "two"]})
+FRAME = {"kind": "frame"}
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"source": {"kind": "postgre", "table": "t"}}, "the source has an unknown kind 'postgre'; did you mean 'postgres'?"),
+        ({"source": {"kind": "ftp"}}, "the source has an unknown kind 'ftp'; there are postgres, duckdb"),
+        ({"source": {"table": "t"}}, "the source needs a `kind`"),
+        ({"source": {"kind": "postgres"}}, "the source needs a `table` or a `query`, and not both"),
+        ({"target": {"kind": "postgres", "query": "SELECT 1"}}, "the target needs a `table`, and takes no `query`"),
+        ({"target": {"kind": "postgres", "table": "t", "mode": "upsert"}}, "`mode: upsert` needs `keys`"),
+        ({"target": {"kind": "csv", "path": "x"}, "mode": "upsert", "keys": "id"}, "a csv target has no rows to update"),
+    ],
+)  # fmt: skip
+def test_a_config_that_means_nothing_is_refused(config: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        TransferConfig.model_validate({"source": FRAME, "target": FRAME} | config)
+
+    assert sentence in str(refused.value)
+
+
+def test_what_belongs_to_a_target_may_stand_there() -> None:
+    target = {"type": "pg", "table": "t", "mode": "upsert", "keys": "id", "mapping": {"id": "n"}}
+
+    config = TransferConfig.model_validate({"source": FRAME, "target": target})
+
+    assert (config.target.kind, config.mode, config.keys, config.mapping) == (
+        "postgres",
+        "upsert",
+        ["id"],
+        {"id": "n"},
+    )
+
+
+async def test_an_end_without_a_credential_says_so(run: Run) -> None:
+    config = {"source": {"kind": "postgres", "table": "t"}, "target": FRAME}
+
+    with pytest.raises(ToolError, match=r"the source of the transfer names no credential") as failed:
+        await run(config, **secrets(target="postgresql://u:p@localhost/db"))
+
+    assert failed.value.kind == "credential"
+
+
+@pytest.mark.slow
+async def test_a_wrong_password_is_told_without_it(run: Run, database: str) -> None:
+    wrong = database.replace(str(psycopg.conninfo.conninfo_to_dict(database)["password"]), "not-the-password")
+
+    with pytest.raises(ToolError, match="password authentication failed") as failed:
+        await move(run, Place(end={"kind": "postgres", "table": "t"}, url=wrong), None)
+
+    assert (failed.value.kind, failed.value.retryable) == ("auth", False)
+    assert "not-the-password" not in str(failed.value)
+
+
+@pytest.mark.slow
+async def test_a_table_that_is_not_there_is_named(run: Run, tmp_path: Path, database: str) -> None:
+    for kind, sentence in {
+        "postgres": 'relation "gone" does not exist',
+        "duckdb": "there is no file '.*/gone.db'",
+        "sqlite": "there is no file '.*/gone.db'",
+        "parquet": "there is no file '.*/gone.parquet'",
+    }.items():
+        with pytest.raises(ToolError, match=sentence):
+            await move(run, place(kind, "gone", tmp_path, database), None)
+
+
+@pytest.mark.slow
+async def test_a_value_that_does_not_fit_is_told_with_its_column_and_rows(
+    run: Run, tmp_path: Path, database: str
+) -> None:
+    there = place("postgres", "there", tmp_path, database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE there (id smallint, name text)")
+        rows = pa.table({"id": [1] * 150 + [70_000], "name": ["x"] * 151})
+        with pytest.raises(
+            ToolError, match=r"column 'id', rows 100 to 150: a value is no int16 .*70000"
+        ) as failed:
+            await move(run, None, there, rows, chunk_size=100)
+
+        assert failed.value.kind == "validation"
+        assert connection.execute("SELECT count(*) FROM there").fetchone() == (0,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["postgres", "duckdb", "sqlite"])
+async def test_a_column_that_the_target_lacks_is_named(
+    kind: str, run: Run, tmp_path: Path, database: str
+) -> None:
+    there = place(kind, "there", tmp_path, database)
+    await move(run, None, there, ROWS)
+
+    with pytest.raises(ToolError, match=rf"{kind} table there has no column 'more'; it has id, name"):
+        await move(run, None, there, ROWS.append_column("more", [[1, 2]]))
+    with pytest.raises(ToolError, match="the source has no column 'number'"):
+        await move(run, None, there, ROWS, mapping={"id": "number"})
+    with pytest.raises(ToolError, match="`keys` names 'key'"):
+        await move(run, None, there, ROWS, mode="upsert", keys=["key"])
+
+
+@pytest.mark.slow
+async def test_an_upsert_without_a_unique_index_says_what_it_needs(
+    run: Run, tmp_path: Path, database: str
+) -> None:
+    there = place("postgres", "there", tmp_path, database)
+    await move(run, None, there, ROWS)
+
+    with pytest.raises(ToolError, match="`mode: upsert` needs a unique index on exactly its `keys`"):
+        await move(run, None, there, ROWS, mode="upsert", keys=["id"])
+
+
+@pytest.mark.slow
+async def test_a_transfer_whose_time_is_over_is_stopped_at_the_server(
+    tool: Transfer, run: Run, tmp_path: Path, database: str
+) -> None:
+    endless = Place(end={"kind": "postgres", "query": "SELECT pg_sleep(600), 1 AS id"}, url=database)
+
+    with pytest.raises(ToolError, match=r"ran longer than 0\.5 s"):
+        await move(run, endless, None, timeout=0.5)
+
+    with psycopg.connect(database) as connection:
+        running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()"
+        await until(lambda: connection.execute(running).fetchone() == (0,))
+    assert (await move(run, None, None, ROWS))["rows"] == 2
+
+
+@pytest.mark.slow
+async def test_a_cancelled_transfer_leaves_nothing(tool: Transfer, tmp_path: Path, database: str) -> None:
+    target = {"kind": "postgres", "table": "there"}
+    query = "SELECT n, pg_sleep(0.01) IS NULL AS late FROM generate_series(1, 1000000) n"
+    config = {"source": {"kind": "postgres", "query": query}, "target": target}
+    running = asyncio.ensure_future(tool.run(call(tool, config, **secrets(source=database, target=database))))
+    with psycopg.connect(database, autocommit=True) as connection:
+        begun = "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'COPY%generate_series%'"
+        await until(lambda: connection.execute(begun).fetchone() == (True,))
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+        assert connection.execute("SELECT to_regclass('there')").fetchone() == (None,)
