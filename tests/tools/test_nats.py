@@ -145,6 +145,19 @@ class TestMessages:
             {"operation": "publish", "subject": "nobody.here", "value": 1, "jetstream": False}
         ) == {"subject": "nobody.here"}
 
+    async def test_an_answer_that_does_not_come_is_a_timeout(self, run: Run, client: Client) -> None:
+        async def ignore(message: Msg) -> None:
+            """Nothing."""
+
+        subject = f"ask.{uuid4().hex[:8]}"
+        await client.subscribe(subject, cb=ignore)
+        await client.flush()
+
+        for config, timeout in (({"reply_seconds": 0.1}, 20.0), ({}, 0.2)):
+            with pytest.raises(ToolError) as found:
+                await run({"operation": "request", "subject": subject, "value": 1, **config}, timeout=timeout)
+            assert (found.value.kind, found.value.retryable) == ("timeout", True)
+
     async def test_too_large_a_value_is_refused(self, run: Run, stream: str) -> None:
         with pytest.raises(ToolError, match="larger than the server takes") as found:
             await run({"operation": "publish", "subject": f"{stream}.x", "value": "x" * (2 << 20)})

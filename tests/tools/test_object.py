@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import socket
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from noetl_stream.errors import ToolError
-from noetl_stream.ports.credentials import Secret
+from noetl_stream.ports.credentials import DOCUMENT, Secret
 from noetl_stream.tools.objects.bodies import chosen
 from noetl_stream.tools.objects.tool import Object
 from tests.cache.s3 import S3, s3_server
@@ -39,6 +40,29 @@ def keys(s3: S3, **fields: Any) -> Mapping[str, Secret]:
         "type": "s3",
     }
     return {"store": Secret("store", given | fields)}
+
+
+async def signed_by(credentials: Mapping[str, Secret]) -> str:
+    """The key that a request is signed with, as a server is shown it; a session's token is an error."""
+    shown: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def look(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        shown.set_result(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(look, "127.0.0.1", 0) as server:
+        endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        fields = credentials["store"].reveal()
+        assert isinstance(fields, Mapping)
+        secret = {**fields, "endpoint": endpoint}
+        with pytest.raises(ToolError, match="no object"):
+            await runner(Object())({"uri": "s3://b/k"}, credentials={"store": Secret("store", secret)})
+    head = (await shown).decode().lower()
+    assert "x-amz-security-token" not in head
+    return head.partition("credential=")[2].partition("/")[0]
 
 
 @pytest.fixture
@@ -187,6 +211,7 @@ class TestS3:
             await tool({"uri": f"{bucket}/k"}, credentials={"c": Secret("c", {"endpoint": s3.endpoint})})
 
         assert put["created"] is True
+        assert await signed_by(keys(S3(endpoint=""))) == s3.key
         assert (none.value.kind, half.value.kind) == ("credential", "credential")
 
     async def test_a_documents_endpoint_is_looked_at_and_the_credentials_is_not(
@@ -200,7 +225,12 @@ class TestS3:
         with pytest.raises(ToolError, match="none of the hosts") as unlisted:
             await runner(Object(allow_private=True))(config, credentials=secret, hosts=("example.org",))
 
+        written = Secret("c", keys(s3)["store"].reveal(), provider=DOCUMENT)
+        with pytest.raises(ToolError, match="a private address") as inside:
+            await runner(Object())({"operation": "list", "uri": f"{bucket}/"}, credentials={"c": written})
+
         assert (refused.value.code, unlisted.value.code) == ("refused_address", "refused_host")
+        assert inside.value.code == "refused_address"
         assert (await runner(Object(allow_private=True))(config, credentials=secret))["count"] == 0
 
 

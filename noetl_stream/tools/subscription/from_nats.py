@@ -13,7 +13,8 @@ from noetl_stream.tools.http.body import parsed
 from noetl_stream.tools.nats.client import connected
 
 _SETTLED: Final = {"ack": b"+ACK", "nack": b"-NAK"}
-_MARK: Final = "$JS.ACK."
+_MARK: Final = ["$JS", "ACK"]
+_SHORT: Final = 9
 
 
 class NatsSource:
@@ -37,10 +38,9 @@ class NatsSource:
             return [_message(each) for each in found]
 
     async def settle(self, ids: list[str], how: Literal["ack", "nack"]) -> None:
-        mine = f"{_MARK}{self._config.stream}.{self._config.consumer}."
+        # Nothing else is published on a subject that a message named.
         for each in ids:
-            # Nothing else is published on a subject that a message named.
-            if not each.startswith(mine):
+            if not self._is_ours(each):
                 raise ToolError(
                     f"'{each}' is no message of consumer '{self._config.consumer}'; give `ids` those of a poll",
                     kind="validation",
@@ -48,6 +48,12 @@ class NatsSource:
         async with connected(self._call, allow_private=self._allow_private) as client:
             for each in ids:
                 await client.request(each, _SETTLED[how], timeout=self._config.timeout_ms / 1000)
+
+    def _is_ours(self, subject: str) -> bool:
+        """`$JS.ACK.<stream>.<consumer>.…` of nine parts, or of more with a domain and an account before the stream."""
+        parts = subject.split(".")
+        named = parts[2:4] if len(parts) == _SHORT else parts[4:6]
+        return parts[:2] == _MARK and named == [self._config.stream, self._config.consumer]
 
 
 def _message(found: Msg) -> dict[str, Any]:
