@@ -21,15 +21,6 @@ def test_it():
     while True:
         pass
 """
-DYING = """
-import os, signal
-
-def test_it():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def test_what_follows():
-    pass
-"""
 FINDING = """
 from tests.conftest import FOUND
 
@@ -67,15 +58,3 @@ def test_servers_that_workers_found_are_told_by_the_session(tmp_path: Path) -> N
     said = session(tmp_path, "--numprocesses", "2", "--dist", "loadfile")
 
     assert {"a server of one: its version", "a server of two: its version"} <= set(said)
-
-
-def test_a_worker_that_dies_ends_the_session(tmp_path: Path) -> None:
-    """Else one worker after the other takes its place, is given nothing, and the session goes on for ever."""
-    (tmp_path / "test_dying.py").write_text(DYING)
-    (tmp_path / "test_living.py").write_text("def test_it():\n    pass\n")
-    makefile = (ROOT / "Makefile").read_text().splitlines()
-    [flags] = [line.removeprefix("PARALLEL := ") for line in makefile if line.startswith("PARALLEL := ")]
-
-    said = session(tmp_path, *flags.replace("$(WORKERS)", "2").split())
-
-    assert any("crashed while running 'test_dying.py::test_it'" in line for line in said)
