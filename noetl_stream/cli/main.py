@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from noetl_stream.cli import (
+    answering,
     broker,
     cache,
     check,
@@ -75,6 +76,7 @@ for commands in (
     register,
     log,
     iterations,
+    answering,
     forks,
     roles,
     cache,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from noetl_stream.core.address import Address
-from noetl_stream.core.events import BlockId
+from noetl_stream.core.events import BlockId, Callback
 from noetl_stream.core.execution import Execution
 from noetl_stream.core.iterations import attempt_of, can_reopen, concluding, standing, waits_its_turn
 from noetl_stream.core.run import Run
+from noetl_stream.core.tokens import Token, issue
+from noetl_stream.core.values import Value
 from noetl_stream.errors import InvalidRequest
 
 
@@ -72,6 +74,15 @@ def stoppable(execution: Execution, address: Address) -> tuple[BlockId, int]:
     if stands == "unknown":
         raise InvalidRequest(f"'{address}' has not begun yet; cancel it once it runs")
     return key, 0 if stands == "ahead" else attempt_of(execution, run, key)
+
+
+def asking(execution: Execution, address: Address) -> tuple[Token, Value]:
+    """The token of a block that waits for an answer, and what it asks. Raises InvalidRequest for one that does not."""
+    key = running(execution, address)
+    block = execution.blocks.get(key)
+    if block is None or block.status != "asking" or not isinstance(block.wait, Callback):
+        raise InvalidRequest(f"'{address}' waits for no answer now; see `noetl-stream waiting`")
+    return issue(execution.request.seed, execution.id, key, block.attempt, block.segment - 1), block.wait.ask
 
 
 def repeatable(execution: Execution, address: Address, *, force: bool) -> tuple[BlockId, int]:

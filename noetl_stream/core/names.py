@@ -31,6 +31,7 @@ LAST = (
     "env",
     "spec",
     "loop_index",
+    "callback_token",
     "path",
     "version",
     "__frame_max_rows",

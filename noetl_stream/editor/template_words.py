@@ -26,6 +26,7 @@ NAMES: Final[Mapping[str, str]] = {
     "env": "Environment variables that the deployment lets through.",
     "spec": "The document's `spec`.",
     "loop_index": "The iteration's number, from 0.",
+    "callback_token": "Answers this block, should it ask: for `notify` of `callback` and `approve`.",
     "path": "The playbook's path.",
     "version": "The playbook's version.",
     "__frame_max_rows": "How many rows a cursor's claim may lease.",

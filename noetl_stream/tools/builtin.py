@@ -9,9 +9,12 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from noetl_stream.ports.brokers import Brokers
+from noetl_stream.ports.chores import Chores
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Kind, Tool
+from noetl_stream.tools.approve import Approve
 from noetl_stream.tools.artifact import Artifact, ResultFetch
+from noetl_stream.tools.callback import CallbackTool
 from noetl_stream.tools.duckdb import Duckdb
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.http.tool import Http
@@ -28,6 +31,9 @@ from noetl_stream.tools.python import Python
 from noetl_stream.tools.shell import ScriptTool, Shell
 from noetl_stream.tools.sqlite import Sqlite
 from noetl_stream.tools.subscription.tool import Subscription
+from noetl_stream.tools.system import System
+from noetl_stream.tools.transfer.opening import ENDS
+from noetl_stream.tools.transfer.tool import Transfer
 from noetl_stream.tools.wait import Wait
 from noetl_stream.tools.warm.pool import WarmPool
 
@@ -48,6 +54,7 @@ class Means:
     files: Path | None = None
     brokers: Brokers | None = None
     kafka: Reach = field(default_factory=Reach)
+    chores: Chores | None = None
 
 
 python = Plugin(
@@ -112,13 +119,23 @@ object_ = Plugin(
 )  # fmt: skip
 shell = Plugin(tool=Shell, make=lambda _: Shell(), aliases={"cmd": "command", "argv": "command"})
 script = Plugin(tool=ScriptTool, make=lambda means: ScriptTool(means.client.text))
+callback = Plugin(tool=CallbackTool, make=lambda means: CallbackTool(Http(means.client)))
+approve = Plugin(tool=Approve, make=lambda means: Approve(Http(means.client)))
 wait = Plugin(tool=Wait, make=lambda _: Wait(), aliases={"duration": "seconds"})
 
+transfer = Plugin(
+    tool=Transfer,
+    make=lambda means: Transfer(duckdb_settings=means.duckdb_settings),
+    templated_text=frozenset({"query"}),
+    once=True,
+    ends=ENDS,
+)
+system = Plugin(tool=System, make=lambda means: System(means.chores))
 
 BUILTIN = {
     plugin.tool.kind: plugin
     for plugin in (
-        python, polars, duckdb, sqlite, postgres, object_, kafka, nats, subscription, http, playbook, noop, artifact, result_fetch, shell, script, wait,
+        python, polars, duckdb, sqlite, postgres, object_, kafka, nats, subscription, http, playbook, noop, artifact, result_fetch, shell, script, transfer, wait, callback, approve, system,
     )
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Expression, Plan, Step
 from noetl_stream.core.scope import EventName, Facts, evaluate, names
 from noetl_stream.core.sites import Ending, passing
+from noetl_stream.core.tokens import issue
 from noetl_stream.core.values import Envelope, Error, Result, Value
 from noetl_stream.worker.masking import Mask
 
@@ -53,7 +54,7 @@ class Desk:
     """A pipeline's own values while it runs: task results and names, variables by scope, the last envelope.
 
     `ctx`, `iter` and `step` hold what this block wrote; `ctx` starts empty and lies over the execution's. `round` is
-    where a task's own loop stands while it runs. `keychain` are the credentials that a task was given, `mask` takes the
+    where a task's own loop stands while it runs. `token` answers what parks here. `keychain` are the credentials that a task was given, `mask` takes the
     secrets among them out of what is written, `uses` are all that were resolved, in order.
     """
 
@@ -70,6 +71,11 @@ class Desk:
     keychain: Mapping[str, Any] = field(default_factory=dict, repr=False)
     mask: Mask = field(default_factory=Mask, repr=False)
     uses: dict[CredentialUse, None] = field(default_factory=dict)
+    token: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        offer = self.offer
+        self.token = issue(offer.seed, offer.execution, offer.block, offer.attempt, offer.segment).text
 
     def write(self, writes: Mapping[str, Value]) -> None:
         """All values of one `set` were rendered before; now they are written together."""
@@ -106,7 +112,12 @@ class Desk:
         fixed: dict[str, Any] = {"ctx": ctx, "iter": self._iter(), "step": {**before, **self.step}}
         fixed["keychain"] = self.keychain
         bound = {**given, **self.input}
-        last: dict[str, Any] = {"input": bound, "loop_index": self._place["index"], **self._frame()}
+        last: dict[str, Any] = {
+            "input": bound,
+            "callback_token": self.token,
+            "loop_index": self._place["index"],
+            **self._frame(),
+        }
         if own is not None:
             failed = isinstance(output, Envelope) and output.fields["status"] == "error"
             event = EventName("step.failed" if failed else "step.done")

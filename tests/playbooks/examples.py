@@ -136,18 +136,23 @@ ALONE = (
     Example(file="45_keychain.yaml", path=("use", "ask", "report")),
     Example(file="46_once.yaml", path=("charge", "look_into_it")),
     Example(file="47_bundles.yaml", path=("squares", "report")),
+    Example(file="system/expire_results.yaml", path=("expire",)),
+    Example(file="system/renew_keys.yaml", path=("renew",), error=("renew", "credential")),
 )
 """Those that need nothing but themselves."""
 
 HTTP = Example(file="11_http.yaml", path=("orders", "customer", "report"))
 POSTGRES = Example(file="50_postgres.yaml", path=("book", "again", "over", "report"))
+TRANSFER = Example(file="51_transfer.yaml", path=("prices", "file", "local", "look", "report"))
 OBJECTS = Example(file="52_objects.yaml", path=("write", "note", "look", "report"))
 KAFKA = Example(file="53_kafka.yaml", path=("send", "read", "report"))
 NATS = Example(file="54_nats.yaml", path=("keep", "send", "drain", "report"))
+ANSWERS = Example(file="57_answers.yaml", path=("check", "sign_off", "pay"))
 TOKENS = Example(file="58_tokens.yaml", path=("ask", "look", "report"))
+ALERT = Example(file="system/alert.yaml", path=("look", "tell", "report"))
 FLIGHTS = Example(
     file="demo/flights.yaml",
     path=("start", "flights", "weather", "clean", "by_month", "reduce", "chart", "summary"),
 )
 
-EXAMPLES = (*ALONE, HTTP, POSTGRES, OBJECTS, KAFKA, NATS, TOKENS, FLIGHTS)
+EXAMPLES = (*ALONE, HTTP, POSTGRES, TRANSFER, OBJECTS, KAFKA, NATS, ANSWERS, TOKENS, FLIGHTS, ALERT)
