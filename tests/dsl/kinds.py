@@ -44,7 +44,13 @@ class NoopConfig(Strict):
     result: Any = None
 
 
+class TransferConfig(Strict):
+    source: dict[str, Any]
+    target: dict[str, Any]
+
+
 KINDS = {
+    "transfer": Kind(name="transfer", config=TransferConfig, nature="write", ends=("source", "target")),
     "python": Kind(name="python", config=PythonConfig, nature="pure", templated_text=frozenset({"code"})),
     "http": Kind(name="http", config=HttpConfig, nature="read", aliases={"endpoint": "url"}),
     "duckdb": Kind(

@@ -77,3 +77,18 @@ def test_a_cursor_has_a_credential_too(key: str) -> None:
 
     assert loop.cursor.tasks[0].credentials == {"pg"}
     assert pipeline(body).tasks[0].credentials == frozenset()
+
+
+def test_each_end_of_a_transfer_has_a_credential_of_its_own() -> None:
+    """It is granted under the end's name, and is no part of what the tool reads."""
+    found = task(
+        "workflow: [{step: a, tool: {kind: transfer, auth: third, source: {kind: postgres, table: t, auth: pg_main},"
+        " target: {kind: postgres, table: u, auth: {source: pg_other, type: postgres}}}}]\n"
+    )
+
+    assert [(each.name, each.alias.evaluate(SCOPE)) for each in found.auth] == [
+        ("source", "pg_main"),
+        ("target", "pg_other"),
+        ("third", "third"),
+    ]
+    assert "auth" not in found.config.evaluate(SCOPE)["target"]

@@ -20,7 +20,18 @@ from noetl_stream.core.values import Value
 from noetl_stream.wiring import Platform
 from tests.cache.s3 import s3_server
 from tests.nats_server import Server
-from tests.playbooks.examples import ALONE, FLIGHTS, HTTP, KAFKA, NATS, OBJECTS, POSTGRES, TOKENS, Example
+from tests.playbooks.examples import (
+    ALONE,
+    FLIGHTS,
+    HTTP,
+    KAFKA,
+    NATS,
+    OBJECTS,
+    POSTGRES,
+    TOKENS,
+    TRANSFER,
+    Example,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -87,6 +98,17 @@ async def test_the_postgres_example_writes_to_a_database(platform: Platform, dat
 
     assert (report["error"], tuple(report["path"])) == (None, POSTGRES.path)
     assert result == POSTGRES.ending
+
+
+async def test_the_transfer_example_moves_rows_twice(
+    platform: Platform, database: str, tmp_path: Path
+) -> None:
+    report, result = await ran(
+        platform, replace(TRANSFER, payload={"dsn": database, "folder": str(tmp_path)})
+    )
+
+    assert (report["error"], tuple(report["path"])) == (None, TRANSFER.path)
+    assert result == TRANSFER.ending
 
 
 async def test_the_objects_example_asks_a_store(platform: Platform) -> None:
