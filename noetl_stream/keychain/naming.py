@@ -31,4 +31,4 @@ async def named(wanted: Wanted, name: Any, others: Credentials) -> str | Mapping
 
 def trusted(wanted: Wanted, name: Any) -> bool:
     """Whether an address in it is the operator's word: it comes from the keychain, and not from the document."""
-    return isinstance(name, str) and name not in wanted.given
+    return isinstance(name, str) and (name not in wanted.given or wanted.given[name].operators)

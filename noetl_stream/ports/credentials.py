@@ -19,7 +19,7 @@ class Secret:
     what its provider knows it, are where it came from: for audit.
     """
 
-    __slots__ = ("_on_doubt", "_value", "alias", "provider", "source", "version")
+    __slots__ = ("_authors", "_on_doubt", "_value", "alias", "provider", "source", "version")
 
     def __init__(
         self,
@@ -29,14 +29,22 @@ class Secret:
         provider: str | None = None,
         version: int | None = None,
         source: str | None = None,
+        authors: bool = False,
         on_doubt: Callable[[], None] | None = None,
     ) -> None:
         self.alias, self._value, self._on_doubt = alias, value, on_doubt
         self.provider, self.version, self.source = provider, version, source
+        self._authors = authors
 
     def reveal(self) -> str | Mapping[str, Value]:
         """The secret itself, as one text or by field: for the call that needs it, never to be kept."""
         return self._value
+
+    @property
+    def operators(self) -> bool:
+        """Whether an address in it is the operator's word. It is not where the document's author wrote it out, or chose
+        whom to ask for it (`authors`): an endpoint for tokens, a login of another account."""
+        return self.provider != DOCUMENT and not self._authors
 
     def doubt(self) -> None:
         """Whom it is for refused it: whoever holds it may let it go, so that the next try gets a new one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from noetl_stream.errors import ToolError
-from noetl_stream.ports.credentials import DOCUMENT, Secret
+from noetl_stream.ports.credentials import Secret
 from noetl_stream.ports.tools import Call
 
 HOST = ("host", "db_host", "hostname")
@@ -49,4 +49,4 @@ def url_of(secret: Secret) -> str | None:
 
 def is_operators(secret: Secret) -> bool:
     """Whether its address is the operator's word; what stands in the document is only its author's."""
-    return secret.provider != DOCUMENT
+    return secret.operators

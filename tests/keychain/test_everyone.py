@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from noetl_stream.errors import InvalidRequest, ToolError
-from noetl_stream.keychain.asking import Direct
+from noetl_stream.keychain.asking import Ask, Direct, Reply
 from noetl_stream.keychain.providers.config import Providers, read_providers
 from noetl_stream.keychain.resolving import Resolver
 from noetl_stream.ports.credentials import Secret, Wanted
@@ -86,6 +86,26 @@ async def test_an_identity_s_account_may_lie_with_a_provider(tmp_path: Path) -> 
         found = await resolver(keychain_development=True, keychain_folder=tmp_path).resolve(asks)
         assert found.provider == "google"
         assert len(tokens.asked) == 1
+
+
+async def test_an_account_that_a_playbook_logged_in_for_is_not_the_operators_word(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Guard:
+        async def send(self, ask: Ask) -> Reply:
+            asked.append(ask.url)
+            return Reply(status=200, body=b"{}")
+
+    account = {"client_email": "a@b", "private_key": PRIVATE, "token_uri": "http://10.0.0.1/token"}
+    with keeping(keepers.vault({"account": [account]}, kv=2)) as server:
+        section = {"address": server.url, "allow": []}
+        (tmp_path / "p.yaml").write_text(json.dumps({"vault": section}))
+        found = everyone(Settings(keychain_providers=tmp_path / "p.yaml"), Stored(), Guard())
+        settings = {"target_audience": "x", "ref": "account", "auth": {"token": LOGIN}}
+
+        with pytest.raises(ToolError, match="answered without `id_token`"):
+            await found.resolve(wanted(kind="google_id_token", provider="vault", settings=settings))
+    assert asked == ["http://10.0.0.1/token"]
 
 
 async def test_oauth2_logs_in_by_what_the_keychain_has() -> None:

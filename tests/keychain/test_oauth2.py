@@ -15,7 +15,7 @@ from noetl_stream.keychain.asking import Direct
 from noetl_stream.keychain.held import PAUSE, YOUNG, Held
 from noetl_stream.keychain.tokens.id_token import GoogleIdToken
 from noetl_stream.keychain.tokens.oauth2 import AHEAD, LEEWAY, UNTOLD, OAuth2
-from noetl_stream.ports.credentials import Secret, Wanted
+from noetl_stream.ports.credentials import DOCUMENT, Secret, Wanted
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.wiring_keychain import Guarded
 from tests.keychain.conftest import wanted
@@ -302,14 +302,21 @@ async def test_a_document_s_endpoint_stands_behind_the_guard_and_the_keychain_s_
     await oauth.resolve(tokens.asks(endpoint=None, data=None, credential="login"))
     assert len(tokens.server.asked) == 1
 
-    declared = wanted(
-        "x",
-        kind="oauth2",
-        given={"login": Secret("login", tokens.stored.held["login"])},
-        settings={"credential": "login"},
+    login = tokens.stored.held["login"]
+    for known in (
+        Secret("login", login, provider=DOCUMENT),
+        Secret("login", login, provider="gcp", authors=True),
+    ):
+        with pytest.raises(ToolError, match="is a private address"):
+            await oauth.resolve(
+                wanted("x", kind="oauth2", given={"login": known}, settings={"credential": "login"})
+            )
+    assert len(tokens.server.asked) == 1
+    known = Secret("login", login, provider="keychain")
+    found = await oauth.resolve(
+        wanted("x", kind="oauth2", given={"login": known}, settings={"credential": "login"})
     )
-    with pytest.raises(ToolError, match="is a private address"):
-        await oauth.resolve(declared)
+    assert (len(tokens.server.asked), found.operators) == (2, False)
     await client.close()
 
 

@@ -213,7 +213,7 @@ async def test_it_gives_the_newest_version_s_fields(kept: Kept) -> None:
     found = await kept.asked().resolve(wanted("main", settings={"ref": "db"}))
 
     assert found.reveal() == FIELDS
-    assert (found.alias, found.provider, found.source) == ("main", kept.name, "db")
+    assert (found.alias, found.provider, found.source, found.operators) == ("main", kept.name, "db", True)
 
 
 @every
@@ -399,7 +399,7 @@ async def test_a_playbook_may_log_in_by_a_credential_of_its_own() -> None:
         given = {"mine": Secret("mine", {"token": LOGIN})}
 
         found = await provided.resolve(wanted(settings={"ref": "db", "auth": "mine"}, given=given))
-        assert found.reveal() == FIELDS
+        assert (found.reveal(), found.operators) == (FIELDS, False)
         unknown = await refusal(provided, wanted(settings={"ref": "db", "auth": "yours"}))
         assert "credential 'yours' is not in the keychain" in unknown.message
         await refusal(provided, wanted(settings={"ref": "db"}))

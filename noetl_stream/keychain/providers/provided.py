@@ -110,7 +110,15 @@ class Provided:
         fields = {"token": value} if wanted.kind == "bearer" and isinstance(value, str) else value
         known = kept[0].value.version if len(kept) == 1 else None
         source = ", ".join(refs)
-        return Secret(wanted.alias, fields, provider=self.name, version=known, source=source, on_doubt=doubt)
+        return Secret(
+            wanted.alias,
+            fields,
+            provider=self.name,
+            version=known,
+            source=source,
+            authors=login.given,
+            on_doubt=doubt,
+        )
 
 
 def _ref(wanted: Wanted) -> str | None:

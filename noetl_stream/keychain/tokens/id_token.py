@@ -52,7 +52,9 @@ class GoogleIdToken:
             self.held.doubt(key, kept)
 
         value: Mapping[str, Value] = {"token": kept.value, "id_token": kept.value}
-        return Secret(wanted.alias, value, provider=PROVIDER, source=wanted.alias, on_doubt=doubt)
+        return Secret(
+            wanted.alias, value, provider=PROVIDER, source=wanted.alias, authors=True, on_doubt=doubt
+        )
 
     async def _account(self, wanted: Wanted) -> tuple[Mapping[str, Value], bool]:
         """Its fields, and whether its addresses are the operator's word."""
@@ -67,7 +69,8 @@ class GoogleIdToken:
                 kind="credential",
                 settings={key: each for key, each in settings.items() if key != "map"},
             )
-            value, operators = (await self.others.resolve(plain)).reveal(), True
+            kept = await self.others.resolve(plain)
+            value, operators = kept.reveal(), kept.operators
         elif name is not None:
             value, operators = await named(wanted, name, self.others), trusted(wanted, name)
         else:

@@ -101,7 +101,9 @@ class OAuth2:
         def doubt() -> None:
             self.held.doubt(key, kept)
 
-        return Secret(wanted.alias, value, provider=PROVIDER, source=wanted.alias, on_doubt=doubt)
+        return Secret(
+            wanted.alias, value, provider=PROVIDER, source=wanted.alias, authors=True, on_doubt=doubt
+        )
 
     async def _granting(self, wanted: Wanted) -> Granting:
         settings, kept = wanted.settings, dict[str, Any]()
