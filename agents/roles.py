@@ -20,6 +20,7 @@ from noetl_stream.orchestrator.orchestrator import Group
 from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.tools import Tool
 from noetl_stream.wiring import Platform
+from noetl_stream.wiring_chores import PlatformChores
 from noetl_stream.wiring_keychain import open_credentials
 from noetl_stream.worker.worker import Worker
 
@@ -45,7 +46,10 @@ async def running(platform: Platform, roles: Iterable[str]) -> AsyncIterator[Non
         if any(role.startswith("worker:") for role in roles):
             opened = open_credentials(platform.settings, platform.log, platform.reader)
             credentials = await stack.enter_async_context(opened)
-            means = Means(await stack.enter_async_context(wiring.open_tools(platform)), credentials)
+            means = Means(
+                await stack.enter_async_context(wiring.open_tools(platform, PlatformChores(platform))),
+                credentials,
+            )
         apps = [app for role in roles for app in _apps(platform, role, means, stack)]
         await asyncio.gather(*(_start(app, stack) for app in apps))
         async with watched(apps):

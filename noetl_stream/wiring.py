@@ -32,14 +32,16 @@ from noetl_stream.orchestrator.delivery import Delivery
 from noetl_stream.orchestrator.orchestrator import Group, Orchestrator
 from noetl_stream.orchestrator.restore import Restorer
 from noetl_stream.ports.brokers import Cluster
+from noetl_stream.ports.chores import Chores
 from noetl_stream.ports.credentials import Credentials
-from noetl_stream.ports.frames import Cache, Sweepable
+from noetl_stream.ports.frames import Sweepable
 from noetl_stream.ports.log import Record
 from noetl_stream.ports.tools import Tool
 from noetl_stream.settings import Settings, this_host
 from noetl_stream.tools.builtin import Means, builtin_tools, kinds
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.kafka.address import Reach
+from noetl_stream.tools.system import POOL, System
 from noetl_stream.tools.warm.pool import WarmPool
 from noetl_stream.tools.warm.process import Limits
 from noetl_stream.wire.codec import decode, decode_offer, registry
@@ -76,7 +78,7 @@ class Platform:
     schemas: SchemaTopic
     catalog: KafkaCatalog
     plans: CatalogPlans
-    cache: Cache
+    cache: Sweepable
     dead_letters: DeadLetters
 
     async def refuse(self, record: Record, reason: str) -> None:
@@ -208,11 +210,16 @@ def new_worker(
         name=process_name(f"worker.{pool}"),
         slots=platform.settings.slots,
         plans=platform.plans,
-        tools=tools,
+        tools=tools_of(pool, tools),
         cache=PatientCache(platform.cache),
         facts=platform.facts,
         credentials=credentials,
     )
+
+
+def tools_of(pool: str, tools: Mapping[str, Tool]) -> Mapping[str, Tool]:
+    """What the workers of a pool have: the installation's own chores are for one of them alone."""
+    return {kind: tool for kind, tool in tools.items() if kind != System.kind or pool == POOL}
 
 
 async def heed(platform: Platform, worker: Worker) -> None:
@@ -231,7 +238,7 @@ async def heed(platform: Platform, worker: Worker) -> None:
 
 
 @asynccontextmanager
-async def open_tools(platform: Platform) -> AsyncIterator[Mapping[str, Tool]]:
+async def open_tools(platform: Platform, chores: Chores | None = None) -> AsyncIterator[Mapping[str, Tool]]:
     """The tools that are installed here, closed at the end."""
     settings = platform.settings
     scratch = settings.data / "scratch"
@@ -247,6 +254,7 @@ async def open_tools(platform: Platform) -> AsyncIterator[Mapping[str, Tool]]:
         files=settings.files,
         brokers=UserKafka(),
         kafka=_reach(settings),
+        chores=chores,
     )
     tools = builtin_tools(means)
     try:

@@ -55,9 +55,11 @@ async def _up(settings: Settings, port: int, *, as_json: bool) -> int:
     logs.of_a_role()
     async with _broker(settings, port) as starting:
         from noetl_stream.cli.running import installation
+        from noetl_stream.wiring_chores import register_chores, with_chores
 
-        reached = settings.at(await starting)
-        async with installation(reached):
+        reached = with_chores(settings.at(await starting))
+        async with installation(reached) as platform:
+            await register_chores(platform)
             say_ready("up", _place(reached), as_json=as_json)
             await asyncio.Event().wait()
     return Exit.COMPLETED

@@ -34,6 +34,7 @@ EXTRAS: Final[Mapping[str, str | None]] = {
     "wait": None,
     "callback": None,
     "approve": None,
+    "system": None,
 }
 """Kind → the pip extra it needs, if any."""
 

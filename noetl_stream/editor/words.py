@@ -289,6 +289,7 @@ TOOLS: Final[Mapping[str, str]] = {
     "wait": "Sleeps; no slot is held meanwhile.",
     "callback": "Waits for an outside system to answer.",
     "approve": "Waits for a person to answer.",
+    "system": "Does one of the installation's own chores, on the pool `system`.",
 }
 
 

@@ -31,6 +31,7 @@ async def platform(
         allow_private=True,
         kafka_topics=("shop.*",),
         partitions=2,
+        pools=("default", "system"),
     )
     async with everything(settings) as running:
         for example in {example.file: example for example in EXAMPLES}.values():

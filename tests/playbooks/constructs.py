@@ -57,7 +57,6 @@ UNTAUGHT: Final[Mapping[str, str]] = {
     "kind=disk": OUTSIDE,
     "kind=[gs][c3]*": OUTSIDE,
     "task.assert": "as a workbook entry's, which is shown",
-    "spec.pool": "a deployment names its pools",
     "cursor.auth": OUTSIDE,
     "on_failure.playbook": "starts another playbook; the step is shown",
     "keychain.*": OUTSIDE,

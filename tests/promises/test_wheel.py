@@ -41,4 +41,5 @@ def test_the_wheel_carries_the_agents_and_every_schema(names: list[str]) -> None
     assert schemas
     assert schemas <= set(names)
     assert "noetl_stream/agents/orchestrator.py" in names
+    assert "noetl_stream/system/alert.yaml" in names
     assert "noetl_stream/py.typed" in names

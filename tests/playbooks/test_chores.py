@@ -1,0 +1,97 @@
+"""The installation's own playbooks: what failed is told to a service, and no other pool does chores."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from noetl_stream.wiring import Platform
+from noetl_stream.wiring_chores import PLAYBOOKS, register_chores
+from tests.playbooks.examples import ALERT, Example
+from tests.playbooks.test_examples import ran
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+ELSEWHERE = """\
+apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: elsewhere, path: tests/elsewhere}
+workflow:
+  - step: look
+    tool: {kind: system, chore: failed_executions}
+"""
+
+
+@contextmanager
+def heard() -> Iterator[tuple[str, list[Any]]]:
+    """A service that keeps the JSON it is sent; its address."""
+    bodies: list[Any] = []
+
+    class Ear(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ear) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", bodies
+        server.shutdown()
+        thread.join()
+
+
+async def test_a_failure_is_told_to_the_service_that_is_named(platform: Platform) -> None:
+    failed, _ = await ran(platform, Example(file="37_deadline.yaml", path=("wait",)))
+
+    with heard() as (webhook, bodies):
+        report, result = await ran(platform, replace(ALERT, payload={"webhook": webhook}))
+
+    assert (report["error"], tuple(report["path"])) == (None, ALERT.path)
+    told = {each["execution_id"]: each for each in bodies[0]["executions"]}
+    assert told[failed["execution_id"]]["playbook"] == "examples/deadline"
+    assert told[failed["execution_id"]]["kind"] == "timeout"
+    assert result == {"failed": len(told), "told": True}
+
+
+async def test_what_failed_long_ago_is_no_news(platform: Platform) -> None:
+    report, result = await ran(platform, replace(ALERT, payload={"within": 0.000001}))
+
+    assert tuple(report["path"]) == ("look", "report")
+    assert result == {"failed": 0, "told": False}
+
+
+async def test_other_pools_do_no_chores(platform: Platform) -> None:
+    await platform.catalog.register("tests/elsewhere", ELSEWHERE)
+
+    report, _ = await ran(platform, Elsewhere(file="", path=()))
+
+    assert (report["error"]["step"], report["error"]["kind"]) == ("look", "not_installed")
+
+
+async def test_registering_them_again_makes_no_new_version(platform: Platform) -> None:
+    await register_chores(platform)
+    await register_chores(platform)
+
+    names = [f"system/{file.stem}" for file in sorted(PLAYBOOKS.glob("*.yaml"))]
+    found = [platform.catalog.lookup(name) for name in names]
+    assert len(names) >= 3
+    assert [entry.version for entry in found if entry is not None] == [1] * len(names)
+
+
+class Elsewhere(Example):
+    """A playbook that no file has."""
+
+    @property
+    def catalog_path(self) -> str:
+        return "tests/elsewhere"
