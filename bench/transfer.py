@@ -72,7 +72,9 @@ async def measure(rows: int, dsn: str, folder: Path) -> dict[str, float]:
     await tool.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     floors = _of_duckdb(made, folder) | _of_postgres(dsn)
-    rates: dict[str, float] = {f"{name}, rows/s": round(rows / each) for name, each in (seconds | floors).items()}
+    rates: dict[str, float] = {
+        f"{name}, rows/s": round(rows / each) for name, each in (seconds | floors).items()
+    }
     return rates | {"peak of this process after our transfers, MB": peak}
 
 

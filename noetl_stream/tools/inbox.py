@@ -19,7 +19,9 @@ from noetl_stream.tools.sql import Statement
 from noetl_stream.tools.sql_text import first_word
 
 CREATE: Final = "CREATE TABLE IF NOT EXISTS noetl_inbox (effect_key TEXT PRIMARY KEY, result TEXT NOT NULL, happened_at TEXT NOT NULL)"
-CLAIM: Final = "INSERT INTO noetl_inbox (effect_key, result, happened_at) VALUES (?, '', ?) ON CONFLICT DO NOTHING"
+CLAIM: Final = (
+    "INSERT INTO noetl_inbox (effect_key, result, happened_at) VALUES (?, '', ?) ON CONFLICT DO NOTHING"
+)
 """Of the key and the moment: one row if the effect is ours to cause, none if it has happened."""
 KEEP: Final = "UPDATE noetl_inbox SET result = ? WHERE effect_key = ?"
 LOOK: Final = "SELECT result FROM noetl_inbox WHERE effect_key = ?"

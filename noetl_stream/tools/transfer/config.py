@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from noetl_stream.tools.config import Config
 
@@ -22,8 +22,16 @@ _SPELLINGS: Final = {
 _FOR_TARGETS: Final = ("mode", "keys", "mapping")
 
 
+def _for_targets(schema: dict[str, Any]) -> None:
+    """Editors know what `_spelled` takes from under `target`."""
+    told = {"description": "for a target: the same as beside it"}
+    schema["properties"] |= {key: dict(told) for key in _FOR_TARGETS}
+
+
 class End(Config):
     """What every end has."""
+
+    model_config = ConfigDict(json_schema_extra=_for_targets)
 
     auth: Any = Field(None, description="the credential of this end: an alias; by default the task's own")
 
@@ -58,7 +66,7 @@ class SqliteEnd(Sql):
 class FileEnd(End):
     kind: Literal["parquet", "csv", "json"]
     path: str = Field(
-        description="a file or an object (`s3://…`); as a target that ends in `/` a folder, to which `append` adds a file; "
+        description="a file; as a target that ends in `/` a folder, to which `append` adds a file; "
         "as a source it may have `*`"
     )
     types: dict[str, str] = Field(

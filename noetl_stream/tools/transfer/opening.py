@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.credentials import Secret
@@ -20,8 +20,10 @@ from noetl_stream.tools.transfer.config import (
     SqliteEnd,
     TransferConfig,
 )
-from noetl_stream.tools.transfer.ends import Source, Target
 from noetl_stream.tools.transfer.naming import qualified
+
+if TYPE_CHECKING:
+    from noetl_stream.tools.transfer.ends import Source, Target  # they bring Arrow with them
 
 ENDS: Final = ("source", "target")
 
