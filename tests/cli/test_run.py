@@ -21,6 +21,7 @@ KEYS = [
     "execution_id",
     "playbook",
     "version",
+    "forked_from",
     "status",
     "started_at",
     "finished_at",
@@ -79,7 +80,7 @@ def test_a_failing_playbook_exits_with_1_and_says_step_type_message_and_place(tm
     assert error == {
         "step": "load",
         "kind": "python",
-        "message": "ValueError: there is no month 13 (line 2 of the code)",
+        "message": "ValueError: there is no month 13 (line 2 of the code), at examples/failing:13",
     }
 
 

@@ -54,6 +54,7 @@ async def test_a_sequence_hands_results_on_and_keeps_what_it_set(client: Client)
     } == {
         "playbook": "sequence",
         "version": 1,
+        "forked_from": None,
         "status": "COMPLETED",
         "error": None,
         "path": ["first", "second"],

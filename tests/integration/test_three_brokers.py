@@ -91,9 +91,12 @@ async def test_an_append_waits_while_two_of_three_are_gone_and_stands_once_they_
 
 
 async def test_topics_get_three_copies_of_which_two_acknowledge(whole: Quorum) -> None:
-    await ensure_topics(whole.bootstrap, Topics(prefix="copies.", partitions=1).all())
+    wanted = Topics(prefix="copies.", partitions=1).all()
+    await ensure_topics(whole.bootstrap, wanted)
 
-    standing = await standing_topics(whole.bootstrap, "copies.")
+    # Another node than the one that created them may hear of them a moment later.
+    while len(standing := await standing_topics(whole.bootstrap, "copies.")) < len(wanted):
+        continue
 
     assert {topic.replication for topic in standing} == {3}
     assert {topic.settings["min.insync.replicas"] for topic in standing} == {"2"}

@@ -105,7 +105,8 @@ def _put(aws: Aws, service: str, action: str, name: str, text: str) -> None:
     headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"{target}.{action}"}
     content, url = json.dumps(told).encode(), f"{aws.endpoint}/"
     signed = aws._signed(service, url, content, headers, Login(fields=AWS))
-    httpx.post(url, content=content, headers=dict(signed), trust_env=False).raise_for_status()
+    # Its first answer of each service loads that service: long on a busy machine.
+    httpx.post(url, content=content, headers=dict(signed), trust_env=False, timeout=60).raise_for_status()
 
 
 def _made(kind: str, server: Keeper | None, folder: Path, aws: str) -> Kept:

@@ -247,7 +247,7 @@ MUTATIONS = (
     Mutation("ids from a count", swap=_owned_by(CountingOwner)),
     Mutation("decide anew after unknown fate", swap=_owned_by(ForgetfulOwner)),
     Mutation("two decisions in flight", swap=_owned_by(ImpatientOwner)),
-    Mutation("a newer fence is ignored", Cast(orchestrator=StubbornOrchestrator)),
+    Mutation("a newer fence is ignored", Cast(orchestrator=StubbornOrchestrator), first=20),
     Mutation("checkpoints without a fence", Cast(shelf=SharedShelf)),
     Mutation("acknowledge out of order", Cast(worker=CarelessWorker), first=35),
     Mutation("an offer seen again is dropped", Cast(worker=DismissiveWorker)),
@@ -275,7 +275,7 @@ MUTATIONS = (
     Mutation(
         "a batch is forgotten early",
         first=27,
-        swap=lambda: swapped(run.Run, "_leave_batch", _forgotten_early),
+        swap=lambda: swapped(run.Run, "leave_batch", _forgotten_early),
     ),
     Mutation("a dry probe says nothing", swap=lambda: swapped(facts, "_grow", _never_dry)),
     Mutation("a routed loop is judged anew", first=93, swap=lambda: swapped(decide, "finish", _judged_anew)),
