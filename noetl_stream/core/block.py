@@ -6,7 +6,7 @@ offered → claimed → completed | failed | parked …; a failed block waits ou
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, assert_never
+from typing import Literal, TypeAlias, assert_never, get_args
 
 from noetl_stream.core.events import (
     BlockCancelRequested,
@@ -48,16 +48,8 @@ BlockStatus: TypeAlias = Literal[
     "failed",
 ]
 
-IN_FLIGHT: tuple[BlockStatus, ...] = (
-    "offered",
-    "claimed",
-    "contested",
-    "waiting",
-    "parked",
-    "calling",
-    "started",
-    "asking",
-    "ready",
+IN_FLIGHT: tuple[BlockStatus, ...] = tuple(
+    status for status in get_args(BlockStatus) if status not in ("new", "completed", "failed")
 )
 
 RUNNING: tuple[BlockStatus, ...] = ("offered", "claimed", "contested")
