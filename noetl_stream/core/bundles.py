@@ -76,6 +76,13 @@ def _follows(bundle: BlockOffered, move: Move, size: int) -> bool:
     return move == after and untouched and bundle.count < size
 
 
+def waits_its_turn(execution: Execution, run: Run, key: BlockId) -> bool:
+    """Whether an iteration in flight has not begun: of those that go together in sequence the first alone has."""
+    if run.parallel or not run.loop or not is_iteration(key.iteration):
+        return False
+    return key != next(k for k in execution.blocks if k[:2] == key[:2] and is_iteration(k.iteration))
+
+
 def withdraw_after(execution: Execution, run: Run, key: BlockId) -> None:
     """In sequence nothing overtakes an iteration that has not ended well: what went along with it is taken back.
 

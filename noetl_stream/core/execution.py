@@ -77,9 +77,9 @@ class Execution(Machine):
             case CancelRequested():
                 return Taken(cancel(self, event, offset))
             case BlockCancelRequested():
-                return Taken(*cancel_one(self, event, offset))
+                return cancel_one(self, event, offset)
             case BlockRetryRequested():
-                return Taken(*retry_one(self, event, offset))
+                return retry_one(self, event, offset)
             case BlocksReported():
                 return reported(self, event, offset)
             case _:

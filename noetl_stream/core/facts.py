@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from noetl_stream.core import events
 from noetl_stream.core.block import Block, move
-from noetl_stream.core.bundles import withdraw_after
+from noetl_stream.core.bundles import waits_its_turn, withdraw_after
 from noetl_stream.core.events import (
     Answer,
     BlockClaimed,
@@ -40,8 +40,8 @@ def reported(execution: Execution, event: BlocksReported, offset: int) -> Taken:
     taken = [fact(execution, each, offset) for each in event.facts]
     found = {each.verdict for each in taken}
     verdict: Verdict = next((v for v in _BY_WEIGHT if v in found), "stale")
-    chunks = tuple(chunk for each in taken for chunk in each.messages)
-    return Taken(verdict, chunks, tuple(fact for each in taken for fact in each.counted))
+    messages = tuple(message for each in taken for message in each.messages)
+    return Taken(verdict, messages, tuple(counted for each in taken for counted in each.counted))
 
 
 _BY_WEIGHT: tuple[Verdict, ...] = ("accepted", "duplicate", "stale")
@@ -76,11 +76,7 @@ def _may_yet_ask(run: Run, event: CallbackReceived) -> bool:
 
 def _out_of_turn(execution: Execution, run: Run, event: BlockFact) -> bool:
     """In sequence an iteration ends after those before it, whoever ran it how far."""
-    key = event.block
-    if run.parallel or not run.loop or not is_iteration(key.iteration) or not isinstance(event, Outcome):
-        return False
-    first = next(k for k in execution.blocks if k[:2] == key[:2] and is_iteration(k.iteration))
-    return key != first
+    return isinstance(event, Outcome) and waits_its_turn(execution, run, event.block)
 
 
 def _verdict_on_gone(execution: Execution, event: BlockFact) -> Verdict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 from noetl_stream.core.block import Block, move
-from noetl_stream.core.bundles import withdraw_after
+from noetl_stream.core.bundles import waits_its_turn, withdraw_after
 from noetl_stream.core.children import left_alone
 from noetl_stream.core.events import (
     ROUTE,
@@ -19,7 +19,7 @@ from noetl_stream.core.events import (
     BlockWish,
 )
 from noetl_stream.core.facts import fail, place
-from noetl_stream.core.machine import Verdict
+from noetl_stream.core.machine import Taken
 from noetl_stream.core.messages import Message, StopBlocks
 from noetl_stream.core.reopening import bar, reopen
 from noetl_stream.core.run import Run
@@ -28,7 +28,6 @@ from noetl_stream.core.values import Error
 if TYPE_CHECKING:
     from noetl_stream.core.execution import Execution
 
-Answer: TypeAlias = tuple[Verdict, tuple[Message, ...]]
 Standing: TypeAlias = Literal["unknown", "ahead", "in flight", "queued", "failed", "succeeded"]
 """`ahead` has not begun, `queued` is to run again as soon as its loop's limit lets it."""
 
@@ -55,13 +54,6 @@ def attempt_of(execution: Execution, run: Run, key: BlockId) -> int:
     return queued if queued is not None else run.attempts
 
 
-def waits_its_turn(execution: Execution, run: Run, key: BlockId) -> bool:
-    """Whether an iteration in flight has not begun: of those that go together in sequence the first alone has."""
-    if run.parallel or not run.loop:
-        return False
-    return key != next(each for each in execution.blocks if each[:2] == key[:2] and each.iteration >= 0)
-
-
 def concluding(execution: Execution, run: Run, step: str) -> bool:
     """Whether a worker is at the step's ending, or has been: what it found must not change any more."""
     return run.routed is not None or run.unroutable or BlockId(step, run.epoch, ROUTE) in execution.blocks
@@ -72,23 +64,23 @@ def can_reopen(run: Run, index: int) -> bool:
     return not run.grows or run.batch(index) is not None
 
 
-def cancel_one(execution: Execution, event: BlockCancelRequested, offset: int) -> Answer:
+def cancel_one(execution: Execution, event: BlockCancelRequested, offset: int) -> Taken:
     """Stop an iteration, or bar it from beginning. It has failed, and its loop's `on_error` says what that means."""
     run, key = execution.run_of(event.block), event.block
     if run is None or execution.cancelled is not None:
-        return "stale", ()
+        return Taken("stale")
     before = execution.blocks.get(key, Block(attempt=run.queued(key.iteration) or 0))
     match standing(execution, run, key):
         case "unknown":
-            return "stale", ()
+            return Taken("stale")
         case "failed" | "succeeded":
-            return "duplicate", ()
+            return Taken("duplicate")
         case "in flight" | "queued" | "ahead" as stands:
             after = move(before, event, event.time) if event.attempt == before.attempt else None
         case other:
             assert_never(other)
     if after is None:
-        return "duplicate" if event.attempt < before.attempt else "stale", ()
+        return Taken("duplicate" if event.attempt < before.attempt else "stale")
     _touch(execution, offset)
     if stands == "in flight":
         place(execution, key, after)
@@ -98,7 +90,7 @@ def cancel_one(execution: Execution, event: BlockCancelRequested, offset: int) -
     stored = fail(execution, run, _cancelled(event, after), after)
     # Whoever runs it may stop at it, and then runs nothing that came along.
     withdraw_after(execution, run, key)
-    return "accepted", (*stored, *_called_off(execution, event, before, "it was cancelled"))
+    return Taken("accepted", (*stored, *_called_off(execution, event, before, "it was cancelled")))
 
 
 def _cancelled(event: BlockCancelRequested, block: Block) -> BlockFailed:
@@ -113,37 +105,37 @@ def _cancelled(event: BlockCancelRequested, block: Block) -> BlockFailed:
     )
 
 
-def retry_one(execution: Execution, event: BlockRetryRequested, offset: int) -> Answer:
+def retry_one(execution: Execution, event: BlockRetryRequested, offset: int) -> Taken:
     """Run an iteration again: one that is under way begins anew, one that ended waits for its turn."""
     run, key = execution.run_of(event.block), event.block
     if run is None or execution.cancelled is not None:
-        return "stale", ()
+        return Taken("stale")
     stands = standing(execution, run, key)
     if stands in ("unknown", "ahead"):
-        return "stale", ()
+        return Taken("stale")
     if event.attempt <= attempt_of(execution, run, key) or stands == "queued":
-        return "duplicate", ()
+        return Taken("duplicate")
     if stands == "in flight" and waits_its_turn(execution, run, key):
-        return "stale", ()
+        return Taken("stale")
     if stands == "in flight":
         return _begin_anew(execution, event, offset)
     refused = stands == "succeeded" and not event.force
     if refused or concluding(execution, run, key.step) or not can_reopen(run, key.iteration):
-        return "rejected", ()
+        return Taken("rejected")
     _touch(execution, offset)
     reopen(run, key.iteration, event.attempt)
-    return "accepted", ()
+    return Taken("accepted")
 
 
-def _begin_anew(execution: Execution, event: BlockRetryRequested, offset: int) -> Answer:
+def _begin_anew(execution: Execution, event: BlockRetryRequested, offset: int) -> Taken:
     before = execution.blocks[event.block]
     after = move(before, event, event.time)
     if after is None:
-        return "stale", ()
+        return Taken("stale")
     _touch(execution, offset)
     place(execution, event.block, after)
     withdraw_after(execution, execution.runs[event.block.step], event.block)
-    return "accepted", _called_off(execution, event, before, "its parent runs again")
+    return Taken("accepted", _called_off(execution, event, before, "its parent runs again"))
 
 
 def _called_off(execution: Execution, event: BlockWish, block: Block, reason: str) -> tuple[Message, ...]:

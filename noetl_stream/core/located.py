@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from noetl_stream.core.address import Address
+from noetl_stream.core.bundles import waits_its_turn
 from noetl_stream.core.events import BlockId, Callback
 from noetl_stream.core.execution import Execution
-from noetl_stream.core.iterations import attempt_of, can_reopen, concluding, standing, waits_its_turn
+from noetl_stream.core.iterations import attempt_of, can_reopen, concluding, standing
 from noetl_stream.core.run import Run
 from noetl_stream.core.tokens import Token, issue
 from noetl_stream.core.values import Value

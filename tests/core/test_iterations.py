@@ -131,6 +131,14 @@ def test_there_is_nothing_to_stop_where_no_iteration_is(iteration: int) -> None:
     assert log.rerun("each", iteration=iteration).verdict == "stale"
 
 
+def test_the_block_that_finds_out_how_a_loop_in_sequence_begins_can_run_again() -> None:
+    items = Ref(uri="cache:rows", bytes=9, sha256="", format="json")
+    log = history(looping(items, parallel=False)).requested().settled()
+
+    assert log.rerun("each", iteration=ITEMS).verdict == "accepted"
+    assert attempts(log, ITEMS) == [0, 1]
+
+
 @pytest.mark.parametrize("wish", ["stopped", "rerun"])
 def test_a_step_that_is_over_has_no_iterations_any_more(wish: str) -> None:
     log = history(chain("work", "after")).requested().completed("work").settled()
