@@ -96,16 +96,15 @@ def _begin_again(run: Run, *, routes: bool) -> None:
 
 def packed(past: Past) -> bytes:
     """A past as the first event of a fork holds it."""
-    from noetl_stream.core.snapshot import (
-        dump,
-    )  # knows every class of a state, those that import this one too
+    # It knows every class of a state, those that import this module too.
+    from noetl_stream.core.snapshot import dump
 
     return zlib.compress(dump(past), 9)
 
 
 def unpacked(body: bytes | None) -> Past:
     """Raises Unfoldable."""
-    from noetl_stream.core.snapshot import load  # as above
+    from noetl_stream.core.snapshot import load  # as in `packed`
 
     unpacking = zlib.decompressobj()
     try:
