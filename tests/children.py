@@ -114,6 +114,25 @@ class Child:
             shutil.rmtree(self.directory)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginServer:
+    """A server that lets in one user, who must show a password; it may be killed and started again."""
+
+    version: str
+    port: int
+    password: str
+    child: Child
+
+    def start(self) -> None:
+        """Run on what is there, and return once it answers."""
+        self.child.start()
+        self.child.wait_until_ready()
+
+    def kill(self) -> None:
+        """End all its processes at once, between any two instructions. What it acknowledged is kept."""
+        self.child.kill()
+
+
 def guard(process: subprocess.Popen[bytes], directory: Path) -> subprocess.Popen[bytes]:
     """A shell that kills `process` and removes `directory` once this process is gone."""
     command = ["sh", "-c", _GUARD, str(process.pid), str(directory)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,42 +11,20 @@ from pathlib import Path
 from secrets import token_hex
 from tempfile import mkdtemp
 
-from tests.children import HOST, Child, ServerMissing, answers, free_port
+from tests.children import HOST, Child, LoginServer, ServerMissing, answers, free_port
 
 USER = "tests"
+_DEBIAN = "/usr/sbin"  # where it installs the server, off a user's PATH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """A NATS server and its user, who must show a password."""
-
-    version: str
-    port: int
-    password: str
-    child: Child
+class Server(LoginServer):
+    """A NATS server. What its streams acknowledged outlives a kill."""
 
     @property
     def url(self) -> str:
         """Its address, with the user's name and password."""
         return f"nats://{USER}:{self.password}@{HOST}:{self.port}"
-
-    def start(self) -> None:
-        """Run on what is there, and return once it answers."""
-        self.child.start()
-        self.child.wait_until_ready()
-
-    def kill(self) -> None:
-        """End it at once. What its streams acknowledged is kept."""
-        self.child.kill()
-
-    def stop(self) -> None:
-        """End in order."""
-        self.child.stop(signal.SIGTERM)
-
-    def restart(self) -> None:
-        """Stop and start, at the same address."""
-        self.stop()
-        self.start()
 
 
 @contextmanager
@@ -58,10 +35,9 @@ def running() -> Iterator[Server]:
         ServerMissing: it is not installed here.
         ChildFailed: it is, and yet it did not start.
     """
-    # Debian installs it where a user's PATH does not lead.
-    program = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/usr/local/sbin")
+    program = shutil.which("nats-server") or shutil.which("nats-server", path=_DEBIAN)
     if program is None:
-        raise ServerMissing("no `nats-server` on the PATH or in /usr/sbin")
+        raise ServerMissing(f"no `nats-server` on the PATH or in {_DEBIAN}")
     with ExitStack() as undo:
         server = _server(program, Path(mkdtemp(prefix="noetl-nats-")))
         undo.callback(server.child.remove)

@@ -17,7 +17,7 @@ from tempfile import mkdtemp
 
 import psycopg
 
-from tests.children import HOST, Child, ChildFailed, ServerMissing, free_port
+from tests.children import HOST, Child, ChildFailed, LoginServer, ServerMissing, free_port
 
 USER = "tests"
 DEBIAN = Path("/usr/lib/postgresql")  # where it keeps each version's programs, off the PATH
@@ -33,13 +33,8 @@ _SETTINGS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """A PostgreSQL and its superuser, who must show a password."""
-
-    version: str
-    port: int
-    password: str
-    child: Child
+class Server(LoginServer):
+    """A PostgreSQL, and its superuser. What was committed outlives a kill; the next start recovers first."""
 
     @property
     def dsn(self) -> str:
@@ -54,22 +49,9 @@ class Server:
         yield self._dsn(name)
         self._run(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def start(self) -> None:
-        """Run on what is there, and return once it answers; after a kill it recovers first."""
-        self.child.start()
-        self.child.wait_until_ready()
-
-    def kill(self) -> None:
-        """End all its processes at once, between any two instructions. What was committed is kept."""
-        self.child.kill()
-
-    def stop(self) -> None:
-        """End in order: open transactions are rolled back, and clients told."""
-        self.child.stop(signal.SIGINT)
-
     def restart(self) -> None:
-        """Stop and start, at the same address."""
-        self.stop()
+        """End in order, so that open transactions are rolled back and clients told, and start at the same address."""
+        self.child.stop(signal.SIGINT)
         self.start()
 
     def _dsn(self, database: str) -> str:
@@ -142,7 +124,7 @@ def _programs() -> Path:
         return Path(found).resolve().parent
     versions = [folder for folder in DEBIAN.glob("*/bin") if (folder / "initdb").exists()]
     if not versions:
-        raise ServerMissing(f"no PostgreSQL here: no `initdb` on the PATH or in {DEBIAN}")
+        raise ServerMissing(f"no `initdb` on the PATH or in {DEBIAN}")
     return max(versions, key=lambda folder: int(folder.parent.name))
 
 

@@ -69,9 +69,7 @@ def test_a_postgres_lets_nobody_in_without_the_password(postgres: postgres_serve
 
 @pytest.mark.slow
 def test_a_postgres_does_not_run_as_root(postgres: postgres_server.Server) -> None:
-    owner = os.stat(f"{postgres.child.directory}/cluster").st_uid
-
-    assert owner != 0
+    assert (postgres.child.directory / "cluster").stat().st_uid != 0
 
 
 @pytest.mark.slow
