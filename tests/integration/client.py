@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from noetl_stream.adapters.dead_letters import ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TOPIC, REASON
 from noetl_stream.agents.roles import running
-from noetl_stream.core.events import CancelRequested, ExecutionEnded
+from noetl_stream.core.events import CallbackReceived, CancelRequested, ExecutionEnded
 from noetl_stream.core.report import Story
+from noetl_stream.core.tokens import Token
 from noetl_stream.core.values import Value, unmarked
 from noetl_stream.dsl.compiler import compile_playbook
 from noetl_stream.ids import execution_id, keyed_request, partition_of
@@ -105,6 +108,19 @@ class Client:
     async def cancel(self, execution: int) -> None:
         await self.platform.facts.report(execution, CancelRequested(time=0.0, reason="the test said so"))
 
+    async def answer(self, token: Token, answer: Value, *, by: str | None = None) -> None:
+        """Answer the block that gave out this token."""
+        event = CallbackReceived(
+            block=token.block,
+            attempt=token.attempt,
+            segment=token.segment,
+            seal=token.seal,
+            time=time.time(),
+            answer=answer,
+            actor=by,
+        )
+        await self.platform.facts.report(token.execution, event)
+
     async def value(self, value: Value) -> Any:
         """A value of the log with every reference in it fetched, tables as lists of rows."""
         return _plain(await hydrate(self.platform.cache, value))
@@ -153,6 +169,13 @@ async def installed(settings: Settings, *roles: str) -> AsyncIterator[Client]:
     """These roles in this process (all if none is named), and a client of theirs."""
     async with open_platform(settings) as platform, running(platform, roles or ALL_ROLES):
         yield Client(platform=platform)
+
+
+async def there(file: Path) -> None:
+    """Return once a task has made this file."""
+    async with asyncio.timeout(LIMIT):
+        while not await asyncio.to_thread(file.exists):
+            pass
 
 
 def _letter(record: Record) -> Letter:

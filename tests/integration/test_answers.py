@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
 
 from noetl_stream.cli.running import everything
-from noetl_stream.core.events import CallbackReceived
 from noetl_stream.replay.waiting import Asking, waiting
 from noetl_stream.settings import Settings
 from noetl_stream.wiring import Platform
@@ -43,19 +41,6 @@ async def asking(platform: Platform, count: int) -> list[Asking]:
                 return found
 
 
-async def answer(client: Client, asked: Asking) -> None:
-    token = asked.token
-    event = CallbackReceived(
-        block=token.block,
-        attempt=token.attempt,
-        segment=token.segment,
-        seal=token.seal,
-        time=time.time(),
-        answer=asked.ask["prompt"],
-    )
-    await client.platform.facts.report(token.execution, event)
-
-
 @pytest.mark.timeout(8 * LIMIT)
 async def test_many_that_wait_hold_no_slot_and_outlive_a_restart_of_everything(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, partitions=2, slots=2)
@@ -70,8 +55,8 @@ async def test_many_that_wait_hold_no_slot_and_outlive_a_restart_of_everything(t
         client = Client(platform=platform)
         after = await asking(platform, MANY)
         for asked in after:
-            await answer(client, asked)
-            await answer(client, asked)
+            await client.answer(asked.token, asked.ask["prompt"])
+            await client.answer(asked.token, asked.ask["prompt"])
         async with asyncio.timeout(2 * LIMIT):
             await asking(platform, 0)
         ends = [await client.story(execution) for execution in executions[:: MANY // 10]]

@@ -10,7 +10,7 @@ import pytest
 from noetl_stream.core.events import BlockOffered, BlocksReported, Decision
 from noetl_stream.replay.telling import Told
 from noetl_stream.settings import Settings
-from tests.integration.client import installed
+from tests.integration.client import installed, there
 from tests.integration.processes import kill, roles
 from tests.integration.test_kills import accepted
 
@@ -81,8 +81,7 @@ async def test_a_worker_killed_in_the_middle_of_a_bundle_loses_none_and_none_cou
         doomed = await started.start("worker")
         path = await client.register(MIXED.replace("MODE", mode))
         execution = await client.ask(path, {"folder": str(tmp_path)})
-        while not (tmp_path / "runs of 4").exists():
-            await client.platform.reader.end(settings.topics.events.name, 0)
+        await there(tmp_path / "runs of 4")
         await kill(doomed)
         await started.begin("worker")
         told = await client.told(execution)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from noetl_stream.core.events import BlockContested
 from noetl_stream.settings import Settings
-from tests.contract.clients import eventually
-from tests.integration.client import Client, installed
+from tests.integration.client import Client, installed, there
 from tests.integration.processes import kill, roles
 
 PAY = """
@@ -41,12 +39,9 @@ def settings(settings: Settings) -> Settings:
 
 
 async def pay(client: Client, folder: Path) -> int:
+    """An execution in the middle of its effect."""
     execution = await client.ask(await client.register(PAY), {"folder": str(folder)})
-
-    async def charged() -> bool:
-        return await asyncio.to_thread((folder / "charged").exists)
-
-    await eventually(charged)
+    await there(folder / "charged")
     return execution
 
 
@@ -70,9 +65,7 @@ async def test_a_worker_killed_between_the_claim_and_the_outcome_leaves_a_step_t
     assert contested[0].effect in story.end.error.message
 
 
-async def test_an_effect_whose_worker_lives_is_reported_once(
-    settings: Settings, command: Path, tmp_path: Path
-) -> None:
+async def test_an_effect_whose_worker_lives_is_reported_once(settings: Settings, tmp_path: Path) -> None:
     async with installed(settings) as client:
         execution = await pay(client, tmp_path)
         (tmp_path / "go").touch()

@@ -4,64 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from queue import Queue
 from typing import Any
 
 import pytest
 
 from noetl_stream.cli.running import Job, report_of, run_to_end
-from noetl_stream.core.events import CallbackReceived
 from noetl_stream.core.tokens import read
-from noetl_stream.core.values import Value
 from noetl_stream.replay.waiting import Asking, waiting
 from noetl_stream.wiring import Platform
+from tests.integration.client import Client
 from tests.playbooks.examples import ANSWERS
+from tests.tools.http_server import Site, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
-@asynccontextmanager
-async def service() -> AsyncIterator[tuple[str, Queue[str]]]:
-    """Its address, and the tokens that it was told."""
-    told = Queue[str]()
-
-    class Told(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            told.put(body["answer_with"])
-            self.send_response(202)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", told
-        server.shutdown()
-        thread.join()
-
-
-async def answer(platform: Platform, text: str, found: Value, actor: str | None = None) -> None:
-    token = read(text)
-    event = CallbackReceived(
-        block=token.block,
-        attempt=token.attempt,
-        segment=token.segment,
-        seal=token.seal,
-        time=time.time(),
-        answer=found,
-        actor=actor,
-    )
-    await platform.facts.report(token.execution, event)
+def told(service: Site) -> str:
+    """The token that the service was told."""
+    [request] = service.seen
+    assert isinstance(request["body"], bytes)
+    token: str = json.loads(request["body"])["answer_with"]
+    return token
 
 
 async def asked(platform: Platform, execution: int, step: str) -> Asking:
@@ -81,13 +45,15 @@ async def asked(platform: Platform, execution: int, step: str) -> Asking:
 async def test_the_answers_example_waits_for_a_service_and_a_person(
     platform: Platform, approved: bool, ending: Any
 ) -> None:
-    async with service() as (address, told):
-        job = Job(path=ANSWERS.catalog_path, payload={"service": address}, key=uuid.uuid4().hex)
+    client = Client(platform=platform)
+    with serving() as service:
+        job = Job(path=ANSWERS.catalog_path, payload={"service": service.url}, key=uuid.uuid4().hex)
         running = asyncio.create_task(run_to_end(platform, job, timeout=100, watch=lambda _: None))
-        await answer(platform, await asyncio.to_thread(told.get), {"checked": 3})
+        await asked(platform, job.execution, "check")  # by then the service has been told
+        await client.answer(read(told(service)), {"checked": 3})
         sign_off = await asked(platform, job.execution, "sign_off")
         verdict = {"approved": approved, "comment": None if approved else "the wrong month"}
-        await answer(platform, sign_off.token.text, verdict, "ann")
+        await client.answer(sign_off.token, verdict, by="ann")
         story = await running
 
     report = await report_of(platform, story)

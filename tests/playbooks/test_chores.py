@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
@@ -16,6 +11,7 @@ from noetl_stream.wiring import Platform
 from noetl_stream.wiring_chores import PLAYBOOKS, register_chores
 from tests.playbooks.examples import ALERT, Example
 from tests.playbooks.test_examples import ran
+from tests.tools.http_server import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -29,36 +25,16 @@ workflow:
 """
 
 
-@contextmanager
-def heard() -> Iterator[tuple[str, list[Any]]]:
-    """A service that keeps the JSON it is sent; its address."""
-    bodies: list[Any] = []
-
-    class Ear(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Ear) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", bodies
-        server.shutdown()
-        thread.join()
-
-
 async def test_a_failure_is_told_to_the_service_that_is_named(platform: Platform) -> None:
     failed, _ = await ran(platform, Example(file="37_deadline.yaml", path=("wait",)))
 
-    with heard() as (webhook, bodies):
-        report, result = await ran(platform, replace(ALERT, payload={"webhook": webhook}))
+    with serving() as service:
+        report, result = await ran(platform, replace(ALERT, payload={"webhook": service.url}))
 
     assert (report["error"], tuple(report["path"])) == (None, ALERT.path)
-    told = {each["execution_id"]: each for each in bodies[0]["executions"]}
+    body = service.seen[0]["body"]
+    assert isinstance(body, bytes)
+    told = {each["execution_id"]: each for each in json.loads(body)["executions"]}
     assert told[failed["execution_id"]]["playbook"] == "examples/deadline"
     assert told[failed["execution_id"]]["kind"] == "timeout"
     assert result == {"failed": len(told), "told": True}
