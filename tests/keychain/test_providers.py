@@ -276,6 +276,15 @@ async def test_a_name_leads_nowhere_else(kept: Kept, ref: str) -> None:
 
 
 @every
+@pytest.mark.parametrize("version", ["../../db/versions/2", "..", ".", "1/..", "1\n"])
+async def test_a_version_leads_nowhere_else(kept: Kept, version: str) -> None:
+    """It stands in addresses behind the name, which alone is held against `allow`."""
+    asks = wanted(settings={"ref": "nested", "version": version})
+
+    assert "is no version; write" in (await refusal(kept.asked(allow=("nested",)), asks)).message
+
+
+@every
 async def test_a_tenant_reads_what_the_platform_lets_it(kept: Kept) -> None:
     provided = kept.asked(allow=("{tenant}-*", "common/*"))
 

@@ -50,7 +50,7 @@ class Provided:
     async def _resolve(self, wanted: Wanted) -> Secret:
         login, ref, mapped = await self._login(wanted), _ref(wanted), wanted.settings.get("map")
         version = wanted.settings.get("version")
-        asked = None if version in (None, "", "latest") else str(version)
+        asked = None if version in (None, "", "latest") else _version(str(version))
 
         async def read(one: str) -> Kept[Found]:
             self._check(one, wanted, login)
@@ -125,6 +125,13 @@ def _ref(wanted: Wanted) -> str | None:
     """Which secret; None if the document says it nowhere, or by alias alone."""
     found = next((each for key in ("ref", "credential") if (each := wanted.settings.get(key))), None)
     return None if found is None else str(found)
+
+
+def _version(told: str) -> str:
+    """Raises ToolError for one that, as a part of an address, would lead past the name before it."""
+    if "/" in told or told in (".", "..") or not told.isprintable():
+        raise failed(f"'{told}' is no version; write its number or its name")
+    return told
 
 
 def _picked(value: str | Mapping[str, Value], wanted: Wanted, mapped: Any) -> Any:
