@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+import hypothesis
 import pytest
-from hypothesis import settings
 
 from noetl_stream.broker.launch import start_broker
 from tests import nats_server, postgres_server
@@ -145,8 +145,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # How long one example takes tells how busy the machine is. The time limit of its test holds all the same.
-    settings.register_profile("busy", deadline=None)
-    settings.load_profile("busy")
+    if hasattr(config, "workerinput"):
+        # Beside other workers, how long one example takes tells how busy they are. The limit of its test holds.
+        hypothesis.settings.register_profile("beside others", deadline=None)
+        hypothesis.settings.load_profile("beside others")
     HABITS.always_replay = config.getoption("--always-replay")
     config.stash[FOUND] = {}
