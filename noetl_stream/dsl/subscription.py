@@ -178,8 +178,13 @@ def _headers(node: Node, site: Site) -> Headers:
 
 
 def _passed(node: Node | None, site: Site) -> Flag | tuple[str, ...]:
-    said = node is None or has_template(node.text or "") or (node.text or "").lower() in FLAGS
-    return _flag(node, site, default=False) if said else _words(node) or False
+    """All of them or none, or the names of some."""
+    if node is None:
+        return False
+    word = "" if node.is_list else str(node.value)
+    if has_template(word) or word.lower() in FLAGS:
+        return _flag(node, site, default=False)
+    return _words(node) or False
 
 
 def _directive(node: Node) -> Directive:

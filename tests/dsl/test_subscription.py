@@ -165,6 +165,16 @@ def test_flags_may_be_templates(said: str | bool, flag: bool) -> None:
         assert each.evaluate({"env": {"X": said}}) is flag
 
 
+@pytest.mark.parametrize(
+    ("said", "passed"),
+    [("true", True), ("false", False), ("'on'", True), ("x-id", ("x-id",)), ("[x-id, 'on']", ("x-id", "on")), ("[]", False)],
+)  # fmt: skip
+def test_headers_are_passed_on_all_or_none_or_by_name(said: str, passed: object) -> None:
+    spec = f"{{source: kafka, topic: t, dispatch: {{playbook: p}}, headers: {{passthrough: {said}}}}}"
+
+    assert plan(spec).headers.passthrough == passed
+
+
 def test_a_flag_may_be_a_variable() -> None:
     spec = "{source: kafka, topic: t, dispatch: {playbook: p, batch_dispatch: '${A}'}, headers: {passthrough: '${B}'}}"
     found = plan(spec, environment={"A": "off", "B": "true"})
