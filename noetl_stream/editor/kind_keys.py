@@ -7,7 +7,7 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -107,7 +107,10 @@ def _key(name: str, field: FieldInfo, kind: Kind) -> Key:
 
 
 def words_of_type(annotation: Any) -> str:
-    """`text or list of text`, `` `{uri, source}` `` for a model, the words themselves for a choice."""
+    """`text or list of text`, `` `{uri, source}` `` for a model, the words themselves for a choice.
+
+    A type that only a plugin has is called as in Python.
+    """
     words = dict.fromkeys(_types(annotation))
     if _WORDS[float] in words:
         words.pop(_WORDS[int], None)
@@ -121,12 +124,15 @@ def _types(annotation: Any) -> Iterator[str]:
             yield from _types(each)
     elif origin is Literal:
         yield " · ".join(f"`{word}`" for word in inner)
+    elif origin is Annotated:
+        yield from _types(inner[0])
     elif origin is list:
         yield "list" if inner[0] is Any else f"list of {_one(inner[0])}"
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield _mapping(annotation)
     elif annotation is not types.NoneType:
-        yield _WORDS[origin or annotation]
+        kind = origin or annotation
+        yield _WORDS.get(kind) or str(getattr(kind, "__name__", kind))
 
 
 def _one(annotation: Any) -> str:
