@@ -32,7 +32,9 @@ Tell: TypeAlias = Callable[[BlockFact | BlocksReported], Awaitable[None]]
 REPORT_BYTES = 160 * 1024
 """Outcomes that are reported together weigh no more, by estimate: a record stays below 256 KiB."""
 HEAD_BYTES = 300
-"""What an outcome weighs beside its values."""
+"""What an outcome weighs beside its values and its credentials."""
+USE_BYTES = 64
+"""What one of its credentials weighs."""
 
 
 class Bundle:
@@ -163,17 +165,19 @@ def with_item(life: Offer, opened: Offer) -> Offer:
 
 def stops(loop: Loop, outcome: Report) -> bool:
     """Whether a sequential loop goes no further for now: what follows is offered again once this has ended well."""
+    if loop.parallel:
+        return False
     match outcome:
         case BlockCompleted():
             return False
         case BlockParked() | BlockContested():
-            return not loop.parallel
+            return True
         case BlockFailed():
-            return not loop.parallel and (outcome.retry is not None or loop.on_error == "fail")
+            return outcome.retry is not None or loop.on_error == "fail"
 
 
 def _weight(outcome: Report) -> int:
-    return HEAD_BYTES + sum(map(json_size, _values(outcome)))
+    return HEAD_BYTES + USE_BYTES * len(outcome.credentials) + sum(map(json_size, _values(outcome)))
 
 
 def _values(outcome: Report) -> Iterator[Value]:

@@ -17,15 +17,18 @@ from noetl_stream.core.events import (
     BlockFailed,
     BlockId,
     BlocksReported,
+    CredentialUse,
 )
 from noetl_stream.core.messages import Offer
+from noetl_stream.core.plan import Plan
 from noetl_stream.errors import InfrastructureError, ToolError
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Call
-from noetl_stream.wire.codec import decode_event, decode_offer, encode_offer
+from noetl_stream.wire.codec import decode_event, decode_offer, encode, encode_offer
 from noetl_stream.wire.topics import Topics
+from noetl_stream.worker.bundle import Bundle
 from noetl_stream.worker.lease import Pace
-from noetl_stream.worker.worker import Worker
+from noetl_stream.worker.worker import Plans, Worker
 from tests.memory import MemoryLog, MemoryPlans
 from tests.worker.stage import Act, on_stage, tools_of
 from tests.worker.test_worker import settled
@@ -73,19 +76,27 @@ def site(
     spec: str = PARALLEL,
     more: str = "",
     pace: Pace = CALM,
+    plans: Plans | None = None,
 ) -> Site:
     log, act = MemoryLog(), Act(does)
     stage = on_stage(LOOP.format(items=items, spec=spec, more=more), cache, act)
     worker = Worker(
         name="w",
         slots=1,
-        plans=MemoryPlans(stage.log.plan),
+        plans=plans or MemoryPlans(stage.log.plan),
         tools=tools_of(act),
         cache=cache,
         facts=KafkaFactLog(log, TOPICS.events),
         pace=pace,
     )
     return Site(worker, log, act, decode_offer(encode_offer(stage.log.offer("load"))))
+
+
+class Silent:
+    """Plans of a catalog that does not answer."""
+
+    async def plan(self, offer: Offer) -> Plan:
+        raise InfrastructureError("the catalog does not answer")
 
 
 def said_of(found: object) -> list[tuple[int, Any]]:
@@ -154,6 +165,28 @@ async def test_no_record_is_larger_than_a_record_may_be(cache: Cache) -> None:
     sizes = [len(record.value or b"") for record in here.log.records(TOPICS.events.name)]
     assert [n for each in reports for n, _ in said_of(each)] == list(range(40))
     assert len(reports) > 1
+    assert max(sizes) < RECORD
+
+
+async def test_credentials_that_were_used_count_too(cache: Cache) -> None:
+    spec = "{mode: parallel, max_in_flight: 1000, frame: {max_rows: 1000}}"
+    offer = site(cache, items="'{{ 600 }}'", spec=spec).offer
+    uses = tuple(CredentialUse(alias=f"credential_{n}", provider="keychain") for n in range(20))
+    sizes: list[int] = []
+
+    async def tell(report: BlockFact | BlocksReported) -> None:
+        sizes.append(len(encode(report)))
+
+    bundle = Bundle(offer, "w/1", tell, CALM)
+    for life in bundle.lives:
+        await bundle.add(
+            BlockCompleted(
+                block=life.block, attempt=0, segment=0, run="w/1", result="x", time=0.0, credentials=uses
+            )
+        )
+    await bundle.flush()
+
+    assert len(bundle.lives) == 600
     assert max(sizes) < RECORD
 
 
@@ -258,15 +291,8 @@ async def test_in_sequence_a_failure_is_the_end_unless_the_loop_goes_on(
     assert "".join(here.act.said) == ran
 
 
-async def test_an_offer_that_cannot_be_opened_fails_each_of_its_iterations(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here = site(cache)
-
-    async def gone(offer: Offer) -> Any:
-        raise InfrastructureError("the catalog does not answer")
-
-    monkeypatch.setattr(here.worker, "_plans", type("Gone", (), {"plan": staticmethod(gone)})())
+async def test_an_offer_that_cannot_be_opened_fails_each_of_its_iterations(cache: Cache) -> None:
+    here = site(cache, plans=Silent())
     await here.take()
 
     (report,) = await here.ended()
