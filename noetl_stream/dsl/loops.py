@@ -23,12 +23,12 @@ IN_FLIGHT = 16
 """Iterations in flight where nobody says."""
 FRAME_SIZE = 10_000
 """Rows of a slice, where nobody says."""
+FRAME_ROWS = 1
+"""Rows that a cursor claims at once, where nobody says."""
 KINDS = ("in", "while", "frames", "cursor")
 """What a loop may go by. It has exactly one of them."""
 TOLD = ("max_bytes", "max_seconds", "lease_seconds", "heartbeat_seconds")
 """What else a frame says to its cursor's claim, as `__frame_<key>`."""
-FRAME_ROWS = 1
-"""Rows that a cursor claims at once, where nobody says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,37 +77,32 @@ def _goes_by(
     kind: str, step: str, node: Node, layers: Node | None, site: Site, world: World
 ) -> dict[str, Any]:
     """What tells one kind of loop from another."""
-    given = node.mapping[kind]
+    given, at = node.mapping[kind], _inputs(world, site).at("spec.frame")
+    frame = (layers.get("frame") if layers else None) or Node({}, node.place)
     match kind:
         case "while":
             return {"while_": world.decide(step, compile_condition(given, site.at("while")))}
         case "cursor":
-            return _frame(layers, _inputs(world, site).at("spec.frame"))
+            return _claimed(frame, at)
         case "frames":
             rows = compile_count(node.get("rows"), _inputs(world, site).at("rows"), FRAME_SIZE)
             items = world.decide(step, compile_items(given, site.at("frames"), table=True), before=True)
-            return {"items": items, "rows": rows, **_together(layers, _inputs(world, site).at("spec.frame"))}
+            return {"items": items, "rows": rows, **_together(frame, at)}
         case _:
             items = world.decide(step, compile_items(given, site.at("in")), before=True)
-            return {"items": items, **_together(layers, _inputs(world, site).at("spec.frame"))}
+            return {"items": items, **_together(frame, at)}
 
 
-def _together(layers: Node | None, site: Site) -> dict[str, Any]:
+def _together(frame: Node, site: Site) -> dict[str, Any]:
     """How many iterations travel in a block, and how many of these run at once."""
-    frame = layers.get("frame") if layers else None
-    if frame is None:
-        return {}
     return {
         "bundle": compile_count(frame.get("max_rows"), site.at("max_rows"), 1),
         "row_concurrency": compile_count(frame.get("row_concurrency"), site.at("row_concurrency"), 1),
     }
 
 
-def _frame(layers: Node | None, site: Site) -> dict[str, Any]:
+def _claimed(frame: Node, site: Site) -> dict[str, Any]:
     """How a cursor claims: so many rows at once, handed on one by one or together."""
-    frame = layers.get("frame") if layers else None
-    if frame is None:
-        return {}
     told = {key: _above_0(node, site.at(key)) for key in TOLD if (node := frame.get(key))}
     if (cut := frame.get("max_bytes")) and _word(frame, "process") != "frame":
         site.report.warn(
