@@ -26,8 +26,8 @@ TODAY: Final[Mapping[Keys, str]] = {
 DOCUMENT: Final[tuple[Keys, ...]] = tuple(TODAY)
 STORAGE: Final[tuple[Keys, ...]] = (("store", "driver"),)
 """Of a `result` or `output` block. A deployment has one cache, and its own driver for it."""
-STEP: Final[tuple[Keys, ...]] = (*(("result", *keys) for keys in STORAGE),)
-TASK: Final[tuple[Keys, ...]] = (*(("output", *keys) for keys in STORAGE),)
+STEP: Final[tuple[Keys, ...]] = tuple(("result", *keys) for keys in STORAGE)
+TASK: Final[tuple[Keys, ...]] = tuple(("output", *keys) for keys in STORAGE)
 
 
 def warn_pending(node: Node, table: Iterable[Keys], site: Site) -> None:

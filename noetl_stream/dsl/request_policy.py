@@ -80,7 +80,7 @@ def _replay(node: Node | None, site: Site) -> Replay | None:
             "write `record: true`",
         )
     return Replay(
-        record=_record(node.get("record"), site.at("record")),
+        record=_record(record, site.at("record")),
         deterministic=compile_input_flag(node.get("deterministic"), site.at("deterministic"), default=False),
     )
 

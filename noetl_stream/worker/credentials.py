@@ -17,8 +17,6 @@ from noetl_stream.ports.credentials import DOCUMENT, Credentials, Secret, Wanted
 from noetl_stream.worker.guarding import guard
 from noetl_stream.worker.sites import Desk
 
-"""Who gave a credential that is written out in the playbook."""
-
 
 def refused(alias: str, why: str) -> ToolError:
     """A credential that cannot be had, as the error of the task that needs it."""

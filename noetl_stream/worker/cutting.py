@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from noetl_stream.dsl.lookup import is_frame
@@ -14,11 +15,11 @@ def cut(rows: Any, most: float) -> list[Any]:
 
     None is left out: whoever claimed them holds them.
     """
-    ends = list(_ends(rows, most))
+    spans = pairwise((0, *_ends(rows, most)))
     if is_frame(rows):
         table = rows.arrow()
-        return [table.slice(start, end - start) for start, end in zip([0, *ends], ends, strict=False)]
-    return [rows[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        return [table.slice(start, end - start) for start, end in spans]
+    return [rows[start:end] for start, end in spans]
 
 
 def _ends(rows: Any, most: float) -> Iterator[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.plan import Path
 from noetl_stream.core.values import Piped, Ref, Value
-from noetl_stream.dsl.lookup import parts_of
+from noetl_stream.dsl.lookup import is_frame, parts_of
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.frames import Cache, FrameKey
 from noetl_stream.wire.values import encode_plain, encode_value
@@ -103,7 +103,7 @@ async def _walked(cache: Cache, key: FrameKey, value: Any, paths: tuple[Path, ..
                 return {name: await walk(each, (*at, str(name))) for name, each in found.items()}
             case list() | tuple():
                 return [await walk(each, (*at, str(i))) for i, each in enumerate(found)]
-            case _ if _is_frame(found):
+            case _ if is_frame(found):
                 return found.ref
             case _ if (table := as_table(found)) is not None:
                 if id(found) not in tables:
@@ -159,10 +159,6 @@ def as_table(value: Any) -> pa.Table | None:
     return None
 
 
-def _is_frame(value: Any) -> bool:
-    return hasattr(type(value), "arrow") and hasattr(value, "ref")
-
-
 def as_rows(value: Any) -> Value:
     """A frame as its rows; anything else as it is."""
-    return plain_rows(value.arrow()) if _is_frame(value) else value
+    return plain_rows(value.arrow()) if is_frame(value) else value

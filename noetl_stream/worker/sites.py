@@ -54,8 +54,9 @@ class Desk:
     """A pipeline's own values while it runs: task results and names, variables by scope, the last envelope.
 
     `ctx`, `iter` and `step` hold what this block wrote; `ctx` starts empty and lies over the execution's. `round` is
-    where a task's own loop stands while it runs. `token` answers what parks here. `keychain` are the credentials that a task was given, `mask` takes the
-    secrets among them out of what is written, `uses` are all that were resolved, in order.
+    where a task's own loop stands while it runs. `token` answers what parks here. `keychain` are the credentials that a
+    task was given, `mask` takes the secrets among them out of what is written, `uses` are all that were resolved, in
+    order.
     """
 
     plan: Plan
