@@ -111,8 +111,9 @@ class DuckdbTarget:
             if there is None:
                 self._create(schema)
                 there = self._columns() or {}
-        check_columns(schema, there, self._keys, self.said)
-        takes = [_taken(there[field.name], field.type) for field in schema]
+            check_columns(schema, there, self._keys, self.said)
+            empty = self._connection.sql(f"SELECT * FROM {self._table} LIMIT 0").to_arrow_table().schema
+        takes = [_taken(there[f.name], f.type, empty.field(f.name).type) for f in schema]
         return pa.schema(list(zip(schema.names, takes, strict=True)))
 
     def write(self, rows: pa.RecordBatchReader, summary: Summary) -> None:
@@ -179,16 +180,29 @@ def _created(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _taken(there: Any, given: pa.DataType) -> pa.DataType:
-    """duckdb casts by itself, and exactly or not at all; all but what Arrow has to make for it."""
+def _taken(there: Any, given: pa.DataType, arrow: pa.DataType) -> pa.DataType:
+    """What a column takes, which is `arrow` as duckdb itself hands it out."""
     if there.id == "uuid":
         return UUID
     if str(there) == "JSON":
         return JSON
-    if there.id == "decimal" and pa.types.is_decimal(given):
-        parts = dict(there.children)
-        return pa.decimal128(parts["precision"], parts["scale"])
+    return _unrounded(given, arrow)
+
+
+def _unrounded(given: pa.DataType, there: pa.DataType) -> pa.DataType:
+    """duckdb rounds numbers and moments that its column does not hold, where Arrow refuses them. Text is its own to read."""
+    if is_list(given) and is_list(there):
+        return pa.list_(_unrounded(given.value_type, there.value_type))
+    if _is_number(given) and _is_number(there):
+        return there
+    moments = pa.types.is_timestamp(given) and pa.types.is_timestamp(there)
+    if moments and (given.tz is None) == (there.tz is None):
+        return there
     return _created(given)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_floating(kind))
 
 
 def _failed(error: duckdb.Error, said: str) -> ToolError:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 import pyarrow as pa
 import pytest
@@ -101,6 +104,27 @@ async def test_a_value_that_does_not_fit_is_told_with_its_column_and_rows(
 
         assert failed.value.kind == "validation"
         assert connection.execute("SELECT count(*) FROM there").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "kind"),
+    [
+        ("DECIMAL(38,0)[]", [Decimal("1.5205")], pa.list_(pa.decimal128(38, 4))),
+        ("DECIMAL(9,2)", Decimal("1.5205"), pa.decimal128(20, 4)),
+        ("INTEGER", Decimal("1.5205"), pa.decimal128(20, 4)),
+        ("INTEGER[]", [1.5], pa.list_(pa.float64())),
+        ("TIMESTAMP_S", datetime(2024, 1, 1, 0, 0, 0, 5), pa.timestamp("us")),
+    ],
+)
+async def test_duckdb_rounds_nothing(
+    declared: str, value: object, kind: pa.DataType, run: Run, tmp_path: Path
+) -> None:
+    there = place("duckdb", "there", tmp_path, "")
+    with duckdb.connect(there.end["database"]) as connection:
+        connection.execute(f"CREATE TABLE there (a {declared})")
+
+    with pytest.raises(ToolError, match="column 'a', rows 0 to 0: a value is no"):
+        await move(run, None, there, pa.table({"a": pa.array([value], kind)}))
 
 
 @pytest.mark.slow
