@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
@@ -9,13 +10,14 @@ import pyarrow as pa
 
 # Arrow's export drops the zone of a time, wraps large integers, and yields bits and bignums as bytes of duckdb's own;
 # Polars reads neither intervals nor unions.
-_AS_TEXT = frozenset({"interval", "time with time zone", "bit", "uhugeint", "bignum", "union"})
+_AS_TEXT = dict.fromkeys(("interval", "time with time zone", "bit", "uhugeint", "bignum", "union"), "VARCHAR")
+_CARRIED = {**_AS_TEXT, "hugeint": "DECIMAL(38, 0)"}
 
 
 def arrow_table(relation: duckdb.DuckDBPyRelation) -> pa.Table:
     """The relation's rows. Sums of integers, 128 bits wide in duckdb, are 64 bits wide where that holds them."""
     kinds = relation.types
-    casts = [_cast(kind) for kind in kinds]
+    casts = [_cast(kind, _AS_TEXT) for kind in kinds]
     table = (_projected(relation, casts) if any(casts) else relation).to_arrow_table()
     for index, kind in enumerate(kinds):
         if kind.id == "hugeint":
@@ -25,8 +27,7 @@ def arrow_table(relation: duckdb.DuckDBPyRelation) -> pa.Table:
 
 def carried(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     """The relation with all that Arrow would harm as text, and integers of 128 bits as decimals."""
-    kinds = relation.types
-    casts = ["DECIMAL(38, 0)" if kind.id == "hugeint" else _cast(kind) for kind in kinds]
+    casts = [_cast(kind, _CARRIED) for kind in relation.types]
     return _projected(relation, casts) if any(casts) else relation
 
 
@@ -38,14 +39,14 @@ def _projected(relation: duckdb.DuckDBPyRelation, casts: list[str | None]) -> du
     return relation.project(", ".join(columns))
 
 
-def _cast(kind: Any) -> str | None:
-    """What to read a type as; None: as it is."""
-    if kind.id in _AS_TEXT:
-        return "VARCHAR"
+def _cast(kind: Any, others: Mapping[str, str]) -> str | None:
+    """What to read a type as, of which `others` are read as something else; None: as it is."""
+    if kind.id in others:
+        return others[kind.id]
     if kind.id not in ("list", "array", "map", "struct"):
         return None
     parts = dict(kind.children)
-    found = {name: _cast(part) for name, part in parts.items() if name != "size"}
+    found = {name: _cast(part, others) for name, part in parts.items() if name != "size"}
     if not any(found.values()):
         return None
     inner = {name: cast or str(parts[name]) for name, cast in found.items()}

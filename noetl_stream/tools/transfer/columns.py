@@ -106,7 +106,20 @@ def fit(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_integer(column.type) and pa.types.is_decimal(kind):
         # Straight on, Arrow asks for the digits of the widest integer, whatever the values are.
         return column.cast(pa.decimal128(20, 0)).cast(kind)
-    return column.cast(kind)
+    made = column.cast(kind)
+    _check_kept(column, made)
+    return made
+
+
+def _check_kept(column: pa.Array, made: pa.Array) -> None:
+    """Raises ValueError where Arrow rounded floats to a decimal's digits, or cut moments to days: all else it refuses."""
+    if pa.types.is_floating(column.type) and pa.types.is_decimal(made.type):
+        # Only by way of text does a decimal become the float nearest to it.
+        made = made.cast(pa.string())
+    elif not (pa.types.is_timestamp(column.type) and pa.types.is_date(made.type)):
+        return
+    if not made.cast(column.type).equals(column):
+        raise ValueError("it would be rounded or cut")
 
 
 def _extended(column: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.duckdb_types import carried
 from noetl_stream.tools.inbox import CREATE
-from noetl_stream.tools.transfer.columns import JSON, UUID, check_columns, is_list
+from noetl_stream.tools.transfer.columns import JSON, UUID, check_columns, is_list, plain_type
 from noetl_stream.tools.transfer.config import Mode
 from noetl_stream.tools.transfer.existing import existing_file
 from noetl_stream.tools.transfer.naming import qualified, quoted
@@ -111,9 +111,8 @@ class DuckdbTarget:
             if there is None:
                 self._create(schema)
                 there = self._columns() or {}
-            check_columns(schema, there, self._keys, self.said)
-            empty = self._connection.sql(f"SELECT * FROM {self._table} LIMIT 0").to_arrow_table().schema
-        takes = [_taken(there[f.name], f.type, empty.field(f.name).type) for f in schema]
+        check_columns(schema, there, self._keys, self.said)
+        takes = [_taken(there[field.name], field.type) for field in schema]
         return pa.schema(list(zip(schema.names, takes, strict=True)))
 
     def write(self, rows: pa.RecordBatchReader, summary: Summary) -> None:
@@ -139,12 +138,14 @@ class DuckdbTarget:
     def _ask(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._connection.execute(text, values).fetchall()
 
-    def _columns(self) -> dict[str, Any] | None:
+    def _columns(self) -> dict[str, pa.DataType] | None:
+        """Their types as duckdb itself hands them out."""
         try:
             relation = self._connection.sql(f"SELECT * FROM {self._table} LIMIT 0")
         except duckdb.CatalogException:
             return None
-        return dict(zip(relation.columns, relation.types, strict=True))
+        there = carried(relation).to_arrow_table().schema
+        return {field.name: plain_type(field.type) for field in there}
 
     def _create(self, schema: pa.Schema) -> None:
         takes = [_created(field.type) for field in schema]
@@ -180,23 +181,15 @@ def _created(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _taken(there: Any, given: pa.DataType, arrow: pa.DataType) -> pa.DataType:
-    """What a column takes, which is `arrow` as duckdb itself hands it out."""
-    if there.id == "uuid":
-        return UUID
-    if str(there) == "JSON":
-        return JSON
-    return _unrounded(given, arrow)
+def _taken(there: pa.DataType, given: pa.DataType) -> pa.DataType:
+    return there if there in (UUID, JSON) else _unrounded(there, given)
 
 
-def _unrounded(given: pa.DataType, there: pa.DataType) -> pa.DataType:
+def _unrounded(there: pa.DataType, given: pa.DataType) -> pa.DataType:
     """duckdb rounds numbers and moments that its column does not hold, where Arrow refuses them. Text is its own to read."""
-    if is_list(given) and is_list(there):
-        return pa.list_(_unrounded(given.value_type, there.value_type))
-    if _is_number(given) and _is_number(there):
-        return there
-    moments = pa.types.is_timestamp(given) and pa.types.is_timestamp(there)
-    if moments and (given.tz is None) == (there.tz is None):
+    if is_list(there) and is_list(given):
+        return pa.list_(_unrounded(there.value_type, given.value_type))
+    if any(is_one(there) and is_one(given) for is_one in (_is_number, pa.types.is_temporal)):
         return there
     return _created(given)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,13 @@ async def test_a_value_that_does_not_fit_is_told_with_its_column_and_rows(
         ("DECIMAL(9,2)", Decimal("1.5205"), pa.decimal128(20, 4)),
         ("INTEGER", Decimal("1.5205"), pa.decimal128(20, 4)),
         ("INTEGER[]", [1.5], pa.list_(pa.float64())),
+        ("HUGEINT", Decimal("1.5205"), pa.decimal128(20, 4)),
+        ("HUGEINT[]", [1.5], pa.list_(pa.float64())),
+        ("DECIMAL(9,2)", 1.5205, pa.float64()),
         ("TIMESTAMP_S", datetime(2024, 1, 1, 0, 0, 0, 5), pa.timestamp("us")),
+        ("TIMESTAMP_S", datetime(2024, 1, 1, 0, 0, 0, 5, UTC), pa.timestamp("us", "UTC")),
+        ("DATE", datetime(2024, 1, 1, 0, 0, 0, 5), pa.timestamp("us")),
+        ("TIME", 1001, pa.time64("ns")),
     ],
 )
 async def test_duckdb_rounds_nothing(
@@ -125,6 +131,39 @@ async def test_duckdb_rounds_nothing(
 
     with pytest.raises(ToolError, match="column 'a', rows 0 to 0: a value is no"):
         await move(run, None, there, pa.table({"a": pa.array([value], kind)}))
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "kind", "held"),
+    [
+        ("INTEGER", Decimal("2.0000"), pa.decimal128(20, 4), 2),
+        ("HUGEINT", Decimal(10) ** 37, pa.decimal128(38, 0), 10**37),
+        ("HUGEINT[]", [Decimal(10) ** 37], pa.list_(pa.decimal128(38, 0)), [10**37]),
+        ("DECIMAL(9,2)", 19.99, pa.float64(), Decimal("19.99")),
+        ("DATE", datetime(2024, 1, 1), pa.timestamp("us"), date(2024, 1, 1)),
+        ("TIME", 1000, pa.time64("ns"), time(0, 0, 0, 1)),
+    ],
+)
+async def test_a_duckdb_column_of_another_type_takes_what_it_holds(
+    declared: str, value: object, kind: pa.DataType, held: object, run: Run, tmp_path: Path
+) -> None:
+    there = place("duckdb", "there", tmp_path, "")
+    with duckdb.connect(there.end["database"]) as connection:
+        connection.execute(f"CREATE TABLE there (a {declared})")
+
+    await move(run, None, there, pa.table({"a": pa.array([value], kind)}))
+
+    assert (await move(run, there, None))["frame"].to_pylist() == [{"a": held}]
+
+
+@pytest.mark.slow
+async def test_postgres_cuts_no_moment_to_its_day(run: Run, tmp_path: Path, database: str) -> None:
+    there = place("postgres", "there", tmp_path, database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE there (a date)")
+
+    with pytest.raises(ToolError, match=r"column 'a', rows 0 to 0: a value is no date32"):
+        await move(run, None, there, pa.table({"a": [datetime(2024, 1, 1, 12)]}))
 
 
 @pytest.mark.slow
