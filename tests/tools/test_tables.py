@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -73,3 +74,38 @@ def test_values_that_no_column_holds_are_told(value: Any) -> None:
     with pytest.raises(ToolError, match=r"rows of input 't' are no table \(.+\); give each") as refused:
         table_of("t", value)
     assert refused.value.kind == "validation"
+
+
+DAY, NAIVE, ZONED = date(2024, 1, 1), datetime(2024, 1, 2, 3, 4, 5), datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("values", [(DAY, NAIVE), (NAIVE, DAY), (ZONED, DAY), (NAIVE, ZONED), (ZONED, NAIVE)])
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda one, two: [{"a": one}, {"b": 1}, {"a": two}],
+        lambda one, two: {"a": [one, None, two]},
+        lambda one, two: [{"b": {"a": one}}, {"b": {"a": two}}, {"b": None}],
+        lambda one, two: [{"a": [one, two]}],
+        lambda one, two: {"b": [[{"a": one}], [None, {"a": two}]]},
+    ],
+    ids=["rows", "columns", "inside", "lists", "inside lists"],
+)
+def test_a_column_of_dates_and_moments_is_refused(spelled: Any, values: tuple[date, date]) -> None:
+    with pytest.raises(ToolError, match=r"input 't' are no table \(.+\); give each column one type"):
+        table_of("t", spelled(*values))
+
+
+def test_a_column_of_dates_and_moments_is_named() -> None:
+    with pytest.raises(ToolError, match=r"\(column 'a' mixes dates and datetimes, or those with a zone and"):
+        table_of("t", [{"b": {"a": NAIVE}}, {"b": {"a": DAY}}])
+
+
+def test_dates_and_moments_keep_to_their_columns() -> None:
+    rows = [{"day": DAY, "naive": NAIVE, "zoned": ZONED, "days": [DAY], "both": {"day": DAY, "naive": NAIVE}}]
+    rows.append(dict.fromkeys(rows[0]))
+
+    table = table_of("t", rows)
+
+    assert table is not None
+    assert table.to_pylist() == rows
