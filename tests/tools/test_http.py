@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from pydantic import ValidationError
@@ -145,6 +146,22 @@ async def test_empty_parameters_are_sent_and_nulls_dropped(run: Run, site: Site)
         ("on", "true"),
         ("n", "5"),
     ]
+
+
+async def test_a_mapping_among_parameters_headers_or_fields_is_json_as_a_body_is(
+    run: Run, site: Site
+) -> None:
+    price, spelled = {"price": Decimal("1.50")}, '{"price":"1.50"}'
+    sent = {"params": {"q": price}, "headers": {"X-Q": price}, "form": {"q": price}}
+
+    await run({"url": site.url, "method": "POST", **sent})
+    with pytest.raises(ToolError, match="a parameter, header or field is not JSON") as found:
+        await run({"url": site.url, "params": {"q": {"o": object()}}})
+
+    [seen] = site.seen
+    assert (seen["query"], seen["body"]) == ([("q", spelled)], urlencode({"q": spelled}).encode())
+    assert seen["headers"]["x-q"] == spelled  # type: ignore[index]
+    assert found.value.kind == "validation"
 
 
 async def test_writes_carry_the_effect_key_and_reads_do_not(run: Run, site: Site) -> None:

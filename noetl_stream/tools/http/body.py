@@ -34,7 +34,7 @@ def texts(values: Mapping[str, Value]) -> dict[str, str]:
 
 def _spelled(value: Value) -> str:
     if isinstance(value, bool | dict | list):
-        return orjson.dumps(value).decode()
+        return _json(value, "a parameter, header or field").decode()
     return str(value)
 
 
@@ -50,7 +50,7 @@ def content(
         return body.encode(), given
     if given is not None and given.lower().startswith(FORM):
         return urlencode(_form_pairs(body)).encode(), given
-    return _json(body), given or JSON
+    return _json(body, "the body"), given or JSON
 
 
 def _form_pairs(body: Value) -> list[tuple[str, str]]:
@@ -65,12 +65,12 @@ def _form_pairs(body: Value) -> list[tuple[str, str]]:
             )
 
 
-def _json(body: Value) -> bytes:
+def _json(value: Value, what: str) -> bytes:
     try:
-        return orjson.dumps(body, default=_rows)
+        return orjson.dumps(value, default=_rows)
     except TypeError as error:
         raise ToolError(
-            f"the body is not JSON ({error.__cause__ or error}); send text, JSON or a frame",
+            f"{what} is not JSON ({error.__cause__ or error}); send text, JSON or a frame",
             kind="validation",
         ) from error
 
