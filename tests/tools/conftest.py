@@ -7,8 +7,10 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from noetl_stream.ports.tools import Call, Done, Park, Tool
 from noetl_stream.tools.script import Hosts
@@ -26,11 +28,11 @@ def call(tool: Tool, config: Mapping[str, Any], **fields: Any) -> Call:
     return Call(config=tool.config.model_validate(config), **(given | fields))
 
 
-def runner(tool: Tool) -> Run:
-    """Runs the tool and yields its value."""
+def runner(tool: Tool, **given: Any) -> Run:
+    """Runs the tool and yields its value. `given` are fields of each call that does not say otherwise."""
 
     async def run(config: Mapping[str, Any], /, **fields: Any) -> Any:
-        outcome: Done | Park = await tool.run(call(tool, config, **fields))
+        outcome: Done | Park = await tool.run(call(tool, config, **(given | fields)))
         assert isinstance(outcome, Done)
         return outcome.value
 
@@ -40,6 +42,16 @@ def runner(tool: Tool) -> Run:
 async def unreachable(url: str, headers: Mapping[str, str], hosts: Hosts) -> str:
     """A fetch for tools whose tests read nothing from afar."""
     raise AssertionError(f"nobody reads {url}")
+
+
+async def new_topic(bootstrap: str, partitions: int) -> str:
+    """The name of an empty topic that nobody else has."""
+    name = f"orders-{uuid4().hex[:8]}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(name, partitions, 1)])
+    await admin.close()
+    return name
 
 
 async def until(condition: Callable[[], bool]) -> None:

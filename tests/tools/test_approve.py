@@ -14,7 +14,7 @@ from noetl_stream.tools.approve import Approve
 from tests.tools.conftest import call
 from tests.tools.test_callback import Teller
 
-tool = Approve(Teller())  # type: ignore[arg-type]
+tool = Approve(Teller())
 CONFIG = {"prompt": "pay 900 to ACME", "approvers": ["ann", "bob"]}
 
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from pydantic import BaseModel
 
 from noetl_stream.core.events import Callback
 from noetl_stream.errors import ToolError
 from noetl_stream.ids import identity
-from noetl_stream.ports.tools import Call, Done, Park
+from noetl_stream.ports.tools import Call, Done, Nature, Park
 from noetl_stream.tools.callback import CallbackTool
+from noetl_stream.tools.http.tool import HttpConfig
 from tests.tools.conftest import call
 
 
 class Teller:
     """Stands where the http tool stands: hears what it is to send."""
 
-    kind, nature = "http", "write"
+    kind: ClassVar[str] = "http"
+    nature: ClassVar[Nature] = "write"
+    config: ClassVar[type[BaseModel]] = HttpConfig
 
     def __init__(self, fault: ToolError | None = None) -> None:
         self.told: list[Call] = []
@@ -38,7 +42,7 @@ NOTIFY = {"url": "https://bank.example/jobs", "method": "post", "body": {"token"
 
 
 async def parked(config: dict[str, Any], teller: Teller, **fields: Any) -> Callback:
-    tool = CallbackTool(teller)  # type: ignore[arg-type]
+    tool = CallbackTool(teller)
     outcome = await tool.run(call(tool, config, **fields))
     assert isinstance(outcome, Park)
     assert isinstance(outcome.wait, Callback)
@@ -85,7 +89,7 @@ async def test_who_cannot_be_told_is_not_waited_for() -> None:
 @pytest.mark.parametrize("answer", [None, 5, {"paid": True}])
 async def test_the_answer_is_its_result_and_nobody_is_told_again(answer: Any) -> None:
     teller = Teller()
-    tool = CallbackTool(teller)  # type: ignore[arg-type]
+    tool = CallbackTool(teller)
     found = {"status": "ANSWERED", "answer": answer, "actor": None, "time": 1.0}
 
     outcome = await tool.run(call(tool, {"notify": NOTIFY}, answer=found, answered=True))
@@ -95,7 +99,7 @@ async def test_the_answer_is_its_result_and_nobody_is_told_again(answer: Any) ->
 
 
 async def test_past_its_timeout_the_task_fails_as_timed_out() -> None:
-    tool = CallbackTool(Teller())  # type: ignore[arg-type]
+    tool = CallbackTool(Teller())
 
     with pytest.raises(ToolError, match="nobody answered within 20 s") as raised:
         await tool.run(call(tool, {}, answer={"status": "TIMED_OUT"}, answered=True))
