@@ -17,13 +17,18 @@ URL = ("dsn", "url", "uri", "connection_string")
 TOKEN = ("token", "access_token", "api_key")
 
 
+def first_credential(call: Call) -> Secret | None:
+    """The credential that the task's `auth` names first, if it names any."""
+    return next(iter(call.credentials.values()), None)
+
+
 def own_credential(call: Call, kind: str) -> Secret:
     """The credential that the task's `auth` names first.
 
     Raises:
         ToolError: it names none.
     """
-    secret = next(iter(call.credentials.values()), None)
+    secret = first_credential(call)
     if secret is None:
         raise ToolError(
             f"the {kind} task names no credential; give it `auth: <alias>`, an alias of the keychain",
@@ -45,8 +50,3 @@ def url_of(secret: Secret) -> str | None:
     whole = secret.reveal()
     found = whole if isinstance(whole, str) else field_of(secret, URL)
     return None if found is None else str(found)
-
-
-def is_operators(secret: Secret) -> bool:
-    """Whether its address is the operator's word; what stands in the document is only its author's."""
-    return secret.operators

@@ -55,21 +55,12 @@ async def stream(client: Client) -> str:
 
 @pytest.fixture
 def run(jetstream: nats_server.Server) -> Run:
-    return with_credentials(Nats(), secret(jetstream))
+    return runner(Nats(), credentials=secret(jetstream))
 
 
 @pytest.fixture
 def drain(jetstream: nats_server.Server) -> Run:
-    return with_credentials(Subscription(None, Reach()), secret(jetstream))
-
-
-def with_credentials(tool: Nats | Subscription, credentials: Mapping[str, Secret]) -> Run:
-    inner = runner(tool)
-
-    async def run(config: Mapping[str, Any], /, **fields: Any) -> Any:
-        return await inner(config, **({"credentials": credentials} | fields))
-
-    return run
+    return runner(Subscription(None, Reach()), credentials=secret(jetstream))
 
 
 class TestBuckets:
@@ -169,7 +160,7 @@ class TestWays:
     async def test_a_wrong_password_is_an_error_of_the_credential(
         self, jetstream: nats_server.Server
     ) -> None:
-        wrong = with_credentials(Nats(), secret(jetstream, password="not-the-word"))
+        wrong = runner(Nats(), credentials=secret(jetstream, password="not-the-word"))
 
         with pytest.raises(ToolError, match="refuses the credential") as found:
             await wrong({"operation": "keys", "bucket": "b"})
@@ -181,10 +172,20 @@ class TestWays:
         nowhere = {"bus": Secret("bus", "nats://ann:s3cret-word@127.0.0.1:1")}
 
         with pytest.raises(ToolError, match=r"no NATS answers at 127\.0\.0\.1:1") as found:
-            await with_credentials(Nats(), nowhere)({"operation": "keys", "bucket": "b"})
+            await runner(Nats())({"operation": "keys", "bucket": "b"}, credentials=nowhere)
 
         assert (found.value.kind, found.value.retryable) == ("connection", True)
         assert "s3cret" not in str(found.value)
+
+    async def test_an_address_without_a_name_is_looked_at_too(self) -> None:
+        written = {"bus": Secret("bus", "nats://[::1]:4222", provider=DOCUMENT)}
+
+        with pytest.raises(ToolError, match="'::1' is none of the hosts") as found:
+            await runner(Nats(allow_private=True))(
+                {"operation": "keys", "bucket": "b"}, credentials=written, hosts=("example.org",)
+            )
+
+        assert found.value.code == "refused_host"
 
     async def test_a_server_that_the_document_names_is_looked_at(
         self, jetstream: nats_server.Server, bucket: str
@@ -192,17 +193,18 @@ class TestWays:
         written, config = secret(jetstream, provider=DOCUMENT), {"operation": "keys", "bucket": bucket}
 
         with pytest.raises(ToolError, match="a private address") as closed:
-            await with_credentials(Nats(), written)(config)
+            await runner(Nats())(config, credentials=written)
         with pytest.raises(ToolError, match="none of the hosts") as unlisted:
-            await with_credentials(Nats(allow_private=True), written)(config, hosts=("example.org",))
+            await runner(Nats(allow_private=True))(config, credentials=written, hosts=("example.org",))
 
         assert (closed.value.code, unlisted.value.code) == ("refused_address", "refused_host")
-        assert (await with_credentials(Nats(allow_private=True), written)(config))["count"] == 0
+        assert (await runner(Nats(allow_private=True))(config, credentials=written))["count"] == 0
 
-    async def test_a_credential_without_an_address_is_named(self) -> None:
+    @pytest.mark.parametrize("fields", [{"user": "u"}, {"url": "nats://h:port"}, {"url": "nats://[::1"}])
+    async def test_a_credential_without_an_address_is_named(self, fields: Any) -> None:
         with pytest.raises(ToolError, match="names no server") as found:
-            await with_credentials(Nats(), {"bus": Secret("bus", {"user": "u"})})(
-                {"operation": "keys", "bucket": "b"}
+            await runner(Nats())(
+                {"operation": "keys", "bucket": "b"}, credentials={"bus": Secret("bus", fields)}
             )
 
         assert found.value.kind == "credential"

@@ -67,12 +67,7 @@ async def signed_by(credentials: Mapping[str, Secret]) -> str:
 
 @pytest.fixture
 def run(s3: S3) -> Run:
-    tool, credentials = runner(Object()), keys(s3)
-
-    async def run(config: Mapping[str, Any], /, **fields: Any) -> Any:
-        return await tool(config, **({"credentials": credentials} | fields))
-
-    return run
+    return runner(Object(), credentials=keys(s3))
 
 
 @pytest.fixture
@@ -228,6 +223,10 @@ class TestS3:
         written = Secret("c", keys(s3)["store"].reveal(), provider=DOCUMENT)
         with pytest.raises(ToolError, match="a private address") as inside:
             await runner(Object())({"operation": "list", "uri": f"{bucket}/"}, credentials={"c": written})
+
+        for endpoint in ("ftp://h", "https://h:port"):
+            with pytest.raises(ToolError, match=f"'{endpoint}' is no endpoint"):
+                await runner(Object())({**config, "endpoint": endpoint}, credentials=secret)
 
         assert (refused.value.code, unlisted.value.code) == ("refused_address", "refused_host")
         assert inside.value.code == "refused_address"

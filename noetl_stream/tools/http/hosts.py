@@ -14,11 +14,15 @@ EXTENSION = "noetl_stream.hosts"
 
 async def check_host(request: httpx.Request) -> None:
     """Raises ToolError if the request goes to a host that its playbook does not list."""
-    hosts: Sequence[str] | None = request.extensions.get(EXTENSION)
-    if hosts is None or listed(request.url, hosts):
+    check_listed(request.url, request.extensions.get(EXTENSION))
+
+
+def check_listed(url: httpx.URL, hosts: Sequence[str] | None, shown: str | None = None) -> None:
+    """Raises ToolError if a playbook lists hosts, and the url's is none of them; it is `shown` so, by default by its name."""
+    if hosts is None or listed(url, hosts):
         return
     raise ToolError(
-        f"'{request.url.host}' is none of the hosts that the playbook allows; add it to `policy.network.allow`",
+        f"'{shown or url.host}' is none of the hosts that the playbook allows; add it to `policy.network.allow`",
         kind="client_error",
         code="refused_host",
     )

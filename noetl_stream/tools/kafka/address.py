@@ -13,13 +13,14 @@ from noetl_stream.errors import ToolError
 from noetl_stream.ports.brokers import Cluster, Mechanism
 from noetl_stream.ports.credentials import Secret
 from noetl_stream.ports.tools import Call
-from noetl_stream.tools.connecting import HOST, PASSWORD, PORT, USER, field_of, is_operators, url_of
-from noetl_stream.tools.http.hosts import listed
+from noetl_stream.tools.connecting import HOST, PASSWORD, PORT, USER, field_of, first_credential, url_of
+from noetl_stream.tools.http.hosts import check_listed
 
 _BOOTSTRAP: Final = ("bootstrap", "bootstrap_servers", "brokers", "kafka_bootstrap_servers", "servers")
 _PROTOCOL: Final = ("security_protocol", "protocol")
 _MECHANISM: Final = ("mechanism", "sasl_mechanism")
 _CA: Final = ("ca", "ca_pem", "ssl_ca", "tls_ca")
+_NO_HOSTS: Final = frozenset("/?#@")
 _KNOWN: Final[tuple[Mechanism, ...]] = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
 
 
@@ -41,7 +42,7 @@ def cluster_for(call: Call, topic: str, reach: Reach) -> Cluster:
     """
     if topic.startswith(("__", reach.prefix) if reach.prefix else "__"):
         raise _refused(f"topic '{topic}' belongs to Kafka or to the platform; use another", "refused_topic")
-    secret = next(iter(call.credentials.values()), None)
+    secret = first_credential(call)
     if secret is not None:
         return _of(secret, call.hosts, reach)
     if reach.own is not None and any(_matches(topic, each) for each in reach.topics):
@@ -55,7 +56,7 @@ def cluster_for(call: Call, topic: str, reach: Reach) -> Cluster:
 
 def _of(secret: Secret, hosts: tuple[str, ...] | None, reach: Reach) -> Cluster:
     bootstrap = _bootstrap(secret)
-    if not is_operators(secret):
+    if not secret.operators:
         _check_authors(bootstrap, hosts, reach)
     password, user = field_of(secret, PASSWORD), field_of(secret, USER)
     protocol = str(field_of(secret, _PROTOCOL) or "").upper()
@@ -84,7 +85,7 @@ def _bootstrap(secret: Secret) -> str:
 
 def _is_address(text: str) -> bool:
     host, _, port = text.strip().rpartition(":")
-    return bool(host) and port.isdigit()
+    return bool(host) and not _NO_HOSTS & set(host) and port.isdecimal() and 0 < int(port) < 1 << 16
 
 
 def _check_authors(bootstrap: str, hosts: tuple[str, ...] | None, reach: Reach) -> None:
@@ -95,11 +96,8 @@ def _check_authors(bootstrap: str, hosts: tuple[str, ...] | None, reach: Reach) 
             "refused_address",
         )
     for each in bootstrap.split(","):
-        if hosts is not None and not listed(httpx.URL(f"kafka://{each.strip()}"), hosts):
-            raise _refused(
-                f"'{each}' is none of the hosts that the playbook allows; add it to `policy.network.allow`",
-                "refused_host",
-            )
+        host, _, port = each.strip().rpartition(":")
+        check_listed(httpx.URL(scheme="kafka", host=host, port=int(port)), hosts, shown=each)
 
 
 def _mechanism(secret: Secret) -> Mechanism:

@@ -32,12 +32,11 @@ from noetl_stream.tools.connecting import (
     TOKEN,
     USER,
     field_of,
-    is_operators,
     own_credential,
     url_of,
 )
 from noetl_stream.tools.http.guard import checked_addresses
-from noetl_stream.tools.http.hosts import listed
+from noetl_stream.tools.http.hosts import check_listed
 
 _PORT: Final = 4222
 _SECONDS: Final = 5
@@ -56,7 +55,7 @@ async def connected(call: Call, *, allow_private: bool) -> AsyncIterator[Client]
     """
     secret = own_credential(call, "nats")
     options = {**_address(secret), **_login(secret)}
-    if not is_operators(secret):
+    if not secret.operators:
         options |= await _checked(str(options["servers"]), allow_private=allow_private, hosts=call.hosts)
     client = Client()
     try:
@@ -121,12 +120,20 @@ def _address(secret: Secret) -> dict[str, Any]:
     if found is None and (host := field_of(secret, HOST)) is not None:
         found = f"nats://{host}:{field_of(secret, PORT) or _PORT}"
     url = str(found[0] if isinstance(found, list | tuple) and found else found or "")
-    if urlsplit(url).scheme not in ("nats", "tls") or not urlsplit(url).hostname:
+    if not _is_server(url):
         raise ToolError(
             f"credential '{secret.alias}' names no server; give it `url: nats://host:port`, or `host` and `port`",
             kind="credential",
         )
     return {"servers": url}
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is none, or of half an IPv6 address
+        return False
 
 
 def _login(secret: Secret) -> Mapping[str, Any]:
@@ -146,12 +153,7 @@ async def _checked(url: str, *, allow_private: bool, hosts: tuple[str, ...] | No
     """The address that a document named, as the one that was looked at."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORT
-    if hosts is not None and not listed(httpx.URL(f"{parts.scheme}://{host}:{port}"), hosts):
-        raise _client(
-            f"'{host}' is none of the hosts that the playbook allows; add it to `policy.network.allow`",
-            None,
-            "refused_host",
-        )
+    check_listed(httpx.URL(scheme=parts.scheme, host=host, port=port), hosts)
     address, *_ = await checked_addresses(host, port, allow_private=allow_private)
     user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
     shown = f"[{address}]" if ":" in address else address

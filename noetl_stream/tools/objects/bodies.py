@@ -16,7 +16,7 @@ from pyarrow import ipc
 from pyarrow import parquet as pq
 
 from noetl_stream.errors import ToolError
-from noetl_stream.tools.objects.config import TABLES, Format, format_of
+from noetl_stream.tools.objects.config import Format, format_of
 from noetl_stream.tools.tables import table_of
 
 CONTENT_TYPES: Final[dict[Format, str]] = {
@@ -164,8 +164,3 @@ def _json(body: Any) -> bytes:
 
 def _unwritable(format: str, step: str) -> ToolError:
     return ToolError(f"the body cannot be written as {format}; {step}", kind="validation")
-
-
-def is_table(format: Format) -> bool:
-    """Whether a format holds rows."""
-    return format in TABLES

@@ -11,6 +11,7 @@ from noetl_stream.tools.config import Config
 Operation: TypeAlias = Literal["get", "put", "list", "delete", "head", "copy"]
 Format: TypeAlias = Literal["text", "json", "bytes", "parquet", "arrow", "csv", "jsonl"]
 TABLES: frozenset[Format] = frozenset({"parquet", "arrow", "csv", "jsonl"})
+"""The formats that hold rows."""
 _ENDINGS: dict[str, Format] = {
     "parquet": "parquet",
     "arrow": "arrow",

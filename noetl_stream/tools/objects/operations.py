@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -21,11 +21,10 @@ from noetl_stream.tools.objects.bodies import (
     chosen,
     decoded,
     encoded,
-    is_table,
     read_table,
     write_table,
 )
-from noetl_stream.tools.objects.config import Format, ObjectConfig, format_of
+from noetl_stream.tools.objects.config import TABLES, Format, ObjectConfig, format_of
 from noetl_stream.tools.objects.failing import failed
 from noetl_stream.tools.objects.place import Place
 
@@ -74,7 +73,7 @@ class Operations:
         format = self._config.format or format_of(self._place.key) or "bytes"
         about = {**_about(answer.meta), "uri": self._place.uri, "format": format}
         pieces = answer.stream(min_chunk_size=_PIECE)
-        if is_table(format):
+        if format in TABLES:
             table = await self._table(pieces, format)
             return {**about, "rows": table, "columns": table.column_names, "row_count": table.num_rows}
         content = b"".join([bytes(piece) async for piece in pieces])
@@ -91,7 +90,7 @@ class Operations:
     async def _put(self) -> dict[str, Any]:
         body = self._body()
         format = chosen(self._config.format, self._place.key, body)
-        if not is_table(format) or isinstance(body, str | bytes):
+        if format not in TABLES or isinstance(body, str | bytes):
             return await self._write(encoded(body, format), format)
         with TemporaryDirectory(prefix="noetl-object-") as folder:
             path = Path(folder) / "content"
@@ -133,17 +132,15 @@ class Operations:
         if self._config.folders:
             found = await obstore.list_with_delimiter_async(self._store, prefix=prefix)
             objects, folders = list(found["objects"]), list(found["common_prefixes"])
-            cut = len(objects) > self._config.limit
         else:
             objects, folders = await self._listed(prefix), []
-            cut = len(objects) > self._config.limit
         shown = [_about(each) for each in objects[: self._config.limit]]
         return {
             "uri": self._place.uri,
             "objects": shown,
             "folders": folders,
             "count": len(shown),
-            "truncated": cut,
+            "truncated": len(objects) > self._config.limit,
         }
 
     async def _listed(self, prefix: str | None) -> list[Any]:
@@ -165,8 +162,7 @@ class Operations:
         try:
             await obstore.delete_async(self._store, self._place.key)
         except FileNotFoundError as error:
-            # A bucket that is not there is another matter.
-            if not self._config.missing_ok or failed(error, self._place.uri).code != "not_found":
+            if not self._config.missing_ok or self._lacks_bucket(error):
                 raise
             deleted = False
         return {"uri": self._place.uri, "deleted": deleted}
@@ -175,10 +171,14 @@ class Operations:
         try:
             meta = await obstore.head_async(self._store, self._place.key)
         except FileNotFoundError as error:
-            if failed(error, self._place.uri).code != "not_found":
+            if self._lacks_bucket(error):
                 raise
             return {"uri": self._place.uri, "exists": False}
         return {**_about(meta), "uri": self._place.uri, "exists": True}
+
+    def _lacks_bucket(self, error: FileNotFoundError) -> bool:
+        """It is another matter than a missing object."""
+        return failed(error, self._place.uri).code != "not_found"
 
     async def _copy(self) -> dict[str, Any]:
         to = self._place.sibling(str(self._config.to))
@@ -217,7 +217,4 @@ def _digest_of(content: bytes | Path) -> str:
     if isinstance(content, bytes):
         return sha256(content).hexdigest()
     with content.open("rb") as file:
-        digest = sha256()
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+        return file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -13,7 +14,7 @@ from noetl_stream.errors import ToolError
 from noetl_stream.ports.credentials import Secret
 from noetl_stream.tools.connecting import field_of
 from noetl_stream.tools.http.guard import checked_addresses
-from noetl_stream.tools.http.hosts import listed
+from noetl_stream.tools.http.hosts import check_listed
 from noetl_stream.tools.objects.config import ObjectConfig
 
 Provider: TypeAlias = Literal["s3", "gcs", "azure", "file"]
@@ -30,6 +31,13 @@ _SCHEMES: Final[dict[str, Provider]] = {
 }
 _WRITTEN: Final[dict[Provider, str]] = {"s3": "s3", "gcs": "gs", "azure": "az", "file": "file"}
 _SAID: Final = ("provider", "type", "service")
+_WORDS: Final[dict[str, Provider]] = {
+    "gcs": "gcs",
+    "google": "gcs",
+    "azure": "azure",
+    "s3": "s3",
+    "aws": "s3",
+}
 ENDPOINT: Final = ("endpoint", "endpoint_url", "base_url")
 REGION: Final = ("region", "aws_region")
 ACCOUNT: Final = ("account_name", "account", "storage_account")
@@ -102,36 +110,26 @@ async def checked_endpoint(url: str, *, allow_private: bool, hosts: tuple[str, .
     Raises:
         ToolError: it may not.
     """
-    parsed = httpx.URL(url)
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise _invalid(f"'{url}' is no endpoint; write https://host:port")
-    check_listed(url, hosts)
+    parsed = _endpoint(url)
+    check_listed(parsed, hosts)
     port = parsed.port or (443 if parsed.scheme == "https" else 80)
     addresses = await checked_addresses(parsed.host, port, allow_private=allow_private)
     return str(parsed if parsed.scheme == "https" else parsed.copy_with(host=addresses[0]))
 
 
-def check_listed(url: str, hosts: tuple[str, ...] | None) -> None:
-    """Raises ToolError if the playbook lists the hosts that it calls, and this is none of them."""
-    if hosts is not None and not listed(httpx.URL(url), hosts):
-        raise ToolError(
-            f"'{httpx.URL(url).host}' is none of the hosts that the playbook allows; add it to `policy.network.allow`",
-            kind="client_error",
-            code="refused_host",
-        )
+def _endpoint(url: str) -> httpx.URL:
+    with suppress(httpx.InvalidURL):
+        parsed = httpx.URL(url)
+        if parsed.scheme in ("http", "https") and parsed.host:
+            return parsed
+    raise _invalid(f"'{url}' is no endpoint; write https://host:port")
 
 
 def _provider_of(secret: Secret | None) -> Provider:
     said = "" if secret is None else str(field_of(secret, _SAID) or "").lower()
-    for word, provider in (
-        ("gcs", "gcs"),
-        ("google", "gcs"),
-        ("azure", "azure"),
-        ("s3", "s3"),
-        ("aws", "s3"),
-    ):
+    for word, provider in _WORDS.items():
         if word in said:
-            return provider  # type: ignore[return-value]
+            return provider
     if secret is not None and field_of(secret, ACCOUNT) is not None:
         return "azure"
     return "gcs" if secret is not None and field_of(secret, ("private_key",)) is not None else "s3"

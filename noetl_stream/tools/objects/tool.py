@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import httpx
 from pydantic import BaseModel
 
+from noetl_stream.ports.credentials import Secret
 from noetl_stream.ports.tools import Call, Done, Nature
-from noetl_stream.tools.connecting import field_of, is_operators, own_credential
+from noetl_stream.tools.connecting import field_of, first_credential, own_credential
+from noetl_stream.tools.http.hosts import check_listed
 from noetl_stream.tools.objects.config import ObjectConfig
+from noetl_stream.tools.objects.place import ENDPOINT, REGION, Place, check_file, checked_endpoint, place_of
 from noetl_stream.tools.running_time import running_time
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
-
-    from noetl_stream.ports.credentials import Secret
-    from noetl_stream.tools.objects.place import Place
 
 _REGION = "us-east-1"
 
@@ -42,12 +43,10 @@ class Object:
     async def _run(self, call: Call) -> Any:
         # obstore and Arrow are loaded by the first task, not to know what tools there are.
         from noetl_stream.tools.objects.operations import Operations
-        from noetl_stream.tools.objects.place import check_file, place_of
         from noetl_stream.tools.objects.stores import local_store
 
         config: ObjectConfig = call.config
-        secret = next(iter(call.credentials.values()), None)
-        place = place_of(config, secret)
+        place = place_of(config, first_credential(call))
         if place.provider == "file":
             check_file(self._files, place)
             if config.to is not None:
@@ -58,7 +57,6 @@ class Object:
         return await Operations(store, place, config, call.input).run()
 
     async def _store(self, call: Call, place: Place) -> ObjectStore:
-        from noetl_stream.tools.objects.place import REGION
         from noetl_stream.tools.objects.stores import store_of
 
         config: ObjectConfig = call.config
@@ -68,14 +66,13 @@ class Object:
         return store_of(place, secret, endpoint, str(region))
 
     async def _endpoint(self, call: Call, place: Place, region: str, secret: Secret | None) -> str:
-        from noetl_stream.tools.objects.place import ENDPOINT, check_listed, checked_endpoint
         from noetl_stream.tools.objects.stores import default_endpoint
 
         own = None if secret is None else field_of(secret, ENDPOINT)
-        if own and secret is not None and is_operators(secret):
+        if own and secret is not None and secret.operators:
             return str(own)
         if said := own or call.config.endpoint:
             return await checked_endpoint(str(said), allow_private=self._allow_private, hosts=call.hosts)
         endpoint = default_endpoint(place, region, secret)
-        check_listed(endpoint, call.hosts)
+        check_listed(httpx.URL(endpoint), call.hosts)
         return endpoint
