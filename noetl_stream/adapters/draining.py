@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from noetl_stream.adapters.kafka_log import record_of
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.brokers import Drained, Offsets, Range
 from noetl_stream.ports.log import Record
@@ -53,7 +54,7 @@ class Drain:
             for each in found.get(place, ()):
                 if each.offset >= stops[place] or not self._has_room():
                     break
-                self._records.append(_record(each))
+                self._records.append(record_of(each))
                 self._bytes += len(each.value or b"") + len(each.key or b"")
                 at[place] = each.offset + 1
             else:
@@ -102,15 +103,3 @@ class Drain:
             return {place: where.get(place.partition, other[place]) for place in self._places}
         found = await self._consumer.offsets_for_times(dict.fromkeys(self._places, where))
         return {place: ends[place] if found[place] is None else found[place].offset for place in self._places}
-
-
-def _record(found: Any) -> Record:
-    return Record(
-        topic=found.topic,
-        partition=found.partition,
-        offset=found.offset,
-        timestamp=found.timestamp,
-        key=found.key,
-        value=found.value,
-        headers=tuple(found.headers),
-    )

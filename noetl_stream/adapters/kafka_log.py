@@ -262,7 +262,7 @@ class KafkaReader:
                 for found in await self._fetch(consumer, at, bounded=stop is not None):
                     if stop is not None and found.offset >= stop:
                         return
-                    yield _record(found)
+                    yield record_of(found)
                 # Compaction leaves gaps, and may have taken the very last record before `stop`.
                 if stop is not None and await consumer.position(at) >= stop:
                     return
@@ -336,7 +336,8 @@ def _fail(offset: asyncio.Future[int], error: Exception, cause: BaseException | 
         offset.set_exception(error)
 
 
-def _record(found: Any) -> Record:
+def record_of(found: Any) -> Record:
+    """What aiokafka's consumer gives, as ours."""
     return Record(
         topic=found.topic,
         partition=found.partition,

@@ -52,7 +52,8 @@ class UserKafka:
                 for r in records
             ]
             # All have an end before the first failure is told: none is left that nobody looks at.
-            await asyncio.wait(sent)
+            if sent:
+                await asyncio.wait(sent)
             found = [each.result() for each in sent]
         return [(each.partition, each.offset) for each in found]
 

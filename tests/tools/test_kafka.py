@@ -6,11 +6,9 @@ import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from noetl_stream.adapters.user_kafka import UserKafka
 from noetl_stream.broker.broker import EmbeddedBroker
@@ -21,19 +19,14 @@ from noetl_stream.ports.brokers import Cluster
 from noetl_stream.ports.credentials import DOCUMENT, Secret
 from noetl_stream.tools.kafka.address import Reach
 from noetl_stream.tools.kafka.tool import EFFECT_HEADER, Kafka
-from tests.tools.conftest import Run, call, runner
+from tests.tools.conftest import Run, call, new_topic, runner
 
 SCHEMA = {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "int"}]}
 
 
 @pytest.fixture
 async def topic(embedded_bootstrap: str) -> str:
-    name = f"orders-{uuid4().hex[:8]}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=embedded_bootstrap)
-    await admin.start()
-    await admin.create_topics([NewTopic(name, 2, 1)])
-    await admin.close()
-    return name
+    return await new_topic(embedded_bootstrap, 2)
 
 
 def tool(**reach: Any) -> Kafka:
@@ -46,12 +39,7 @@ def secret(bootstrap: str, *, provider: str | None = None, **fields: Any) -> Map
 
 @pytest.fixture
 def run(embedded_bootstrap: str) -> Run:
-    inner, credentials = runner(tool()), secret(embedded_bootstrap)
-
-    async def run(config: Mapping[str, Any], /, **fields: Any) -> Any:
-        return await inner(config, **({"credentials": credentials} | fields))
-
-    return run
+    return runner(tool(), credentials=secret(embedded_bootstrap))
 
 
 async def test_a_table_becomes_records_and_records_a_table(run: Run, topic: str) -> None:
@@ -113,6 +101,12 @@ async def test_values_have_four_forms(run: Run, topic: str, format: str, value: 
     [row] = (await run({**config, "operation": "consume"}))["rows"].to_pylist()
 
     assert {name: row[name] for name in column} == column
+
+
+async def test_no_values_are_no_records(run: Run, topic: str) -> None:
+    sent = await run({"operation": "produce", "topic": topic, "values": []})
+
+    assert sent == {"topic": topic, "count": 0, "partitions": []}
 
 
 async def test_a_key_alone_is_a_tombstone(run: Run, topic: str) -> None:
@@ -241,11 +235,23 @@ class TestReach:
         assert (closed.value.code, unlisted.value.code) == ("refused_address", "refused_host")
         assert found["row_count"] == 0
 
+    async def test_brokers_without_a_name_are_looked_at_too(self) -> None:
+        written = secret("[::1]:9092,::1:9093", provider=DOCUMENT)
+
+        with pytest.raises(ToolError, match="'::1:9093' is none of the hosts") as found:
+            await runner(tool(allow_private=True))(
+                {"operation": "consume", "topic": "t"}, credentials=written, hosts=("[::1]:9092",)
+            )
+
+        assert found.value.code == "refused_host"
+
     @pytest.mark.parametrize(
         ("fields", "sentence"),
         [
             ({}, "names no brokers"),
             ({"url": "http://x:1"}, "names no brokers"),
+            ({"bootstrap": "h:70000"}, "names no brokers"),
+            ({"bootstrap": "h/x:9092"}, "names no brokers"),
             ({"host": "h", "user": "u", "mechanism": "GSSAPI"}, "asks for the mechanism 'GSSAPI'"),
             ({"host": "h", "ca": "no pem"}, "no certificate"),
         ],

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from noetl_stream.adapters.user_kafka import UserKafka
 from noetl_stream.errors import ToolError
@@ -15,31 +13,27 @@ from noetl_stream.ports.brokers import Cluster, Outgoing
 from noetl_stream.ports.credentials import Secret
 from noetl_stream.tools.kafka.address import Reach
 from noetl_stream.tools.subscription.tool import Subscription
-from tests.tools.conftest import Run, call, runner
+from tests.tools.conftest import Run, call, new_topic, runner
+
+HEADERS: list[Any] = [("h", b"v"), ("without", None)]
 
 
 @pytest.fixture
 async def topic(embedded_bootstrap: str) -> str:
     """A topic with five messages in one partition."""
-    name = f"jobs-{uuid4().hex[:8]}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=embedded_bootstrap)
-    await admin.start()
-    await admin.create_topics([NewTopic(name, 1, 1)])
-    await admin.close()
-    sent = [Outgoing(key=b"k", value=b'{"n": %d}' % n, headers=[("h", b"v")]) for n in range(5)]
+    name = await new_topic(embedded_bootstrap, 1)
+    sent = [Outgoing(key=b"k", value=b'{"n": %d}' % n, headers=HEADERS) for n in range(5)]
     await UserKafka().produce(Cluster(bootstrap=embedded_bootstrap), name, sent)
     return name
 
 
 @pytest.fixture
 def drain(embedded_bootstrap: str, topic: str) -> Run:
-    inner = runner(Subscription(UserKafka(), Reach()))
     credentials = {"events": Secret("events", {"bootstrap": embedded_bootstrap})}
+    inner = runner(Subscription(UserKafka(), Reach()), credentials=credentials)
 
     async def run(config: Mapping[str, Any], /, **fields: Any) -> Any:
-        return await inner(
-            {"source": "kafka", "topic": topic, "group": "g", **config}, credentials=credentials
-        )
+        return await inner({"source": "kafka", "topic": topic, "group": "g", **config}, **fields)
 
     return run
 
@@ -60,7 +54,7 @@ async def test_what_is_not_acknowledged_comes_again(drain: Run, topic: str) -> N
     assert first["messages"][0] == {
         "id": f"{topic}/0/0",
         "data": {"n": 0},
-        "headers": {"h": "v"},
+        "headers": {"h": "v", "without": None},
         "metadata": first["messages"][0]["metadata"],
     }
     assert first["messages"][0]["metadata"]["key"] == "k"

@@ -12,7 +12,7 @@ from typing import Any, Final
 import fastavro
 import orjson
 import pyarrow as pa
-from fastavro.schema import SchemaParseException, UnknownType
+from fastavro.schema import SchemaParseException, UnknownType, fingerprint, to_parsing_canonical_form
 
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
@@ -54,7 +54,8 @@ def encoder(format: Format, schema: Any) -> Callable[[Any], bytes | None]:
         case "bytes":
             return _unbased
         case "avro":
-            return partial(_avro, _parsed(schema))
+            parsed = _parsed(schema)
+            return partial(_avro, parsed, _MARK + _fingerprint(parsed))
 
 
 def text_key(key: Value) -> bytes | None:
@@ -143,8 +144,8 @@ def _unbased(value: Any) -> bytes | None:
         raise _unfit("bytes", error) from error
 
 
-def _avro(schema: Any, value: Any) -> bytes | None:
-    """In Avro's single-object encoding, which says by which schema it was written."""
+def _avro(schema: Any, head: bytes, value: Any) -> bytes | None:
+    """In Avro's single-object encoding, whose head says by which schema it was written."""
     if value is None:
         return None
     buffer = io.BytesIO()
@@ -152,8 +153,11 @@ def _avro(schema: Any, value: Any) -> bytes | None:
         fastavro.schemaless_writer(buffer, schema, value)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise _unfit("avro", error) from error
-    mark = fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(schema), "CRC-64-AVRO")
-    return _MARK + bytes.fromhex(mark) + buffer.getvalue()
+    return head + buffer.getvalue()
+
+
+def _fingerprint(schema: Any) -> bytes:
+    return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
 
 
 def _read_avro(schema: Any, raw: bytes | None) -> Any:

@@ -50,11 +50,16 @@ class KafkaSource:
             yield int(place), int(offset)
 
 
+def _text(header: bytes | None) -> str | None:
+    """Kafka knows headers without a value."""
+    return None if header is None else header.decode(errors="replace")
+
+
 def _message(record: Record) -> dict[str, Any]:
     return {
         "id": f"{record.topic}/{record.partition}/{record.offset}",
         "data": parsed(record.value or b"", "", "utf-8"),
-        "headers": {name: value.decode(errors="replace") for name, value in record.headers},
+        "headers": {name: _text(value) for name, value in record.headers},
         "metadata": {
             "topic": record.topic,
             "partition": record.partition,
