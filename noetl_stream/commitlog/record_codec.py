@@ -77,8 +77,11 @@ def marker_commits(header: BatchHeader, batch: Octets) -> bool:
     Raises:
         MalformedRecords: it is no marker.
     """
-    [marker] = read_records(header, batch)
-    return marker.key is not None and marker.key[-2:] == _COMMITS
+    match read_records(header, batch):
+        case [Record(key=bytes(key))]:
+            return key[-2:] == _COMMITS
+        case _:
+            raise MalformedRecords("a control batch holds no marker")
 
 
 def rebuild(header: BatchHeader, records: Sequence[Record], *, horizon: int | None = None) -> bytes:

@@ -72,6 +72,14 @@ def test_a_marker_says_the_same_with_a_horizon(committed: bool, wait: int) -> No
     assert marker_commits(read_header(rebuilt), rebuilt) is committed
 
 
+@pytest.mark.parametrize("changes", [[(None, b"")], [(b"k", b""), (b"k", b"")]])
+def test_a_batch_that_holds_no_marker_neither_commits_nor_aborts(changes: list[Change]) -> None:
+    batch = keyed_batch(changes)
+
+    with pytest.raises(MalformedRecords, match="holds no marker"):
+        marker_commits(read_header(batch), batch)
+
+
 def test_tombstones_and_keys_are_known() -> None:
     batch = keyed_batch([(b"a", b"1"), (b"a", None), (None, b""), (b"", None)])
 
