@@ -12,7 +12,7 @@ from noetl_stream.errors import InvalidRequest, ToolError
 from noetl_stream.keychain.asking import Ask, Direct, Reply
 from noetl_stream.keychain.providers.config import Providers, read_providers
 from noetl_stream.keychain.resolving import Resolver
-from noetl_stream.ports.credentials import Secret, Wanted
+from noetl_stream.ports.credentials import DOCUMENT, Secret, Wanted
 from noetl_stream.settings import Settings
 from noetl_stream.wiring_keychain import everyone
 from tests.keychain import keepers
@@ -106,6 +106,39 @@ async def test_an_account_that_a_playbook_logged_in_for_is_not_the_operators_wor
         with pytest.raises(ToolError, match="answered without `id_token`"):
             await found.resolve(wanted(kind="google_id_token", provider="vault", settings=settings))
     assert asked == ["http://10.0.0.1/token"]
+
+
+@pytest.mark.parametrize(
+    ("auth", "hosts"),
+    [("written", ("secrets.example.org",)), ("declared", ("secrets.example.org",)), ("stored", None)],
+)
+async def test_a_playbook_s_hosts_bind_the_address_of_a_login_that_it_writes_out(
+    auth: str, hosts: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    asked: list[Ask] = []
+
+    class Guard:
+        async def send(self, ask: Ask) -> Reply:
+            asked.append(ask)
+            return Reply(status=200, body=b"{}")
+
+    account = {"client_email": "a@b", "private_key": PRIVATE, "token_uri": "https://x.example.net/token"}
+    section = {"project": "p", "endpoint": "http://127.0.0.1:1", "allow": []}
+    (tmp_path / "p.yaml").write_text(json.dumps({"gcp": section}))
+    found = everyone(Settings(keychain_providers=tmp_path / "p.yaml"), Stored(), Guard())
+    asks = wanted(
+        provider="gcp",
+        settings={"auth": account if auth == "written" else auth},
+        given={
+            "declared": Secret("declared", account, provider=DOCUMENT),
+            "stored": Secret("stored", account, provider="keychain"),
+        },
+        hosts=("secrets.example.org",),
+    )
+
+    with pytest.raises(ToolError, match="gave no token for the login"):
+        await found.resolve(asks)
+    assert [(ask.url, ask.hosts) for ask in asked] == [(account["token_uri"], hosts)]
 
 
 async def test_oauth2_logs_in_by_what_the_keychain_has() -> None:

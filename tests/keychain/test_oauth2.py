@@ -328,6 +328,11 @@ async def test_a_playbook_s_hosts_bind_its_endpoint(tokens: Tokens) -> None:
     with pytest.raises(ToolError, match="is none of the hosts that the playbook allows"):
         await oauth.resolve(asks)
     assert tokens.server.asked == []
+
+    free = wanted("api", kind="oauth2", settings=asks.settings)
+    bound, given = await asyncio.gather(*map(oauth.resolve, (asks, free)), return_exceptions=True)
+    assert isinstance(bound, ToolError)
+    assert isinstance(given, Secret)  # what binds one playbook refuses nothing to another
     await client.close()
 
 

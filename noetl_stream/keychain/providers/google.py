@@ -76,9 +76,7 @@ class Google:
         return session(answer.get("access_token"), answer.get("expires_in"), WHO)
 
 
-async def exchanged(
-    sender: Sender, login: Login, claims: Mapping[str, str], hosts: tuple[str, ...] | None = None
-) -> Mapping[str, Any]:
+async def exchanged(sender: Sender, login: Login, claims: Mapping[str, str]) -> Mapping[str, Any]:
     """What a service account's key is exchanged for, by an assertion with these claims besides its own."""
     import jwt
 
@@ -93,7 +91,7 @@ async def exchanged(
             "its `private_key` is no RSA key in PEM; use the service account's JSON as it is"
         ) from None
     form = urlencode({"grant_type": _GRANT, "assertion": assertion}).encode()
-    reply = await sender.send(Ask(method="POST", url=url, headers=FORM, content=form, hosts=hosts))
+    reply = await sender.send(Ask(method="POST", url=url, headers=FORM, content=form, hosts=login.hosts))
     return accepted(reply, f"token for '{email}'").json(WHO)
 
 

@@ -13,7 +13,7 @@ from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
 from noetl_stream.keychain.asking import failed
 from noetl_stream.keychain.held import Fetched, Held, Kept, key_of
-from noetl_stream.keychain.naming import named
+from noetl_stream.keychain.naming import named, trusted
 from noetl_stream.keychain.providers.service import Found, Login, Own, Service, known
 from noetl_stream.keychain.stored import HELD, stored_alias
 from noetl_stream.ports.credentials import Credentials, Secret, Wanted
@@ -70,7 +70,8 @@ class Provided:
     async def _login(self, wanted: Wanted) -> Login:
         auth = wanted.settings.get("auth")
         if auth:
-            return Login(fields=_mapping(await named(wanted, auth, self.others)), given=True)
+            fields = _mapping(await named(wanted, auth, self.others))
+            return Login(fields=fields, given=True, hosts=None if trusted(wanted, auth) else wanted.hosts)
         return await asyncio.to_thread(known, self.own)
 
     def _check(self, ref: str, wanted: Wanted, login: Login) -> None:
@@ -91,7 +92,7 @@ class Provided:
         async def fetch() -> Fetched[Found]:
             return Fetched(value=await self.service.read(ref, version, login), lasts=HELD)
 
-        return key_of(ref, version, login.fields, login.given), fetch
+        return key_of(ref, version, login.fields, login.given, login.hosts), fetch
 
     def _secret(
         self,

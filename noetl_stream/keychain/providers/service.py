@@ -18,11 +18,15 @@ MARGIN: Final = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """Who asks. `given`: by the playbook, through a credential of its own, so that what it names is not ours to trust."""
+    """Who asks. `given`: by the playbook, through a credential of its own, so that what it names is not ours to trust.
+
+    `hosts` are the only ones that an address in it may name; None: any.
+    """
 
     fields: Mapping[str, Any] = field(repr=False)
     given: bool = False
     ambient: bool = False
+    hosts: tuple[str, ...] | None = None
 
     def need(self, *names: str) -> tuple[str, ...]:
         """These fields. Raises ToolError naming those that it lacks."""
@@ -77,7 +81,7 @@ class Sessions:
         ask: Callable[[str], Ask],
     ) -> Reply:
         """Ask with a session's token; where an older one is refused, once more with a new one."""
-        key = key_of(login.fields, login.given, login.ambient)
+        key = key_of(login.fields, login.given, login.ambient, login.hosts)
         kept = await self._held.get(key, begin)
         reply = await sender.send(ask(kept.value))
         if reply.status in (401, 403) and self._held.doubt(key, kept):

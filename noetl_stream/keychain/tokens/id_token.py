@@ -39,8 +39,10 @@ class GoogleIdToken:
                 raise failed("it names no `target_audience`; give it the address that the token is for")
             account, operators = await self._account(wanted)
             local = wanted.execution if wanted.scope == "local" else None
-            key = key_of(wanted.tenant, wanted.alias, local, audience, account)
-            kept = await self.held.get(key, lambda: self._fetch(wanted, account, audience, operators))
+            login = Login(fields=account, given=not operators, hosts=None if operators else wanted.hosts)
+            told = (audience, login.fields, login.given, login.hosts)
+            key = key_of(wanted.tenant, wanted.alias, local, wanted.auto_renew, *told)
+            kept = await self.held.get(key, lambda: self._fetch(login, audience, ahead=wanted.auto_renew))
         except ToolError as error:
             raise ToolError(
                 f"credential '{wanted.alias}' cannot be had: {error.message}",
@@ -80,19 +82,14 @@ class GoogleIdToken:
             raise failed("its service account is no JSON mapping; use the key file as Google gave it")
         return fields, operators
 
-    async def _fetch(
-        self, wanted: Wanted, account: Mapping[str, Any], audience: str, operators: bool
-    ) -> Fetched[str]:
-        sender = self.direct if operators else self.guarded
-        hosts = None if operators else wanted.hosts
-        answer = await exchanged(sender, Login(fields=account), {"target_audience": audience}, hosts)
+    async def _fetch(self, login: Login, audience: str, *, ahead: bool) -> Fetched[str]:
+        sender = self.guarded if login.given else self.direct
+        answer = await exchanged(sender, login, {"target_audience": audience})
         token = answer.get("id_token")
         if not isinstance(token, str):
             raise failed("the endpoint answered without `id_token`; is `token_uri` Google's?")
         lasts = max(_left(token) - LEEWAY, 0.0)
-        return Fetched(
-            value=token, lasts=lasts, renewed_after=lasts * (1 - AHEAD) if wanted.auto_renew else None
-        )
+        return Fetched(value=token, lasts=lasts, renewed_after=lasts * (1 - AHEAD) if ahead else None)
 
 
 def _left(token: str) -> float:

@@ -88,7 +88,8 @@ class OAuth2:
             granting = await self._granting(wanted)
             local = wanted.execution if wanted.scope == "local" else None
             told = (granting.url, granting.method, granting.headers, granting.form, granting.basic)
-            key = key_of(wanted.tenant, wanted.alias, local, wanted.auto_renew, *told)
+            way = (granting.trusted, granting.hosts)
+            key = key_of(wanted.tenant, wanted.alias, local, wanted.auto_renew, *told, *way)
             kept = await self.held.get(key, lambda: self._fetch(key, granting, ahead=wanted.auto_renew))
             value = _mapped(kept.value, wanted.settings.get("map"))
         except ToolError as error:
@@ -115,6 +116,7 @@ class OAuth2:
         address = written or next((kept[name] for name in _ADDRESSES if kept.get(name)), None)
         if not isinstance(address, str):
             raise failed("it names no `endpoint` to fetch a token from; give it one")
+        operators = written is None and trusted(wanted, login)
         return Granting(
             url=address,
             method=str(settings.get("method") or "POST").upper(),
@@ -123,8 +125,8 @@ class OAuth2:
             },
             form=_form(kept, settings, basic),
             basic=basic,
-            trusted=written is None and trusted(wanted, login),
-            hosts=None if written is None and trusted(wanted, login) else wanted.hosts,
+            trusted=operators,
+            hosts=None if operators else wanted.hosts,
         )
 
     async def _basic(self, wanted: Wanted) -> tuple[str, str] | None:
