@@ -79,11 +79,19 @@ def stoppable(execution: Execution, address: Address) -> tuple[BlockId, int]:
 
 def asking(execution: Execution, address: Address) -> tuple[Token, Value]:
     """The token of a block that waits for an answer, and what it asks. Raises InvalidRequest for one that does not."""
-    key = running(execution, address)
+    found = asked(execution, running(execution, address))
+    if found is None:
+        raise InvalidRequest(f"'{address}' waits for no answer now; see `noetl-stream waiting`")
+    token, wait = found
+    return token, wait.ask
+
+
+def asked(execution: Execution, key: BlockId) -> tuple[Token, Callback] | None:
+    """The token of a block that waits for an answer, and what it waits for; None for one that does not."""
     block = execution.blocks.get(key)
     if block is None or block.status != "asking" or not isinstance(block.wait, Callback):
-        raise InvalidRequest(f"'{address}' waits for no answer now; see `noetl-stream waiting`")
-    return issue(execution.request.seed, execution.id, key, block.attempt, block.segment - 1), block.wait.ask
+        return None
+    return issue(execution.request.seed, execution.id, key, block.attempt, block.segment - 1), block.wait
 
 
 def repeatable(execution: Execution, address: Address, *, force: bool) -> tuple[BlockId, int]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from noetl_stream.core.events import Decision, ExecutionEnded
-from noetl_stream.core.partition import Folded, Partition, evolve
+from noetl_stream.core.events import ExecutionEnded
+from noetl_stream.core.partition import Partition
 from noetl_stream.core.values import Value
 from noetl_stream.ports.log import Reader
-from noetl_stream.replay.telling import decoded
+from noetl_stream.replay.telling import Told, tell_all
 from noetl_stream.wire.topics import Topics
 
 
@@ -17,23 +17,19 @@ async def failed_since(reader: Reader, topics: Topics, moment: float) -> list[di
     """
     found: list[tuple[float, dict[str, Value]]] = []
     for number in range(topics.events.partitions):
-        state, end = Partition(), await reader.end(topics.events.name, number)
-        async for record in reader.read(topics.events.name, number, 0, end):
-            event, machine = decoded(record), int(record.key or 0)
-            if event is None:
-                continue
-            folded = evolve(state, machine, event, record.offset)
-            if isinstance(event, Decision) and event.at >= moment:
-                found += [(event.at, each) for each in _failed(machine, folded)]
+        async for told in tell_all(reader, topics, number, Partition()):
+            if told.at >= moment:
+                found += [(told.at, each) for each in _failed(told)]
     return [each for _, each in sorted(found, key=lambda pair: pair[0])]
 
 
-def _failed(execution: int, folded: Folded) -> list[dict[str, Value]]:
-    ends = (move for move in folded.moves if isinstance(move, ExecutionEnded) and move.status == "FAILED")
+def _failed(told: Told) -> list[dict[str, Value]]:
+    machine, moves = told.folded.machine, told.folded.moves
+    ends = (move for move in moves if isinstance(move, ExecutionEnded) and move.status == "FAILED")
     return [
         {
-            "execution_id": str(execution),
-            "playbook": folded.machine.request.path if folded.machine else None,
+            "execution_id": str(told.machine),
+            "playbook": machine.request.path if machine else None,
             "step": end.error.step if end.error else None,
             "kind": end.error.kind if end.error else None,
             "message": end.error.message if end.error else None,

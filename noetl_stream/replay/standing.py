@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from noetl_stream.core.events import Decision, Event, ExecutionEnded, ExecutionStarted
-from noetl_stream.core.partition import Folded, Partition, evolve
+from noetl_stream.core.events import ExecutionEnded, ExecutionStarted
+from noetl_stream.core.partition import Partition
 from noetl_stream.core.values import Ref
 from noetl_stream.ports.log import Reader
-from noetl_stream.replay.telling import decoded
+from noetl_stream.replay.telling import Told, tell_all
 from noetl_stream.wire.topics import Topics
 
 RESULTS = ("results", "all")
@@ -26,26 +26,24 @@ class Standing:
     until: dict[int, float] = field(default_factory=dict)
     _kept: dict[int, float] = field(default_factory=dict)
 
-    def tell(self, machine: int, event: Event, folded: Folded) -> None:
+    def tell(self, told: Told) -> None:
         """One record that was folded."""
-        for move in folded.moves:
-            match move, event:
-                case ExecutionStarted(retain=retain), _:
-                    lengths = [retain[name] for name in RESULTS if name in retain]
-                    self._kept |= {machine: lengths[0]} if lengths else {}
-                case ExecutionEnded(), Decision(at=at) if machine in self._kept:
-                    self.until[machine] = at + self._kept.pop(machine)
+        for move in told.folded.moves:
+            match move:
+                case ExecutionStarted(retain=retain):
+                    if lengths := [retain[name] for name in RESULTS if name in retain]:
+                        self._kept[told.machine] = lengths[0]
+                case ExecutionEnded() if told.machine in self._kept:
+                    self.until[told.machine] = told.at + self._kept.pop(told.machine)
 
 
 async def standing(reader: Reader, topics: Topics) -> Standing:
     """Folds every partition to its present end."""
     found = Standing()
     for number in range(topics.events.partitions):
-        state, end = Partition(), await reader.end(topics.events.name, number)
-        async for record in reader.read(topics.events.name, number, 0, end):
-            event, machine = decoded(record), int(record.key or 0)
-            if event is not None:
-                found.tell(machine, event, evolve(state, machine, event, record.offset))
+        state = Partition()
+        async for told in tell_all(reader, topics, number, state):
+            found.tell(told)
         found.live |= state.machines.keys()
         found.held += refs_in(state.machines)
     return found

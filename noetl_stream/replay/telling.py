@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -19,11 +19,16 @@ from noetl_stream.wire.topics import Topics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """One record of an execution: what it says, what the fold made of it, and when (seconds)."""
+    """One record: what it says, what the fold made of it, and when (seconds)."""
 
     record: Record
     event: Event
     folded: Folded
+
+    @property
+    def machine(self) -> int:
+        """The execution that it concerns; 0 if it is about the partition itself."""
+        return machine_of(self.record)
 
     @property
     def at(self) -> float:
@@ -102,7 +107,7 @@ async def _told(
             mine.add(record.offset)
         if until.is_past(record, len(mine)):
             return
-        folded = _folded(state, int(record.key or 0), event, record.offset)
+        folded = _folded(state, machine_of(record), event, record.offset)
         if _rejection(event, folded) in mine:
             raise _TakenBack(await _rejected(reader, record, stop))
         if own:
@@ -115,6 +120,16 @@ def _folded(state: Partition, machine: int, event: Event, offset: int) -> Folded
         return evolve(state, machine, event, offset)
     except IllegalTransition:
         return Folded(verdict="rejected", machine=state.machines.get(machine))
+
+
+async def tell_all(reader: Reader, topics: Topics, partition: int, state: Partition) -> AsyncIterator[Told]:
+    """Every record of a partition up to its present end, whomever it concerns, folded into `state`."""
+    end = await reader.end(topics.events.name, partition)
+    async for record in reader.read(topics.events.name, partition, 0, end):
+        event = decoded(record)
+        if event is not None:
+            folded = _folded(state, machine_of(record), event, record.offset)
+            yield Told(record=record, event=event, folded=folded)
 
 
 def _rejection(event: Event, folded: Folded) -> int | None:
@@ -132,9 +147,15 @@ async def _rejected(reader: Reader, last: Record, stop: int | None) -> frozenset
     return frozenset(offset for offset in found if offset is not None)
 
 
+def machine_of(record: Record) -> int:
+    """The execution that a record concerns; 0 for those about the partition itself. Raises ValueError for a foreign key."""
+    return int(record.key or 0)
+
+
 def decoded(record: Record) -> Event | None:
-    """What cannot be read counts for no reader."""
+    """What cannot be read counts for no reader, nor what stands under a foreign key."""
     try:
+        machine_of(record)
         return decode_event(record.value or b"")
     except (NoetlError, ValueError):
         return None

@@ -18,7 +18,7 @@ from noetl_stream.core.events import (
     Report,
 )
 from noetl_stream.ports.log import Reader
-from noetl_stream.replay.telling import decoded
+from noetl_stream.replay.telling import decoded, machine_of
 from noetl_stream.wire.topics import Topics
 
 
@@ -38,11 +38,13 @@ async def uses(reader: Reader, topics: Topics, tenant: str) -> AsyncIterator[Use
     for number in range(topics.events.partitions):
         requests, end = dict[int, ExecutionRequested](), await reader.end(topics.events.name, number)
         async for record in reader.read(topics.events.name, number, 0, end):
-            event, execution = decoded(record), int(record.key or 0)
+            if (event := decoded(record)) is None:
+                continue
+            execution = machine_of(record)
             if isinstance(event, ExecutionRequested):
                 requests.setdefault(execution, event)
             request = requests.get(execution)
-            if event is None or request is None or request.tenant != tenant:
+            if request is None or request.tenant != tenant:
                 continue
             for report in _reports(event):
                 for use in report.credentials:

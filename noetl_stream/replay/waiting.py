@@ -5,33 +5,32 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from noetl_stream.core.address import Address
 from noetl_stream.core.events import BlockId, BlockParked, BlocksReported, Callback, Event
 from noetl_stream.core.execution import Execution
-from noetl_stream.core.partition import Partition, evolve
-from noetl_stream.core.tokens import Token, issue
+from noetl_stream.core.located import asked
+from noetl_stream.core.partition import Partition
+from noetl_stream.core.tokens import Token
 from noetl_stream.core.values import Value
-from noetl_stream.errors import IllegalTransition
 from noetl_stream.ids import partition_of
 from noetl_stream.ports.log import Reader
-from noetl_stream.replay.telling import decoded
+from noetl_stream.replay.telling import tell_all
 from noetl_stream.wire.topics import Topics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """A block that waits for an answer: since and until when (seconds since the epoch), and what it asks."""
+    """A block that waits for an answer: since and until when (seconds since the epoch), and what it asks.
+
+    `address` is how people name it: STEP, STEP[17], STEP#2[17].
+    """
 
     path: str
+    address: str
     token: Token
     since: float
     until: float | None
     ask: Value
-
-    @property
-    def address(self) -> str:
-        """As people name it: STEP, STEP[17], STEP#2[17]."""
-        step, epoch, iteration = self.token.block
-        return step + (f"#{epoch}" if epoch else "") + (f"[{iteration}]" if iteration else "")
 
 
 async def waiting(reader: Reader, topics: Topics, execution: int | None = None) -> AsyncIterator[Asking]:
@@ -39,23 +38,14 @@ async def waiting(reader: Reader, topics: Topics, execution: int | None = None) 
     count = topics.events.partitions
     for number in range(count) if execution is None else (partition_of(execution, count),):
         state, since = Partition(), dict[tuple[int, BlockId], float]()
-        end = await reader.end(topics.events.name, number)
-        async for record in reader.read(topics.events.name, number, 0, end):
-            event, machine = decoded(record), int(record.key or 0)
-            if event is not None and _folded(state, machine, event, record.offset):
-                since |= {(machine, block): at for block, at in _parked(event)}
+        async for told in tell_all(reader, topics, number, state):
+            if told.folded.verdict == "accepted":
+                since |= {(told.machine, block): at for block, at in _parked(told.event)}
         for machine, found in state.machines.items():
             if execution in (None, machine):
-                for asking in _asking(found, since):
-                    yield asking
-
-
-def _folded(state: Partition, machine: int, event: Event, offset: int) -> bool:
-    """Whether it counted. One that no owner could fold did nothing."""
-    try:
-        return evolve(state, machine, event, offset).verdict == "accepted"
-    except IllegalTransition:
-        return False
+                for key in found.blocks:
+                    if (asking := asked(found, key)) is not None:
+                        yield _asking(found, *asking, since[machine, key])
 
 
 def _parked(event: Event) -> list[tuple[BlockId, float]]:
@@ -63,15 +53,15 @@ def _parked(event: Event) -> list[tuple[BlockId, float]]:
     return [(fact.block, fact.time) for fact in facts if isinstance(fact, BlockParked)]
 
 
-def _asking(found: Execution, since: dict[tuple[int, BlockId], float]) -> list[Asking]:
-    return [
-        Asking(
-            path=found.request.path,
-            token=issue(found.request.seed, found.id, key, block.attempt, block.segment - 1),
-            since=since[found.id, key],
-            until=block.wait.until,
-            ask=block.wait.ask,
-        )
-        for key, block in found.blocks.items()
-        if block.status == "asking" and isinstance(block.wait, Callback)
-    ]
+def _asking(found: Execution, token: Token, wait: Callback, since: float) -> Asking:
+    key = token.block
+    iteration = key.iteration if found.runs[key.step].loop else None
+    address = Address(step=key.step, epoch=key.epoch or None, iteration=iteration)
+    return Asking(
+        path=found.request.path,
+        address=str(address),
+        token=token,
+        since=since,
+        until=wait.until,
+        ask=wait.ask,
+    )

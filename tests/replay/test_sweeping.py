@@ -16,6 +16,7 @@ from noetl_stream.ports.frames import FrameKey, Sweepable
 from noetl_stream.replay.standing import standing
 from noetl_stream.replay.sweeping import GRACE, Swept, sweep
 from tests.orchestrator.seat import TOPICS, House
+from tests.replay.test_telling import misled
 from tests.worker.stage import plan_of
 
 STEPS = "workflow:\n- {step: one, tool: {kind: noop}, next: two}\n- {step: two, tool: {kind: noop}}\n"
@@ -139,6 +140,14 @@ async def test_of_an_execution_whose_result_another_holds_nothing_goes(cache: Sw
 
     assert found.gone == []
     assert await is_there(cache, beside)
+
+
+async def test_what_an_execution_that_was_set_aside_left_goes_too(cache: Sweepable) -> None:
+    house = await house_of(KEPT, cache)
+    execution = await misled(house)
+    ref = await cache.put_json(key(execution), 1)
+
+    assert (await swept(house, cache, 61 + GRACE)).gone == [name_of(ref)]
 
 
 async def test_without_a_word_nothing_goes(cache: Sweepable) -> None:

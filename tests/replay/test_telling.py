@@ -40,6 +40,17 @@ async def ran(house: House, key: str = "k") -> int:
     return execution
 
 
+async def misled(house: House, key: str = "k") -> int:
+    """An execution that is set aside: its owner cannot carry out a decision about it."""
+    execution = house.request(key)
+    await house.settled()
+    impossible = (StepFinished(step="two", epoch=0, status="done"),)
+    after = len(house.log.records(EVENTS)) + 1
+    house.write(Decision(fence=0, after=after, at=house.log.now, moves=impossible), execution)
+    await house.settled()
+    return execution
+
+
 async def told(house: House, execution: int, until: Moment | None = None) -> list[Told]:
     stop = len(house.log.records(EVENTS))
     return [each async for each in tell(house.log, TOPICS, execution, stop=stop, until=until or Moment())]
@@ -72,11 +83,7 @@ async def test_of_an_execution_that_runs_the_story_goes_as_far_as_the_log(house:
 
 async def test_of_an_execution_that_was_set_aside_the_story_tells_why(house: House) -> None:
     """A decision that its owner could not carry out is no end of the story."""
-    execution = house.request()
-    await house.settled()
-    impossible = (StepFinished(step="two", epoch=0, status="done"),)
-    house.write(Decision(fence=0, after=9, at=house.log.now, moves=impossible), execution)
-    await house.settled()
+    execution = await misled(house)
 
     story = await story_of(house.log, TOPICS, execution)
 
