@@ -8,7 +8,7 @@ from typing import Any
 
 from noetl_stream.core.events import ExecutionEnded, ExecutionStarted
 from noetl_stream.core.partition import Partition
-from noetl_stream.core.values import Ref
+from noetl_stream.core.values import Elsewhere, Ref
 from noetl_stream.ports.log import Reader
 from noetl_stream.replay.telling import Told, tell_all
 from noetl_stream.wire.topics import Topics
@@ -54,6 +54,8 @@ def refs_in(value: Any) -> Iterator[Ref]:
     match value:
         case str() if value.startswith("cache:"):
             yield Ref(uri=value, bytes=0, sha256="", format="json" if value.endswith(".json") else "arrow")
+        case Elsewhere(name=name):
+            yield Ref(uri=name, bytes=0, sha256="", format="chunks")
         case Mapping():
             yield from _in_each(value.values())
         case list() | tuple():

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from noetl_stream.cache.local import LocalCache
-from noetl_stream.cache.names import name_of
+from noetl_stream.cache.names import claim_name, name_of
 from noetl_stream.core.events import BlockId
 from noetl_stream.core.run import loop_name
-from noetl_stream.core.values import Ref
+from noetl_stream.core.values import Elsewhere, Ref
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.frames import FrameKey, Sweepable
 from noetl_stream.replay.standing import standing
@@ -140,6 +140,26 @@ async def test_of_an_execution_whose_result_another_holds_nothing_goes(cache: Sw
 
     assert found.gone == []
     assert await is_there(cache, beside)
+
+
+async def test_of_an_execution_whose_chunks_a_fork_goes_on_with_nothing_goes(cache: Sweepable) -> None:
+    house = await house_of(KEPT, cache)
+    source, fork = house.request("source"), house.request("fork")
+    chunk = f"{loop_name(source, 'one', 0)}/0"
+    await cache.create(chunk, b"[]")
+    await ran(house, source, 1, 2)
+    shared = Ref(
+        uri=loop_name(fork, "one", 0),
+        bytes=9,
+        sha256="",
+        format="chunks",
+        elsewhere=(Elsewhere(0, 1_000, chunk),),
+    )
+    await ran(house, fork, shared)
+
+    assert (await swept(house, cache, 61 + GRACE)).gone == []
+    await ran(house, fork, shared, 2)
+    assert (await swept(house, cache, 61 + GRACE)).gone == [claim_name(chunk)]
 
 
 async def test_what_an_execution_that_was_set_aside_left_goes_too(cache: Sweepable) -> None:
