@@ -15,7 +15,6 @@ from noetl_stream.errors import ToolError
 from noetl_stream.tools import inbox
 from noetl_stream.tools.duckdb_types import arrow_table
 from noetl_stream.tools.sql import Statement, dealt, sql_result
-from noetl_stream.tools.sql_config import IN_MEMORY
 from noetl_stream.tools.tables import table_of
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class DuckdbSession:
         values = dealt(self._config.params, [statement.named_parameters for statement in statements])
         if self._once is not None:
             inbox.check_whole(each.query for each in statements)
-            inbox.check_kept(self._config.database, IN_MEMORY)
+            inbox.check_kept(self._config.database)
         with duckdb.connect(self._config.database, config=dict(self._settings)) as connection:
             self._connection = connection
             self._prepare(connection)

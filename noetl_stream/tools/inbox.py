@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.sql import Statement
+from noetl_stream.tools.sql_config import IN_MEMORY
 from noetl_stream.tools.sql_text import first_word
 
 CREATE: Final = "CREATE TABLE IF NOT EXISTS noetl_inbox (effect_key TEXT PRIMARY KEY, result TEXT NOT NULL, happened_at TEXT NOT NULL)"
@@ -49,13 +50,13 @@ def check_whole(texts: Iterable[str]) -> None:
             )
 
 
-def check_kept(database: str, in_memory: str) -> None:
+def check_kept(database: str) -> None:
     """The database outlives the task.
 
     Raises:
         ToolError: it does not.
     """
-    if database == in_memory:
+    if database == IN_MEMORY:
         raise ToolError(
             "a database in memory is gone with its task, so that nothing in it happens `exactly_once`; name a file as `database`",
             kind="validation",

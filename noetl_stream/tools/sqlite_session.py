@@ -20,7 +20,7 @@ from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
 from noetl_stream.tools import inbox
 from noetl_stream.tools.sql import Statement, dealt, sql_result
-from noetl_stream.tools.sql_config import IN_MEMORY, SqlConfig
+from noetl_stream.tools.sql_config import SqlConfig
 from noetl_stream.tools.sql_text import SqlText, statements
 
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -55,7 +55,7 @@ class SqliteSession:
         values = dealt(self._config.params, [each.places for each in found])
         if self._once is not None:
             inbox.check_whole(each.text for each in found)
-            inbox.check_kept(self._config.database, IN_MEMORY)
+            inbox.check_kept(self._config.database)
         # Waiting for a lock inside sqlite could not be interrupted; `_patiently` waits instead.
         connection = sqlite3.connect(
             self._config.database, isolation_level=None, timeout=0, check_same_thread=False

@@ -23,18 +23,18 @@ class Happened(Exception):
         self.result = result
 
 
-def claim(key: str | None, ask: Ask) -> None:
-    """Claim the effect; `key` is None where nobody asked for it. The inbox is there.
+def claim(key: str, ask: Ask) -> None:
+    """Claim the effect. The inbox is there.
 
     Raises:
         Happened: it has happened. Who comes at the same moment as another waits for him here.
     """
-    if key is not None and not ask(f"{CLAIM} RETURNING effect_key", (key, moment())):
+    if not ask(f"{CLAIM} RETURNING effect_key", (key, moment())):
         raise Happened(orjson.loads(ask(LOOK, (key,))[0][0]))
 
 
 def keep(key: str | None, ask: Ask, summary: Summary) -> None:
-    """Store what is said of it, before the commit."""
+    """Store what is said of it, before the commit; `key` is None where nobody asked for that."""
     if key is not None:
         ask(KEEP, (orjson.dumps(summary()).decode(), key))
 
