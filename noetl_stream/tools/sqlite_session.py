@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from datetime import date
-from datetime import time as time_of_day
+from datetime import date, time
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -22,9 +20,8 @@ from noetl_stream.tools import inbox
 from noetl_stream.tools.sql import Statement, dealt, sql_result
 from noetl_stream.tools.sql_config import SqlConfig
 from noetl_stream.tools.sql_text import SqlText, statements
+from noetl_stream.tools.sqlite_locks import connected, is_locked, patiently
 
-_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_LOOK_AGAIN = 0.02
 _Done = TypeVar("_Done")
 
 
@@ -56,11 +53,7 @@ class SqliteSession:
         if self._once is not None:
             inbox.check_whole(each.text for each in found)
             inbox.check_kept(self._config.database)
-        # Waiting for a lock inside sqlite could not be interrupted; `_patiently` waits instead.
-        connection = sqlite3.connect(
-            self._config.database, isolation_level=None, timeout=0, check_same_thread=False
-        )
-        with closing(connection):
+        with closing(connected(self._config.database)) as connection:
             self._connection = connection
             if self._once is not None:
                 return sql_result(self._execute_once(connection, self._once, found, values))
@@ -98,16 +91,7 @@ class SqliteSession:
         return done
 
     def _patiently(self, act: Callable[[], _Done]) -> _Done:
-        until = time.monotonic() + self._patience
-        while True:
-            if self._stop.is_set():
-                raise sqlite3.OperationalError("interrupted")
-            try:
-                return act()
-            except sqlite3.OperationalError as error:
-                if not _is_locked(error) or time.monotonic() >= until:
-                    raise
-            self._stop.wait(_LOOK_AGAIN)
+        return patiently(act, self._patience, self._stop)
 
 
 def _whole(parts: Iterator[SqlText]) -> Iterator[SqlText]:
@@ -144,7 +128,7 @@ def _bindable(value: Value) -> Any:
     match value:
         case dict() | list() | tuple():
             return orjson.dumps(value, default=str).decode()
-        case date() | time_of_day():
+        case date() | time():
             return value.isoformat()
         case Decimal():
             return str(value)
@@ -165,10 +149,6 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _is_locked(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED
-
-
 def _failed(error: sqlite3.Error, place: str) -> ToolError:
     code = getattr(error, "sqlite_errorname", type(error).__name__)
-    return ToolError(f"{place}{error}", kind="sql", code=code, retryable=_is_locked(error))
+    return ToolError(f"{place}{error}", kind="sql", code=code, retryable=is_locked(error))

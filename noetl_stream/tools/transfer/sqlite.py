@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import Any, Final
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.inbox import CREATE
+from noetl_stream.tools.sqlite_locks import connected, is_locked, patiently
 from noetl_stream.tools.transfer.columns import check_columns
 from noetl_stream.tools.transfer.config import Mode
 from noetl_stream.tools.transfer.existing import existing_file
@@ -22,7 +22,6 @@ from noetl_stream.tools.transfer.once import Summary, claim, keep
 
 _PATIENCE: Final = 5.0
 """Seconds that it waits for another's lock."""
-_LOOK_AGAIN: Final = 0.02
 _TYPES: Final = {
     frozenset({"integer"}): pa.int64(),
     frozenset({"real"}): pa.float64(),
@@ -47,13 +46,13 @@ class SqliteLink:
 
     def connect(self, begin: str) -> sqlite3.Connection:
         with self.errors():
-            # Waiting for a lock inside sqlite could not be interrupted.
-            connection = sqlite3.connect(
-                self._database, isolation_level=None, timeout=0, check_same_thread=False
-            )
-            self._connection = connection
-            self._patiently(lambda: connection.execute(begin))
+            connection = self._connection = connected(self._database)
+            self.patiently(connection, begin)
         return connection
+
+    def patiently(self, connection: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
+        """Run what may have to wait for another's lock."""
+        return patiently(lambda: connection.execute(statement), _PATIENCE, self._stop)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -73,17 +72,6 @@ class SqliteLink:
         if self._connection is not None:
             self._connection.close()
 
-    def _patiently(self, act: Callable[[], object]) -> None:
-        until = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                act()
-                return
-            except sqlite3.OperationalError as error:
-                if not _is_locked(error) or time.monotonic() >= until or self._stop.is_set():
-                    raise
-            self._stop.wait(_LOOK_AGAIN)
-
 
 class SqliteSource:
     def __init__(self, database: str, query: str, said: str) -> None:
@@ -95,10 +83,9 @@ class SqliteSource:
         existing_file(self._database, self.said)
         self._connection = self._link.connect("BEGIN")
         with self._link.errors():
-            names = [
-                each[0]
-                for each in self._connection.execute(f"SELECT * FROM ({self._query}) LIMIT 0").description
-            ]
+            # The first read takes the lock that the others then have.
+            none = self._link.patiently(self._connection, f"SELECT * FROM ({self._query}) LIMIT 0")
+            names = [each[0] for each in none.description]
             asked = (f"group_concat(DISTINCT typeof({quoted(name)}))" for name in names)
             kinds = self._connection.execute(f"SELECT {', '.join(asked)} FROM ({self._query})").fetchone()
         self._schema = pa.schema([(name, _type(kind)) for name, kind in zip(names, kinds, strict=True)])
@@ -151,7 +138,7 @@ class SqliteTarget:
                 columns = [column.to_pylist() for column in batch.columns]
                 self._connection.executemany(insert, zip(*columns, strict=True))
             keep(self._key, self._ask, summary)
-            self._connection.execute("COMMIT")
+            self._link.patiently(self._connection, "COMMIT")
 
     def stop(self) -> None:
         self._link.stop()
@@ -218,10 +205,6 @@ def _taken(kind: pa.DataType) -> pa.DataType:
     return kind if _declared(kind) != "TEXT" else pa.string()
 
 
-def _is_locked(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
 def _failed(error: sqlite3.Error, said: str) -> ToolError:
     code = getattr(error, "sqlite_errorname", type(error).__name__)
     hint = (
@@ -229,4 +212,4 @@ def _failed(error: sqlite3.Error, said: str) -> ToolError:
         if "ON CONFLICT clause" in str(error)
         else ""
     )
-    return ToolError(f"{said}: {error}{hint}", kind="sql", code=code, retryable=_is_locked(error))
+    return ToolError(f"{said}: {error}{hint}", kind="sql", code=code, retryable=is_locked(error))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -222,3 +224,43 @@ async def test_a_cancelled_transfer_leaves_nothing(tool: Transfer, tmp_path: Pat
             await running
 
         assert connection.execute("SELECT to_regclass('there')").fetchone() == (None,)
+
+
+def reads(database: str) -> bool:
+    """Whether one who comes now may read: nobody holds its lock, or waits for the readers to go."""
+    with closing(sqlite3.connect(database, timeout=0)) as connection:
+        try:
+            return bool(connection.execute("SELECT count(*) FROM there").fetchone())
+        except sqlite3.OperationalError:
+            return False
+
+
+async def test_rows_are_committed_to_sqlite_once_its_readers_have_gone(run: Run, tmp_path: Path) -> None:
+    there = place("sqlite", "there", tmp_path, "")
+    await move(run, None, there, ROWS)
+    with closing(sqlite3.connect(there.end["database"], isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM there").fetchall()
+        running = asyncio.ensure_future(move(run, None, there, ROWS))
+        await until(lambda: running.done() or not reads(there.end["database"]))
+        reader.execute("COMMIT")
+
+        assert (await running)["rows"] == 2
+        assert reader.execute("SELECT count(*) FROM there").fetchone() == (4,)
+
+
+async def test_a_sqlite_source_waits_for_another_who_writes(run: Run, tmp_path: Path) -> None:
+    here = place("sqlite", "there", tmp_path, "")
+    await move(run, None, here, ROWS)
+    with closing(sqlite3.connect(here.end["database"], isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        running = asyncio.ensure_future(move(run, here, None))
+        await until(lambda: running.done() or opened(here.end["database"]) == 2)
+        writer.execute("COMMIT")
+
+        assert (await running)["rows"] == 2
+
+
+def opened(path: str) -> int:
+    """How many times this process has it open."""
+    return sum(each.resolve() == Path(path) for each in Path("/proc/self/fd").iterdir())
