@@ -128,6 +128,14 @@ async def test_a_wrong_password_is_told_and_not_tried_again(run: Run, postgres: 
     assert rows(await run(ONE, **given(fields(postgres)))) == [{"n": 1}]
 
 
+@pytest.mark.slow
+async def test_a_credential_without_a_password_is_not_tried_again(run: Run, postgres: Server) -> None:
+    with pytest.raises(ToolError, match="no password supplied") as refused:
+        await run(ONE, **given({**fields(postgres), "db_password": None}))
+
+    assert (refused.value.kind, refused.value.code, refused.value.retryable) == ("auth", "refused", False)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid"])
 async def test_a_server_that_is_not_there_may_be_tried_again(run: Run, host: str) -> None:
     with pytest.raises(ToolError, match=r"^no connection: ") as refused:

@@ -8,9 +8,10 @@ import psycopg
 
 from noetl_stream.errors import ToolError
 
-_TRANSIENT: Final = ("08", "53", "57P0", "40001", "40P01", "55P03", "25006")
-"""States, or how they begin: connections, resources, shutting down, serialisation, deadlock, locks, a read-only replica."""
+TRANSIENT: Final = ("53", "57P0", "40001", "40P01", "55P03", "25006")
+"""States, or how they begin: resources, shutting down, serialisation, deadlock, locks, a read-only replica."""
 _LOST: Final = ("08", "57P0")
+_REFUSED: Final = ("FATAL", "no password supplied")
 _SOON: Final = ("starting up", "shutting down", "recovery", "too many", "connection slots")
 _WHO: Final = ("authentication", "password", "pg_hba.conf", "role ")
 
@@ -23,17 +24,21 @@ def statement_failed(error: psycopg.Error, place: str, text: str) -> ToolError:
         f"{place}{_sentence(error, text)}",
         kind="connection" if lost else "sql",
         code=state or "connection_lost",
-        retryable=lost or (state or "").startswith(_TRANSIENT),
+        retryable=lost or (state or "").startswith(TRANSIENT),
     )
 
 
 def connecting_failed(error: psycopg.Error) -> ToolError:
-    """No connection was made. The server's own refusal has no state here, only words."""
-    message = " ".join(str(error).split()) or type(error).__name__
-    refused = "FATAL" in message
+    """No connection was made."""
+    return unconnected(" ".join(str(error).split()) or type(error).__name__)
+
+
+def unconnected(message: str, place: str = "") -> ToolError:
+    """The same, of what was said: a refusal has no state then, only words, the server's or libpq's."""
+    refused = any(word in message for word in _REFUSED)
     who = refused and any(word in message for word in _WHO)
     return ToolError(
-        f"no connection: {message}",
+        f"{place}no connection: {message}",
         kind="auth" if who else "connection",
         code="refused" if refused else "unreachable",
         retryable=not refused or any(word in message for word in _SOON),

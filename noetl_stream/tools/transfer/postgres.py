@@ -10,8 +10,8 @@ from adbc_driver_manager import Error, OperationalError
 from adbc_driver_postgresql import dbapi
 
 from noetl_stream.errors import ToolError
+from noetl_stream.tools.postgres.failing import TRANSIENT, unconnected
 
-_TRANSIENT: Final = ("53", "57P0", "40001", "40P01", "55P03", "25006")
 _HINTS: Final = {
     "42P01": "check its name and schema; names are taken as they are written",
     "42P10": "`mode: upsert` needs a unique index on exactly its `keys`",
@@ -74,7 +74,7 @@ def failed(error: Error, said: str) -> ToolError:
         f"{said}: {_sentence(error)}{hint}",
         kind="connection" if lost else "sql",
         code=state or ("connection_lost" if lost else type(error).__name__),
-        retryable=lost or state.startswith(_TRANSIENT),
+        retryable=lost or state.startswith(TRANSIENT),
     )
 
 
@@ -89,12 +89,4 @@ def _sentence(error: Error) -> str:
 
 def _unconnected(error: Error, said: str) -> ToolError:
     message = str(error).strip().splitlines()[-1].partition("failed: ")[2] or "it cannot be reached"
-    who = any(word in message for word in ("authentication", "password", "pg_hba.conf", "role "))
-    refused = "FATAL" in message
-    return ToolError(
-        f"{said}: no connection: {message}",
-        kind="auth" if who else "connection",
-        code="refused" if refused else "unreachable",
-        retryable=not refused
-        or any(word in message for word in ("starting up", "shutting down", "too many")),
-    )
+    return unconnected(message, f"{said}: ")
