@@ -78,14 +78,15 @@ class Story:
             self._move(move, at)
 
     def _begin(self, machine: Execution | None) -> None:
-        """A fork has a past: its steps so far, in the order of their latest entry."""
+        """A fork has a past: its steps so far, in the order of their latest entry. One that was given up never finished."""
         if machine is None or machine.request.fork is None:
             return
         self.path = sorted(machine.entered, key=machine.entered.__getitem__)
         for name in self.path:
-            story = self.steps[name] = StepStory(epochs=machine.epochs[name] + 1)
-            if name not in machine.runs:
-                self._count(story, machine.finished[name])
+            epoch, ended = machine.epochs[name], machine.finished.get(name)
+            story = self.steps[name] = StepStory(epochs=epoch + 1)
+            if ended is not None and ended.epoch == epoch:
+                self._count(story, ended)
 
     def _move(self, move: Move, at: float) -> None:
         match move:

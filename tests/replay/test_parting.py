@@ -34,6 +34,14 @@ STEPS = """
   tool: {kind: noop}
 """
 FAILING = STEPS.replace("continue", "fail").replace("2000", "1")
+RESCUED = """
+policy: {on_failure: {step: rescue}}
+workflow:
+- {step: first, tool: {kind: noop}, next: [bad, each]}
+- {step: bad, tool: {kind: noop}}
+- {step: each, loop: {in: [a, b, c], iterator: it}, tool: {kind: noop}}
+- {step: rescue, tool: {kind: noop}}
+"""
 Work = Callable[[Offer], Value]
 
 
@@ -303,6 +311,19 @@ async def test_a_fork_tells_where_it_comes_from(house: House) -> None:
     assert {name: told["status"] for name, told in report["steps"].items()} == dict.fromkeys(
         ("first", "load", "last"), "done"
     )
+
+
+async def test_a_fork_that_begins_after_a_failure_tells_of_what_was_given_up_there(tmp_path: object) -> None:
+    house = await House(plan_of(RESCUED), LocalCache(tmp_path)).taken()  # type: ignore[arg-type]
+    crew, execution = Crew(house), house.request()
+    await crew.work(failing("bad/0/0"))
+    fork = await forked(house, execution, "rescue")
+    await crew.work(named)
+
+    whole, report = [(await story_of(house.log, TOPICS, each)).as_json({}) for each in (execution, fork)]
+
+    assert (report["path"], report["steps"]) == (whole["path"], whole["steps"])
+    assert report["steps"]["each"] == {"status": "running", "attempts": 0, "iterations": 0, "epochs": 1}
 
 
 @pytest.mark.parametrize(
