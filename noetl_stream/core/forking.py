@@ -59,7 +59,7 @@ def past_of(execution: Execution, anew: BlockId | None = None) -> Past:
     known = {field.name: getattr(execution, field.name) for field in fields(Past)}
     routing = {key for key in execution.blocks if key.iteration == ROUTE}
     known["blocks"] = tuple(key for key in execution.blocks if key not in routing)
-    past: Past = _copied(Past(**known))
+    past = _copied(Past(**known))
     for name, run in past.runs.items():
         _begin_again(run, routes=any(key.step == name for key in routing))
         run.elsewhere = moved(run, loop_name(execution.id, name, run.epoch), _in_flight(past, name))
@@ -95,11 +95,14 @@ def _begin_again(run: Run, *, routes: bool) -> None:
 
 
 def packed(past: Past) -> bytes:
-    """A past as the first event of a fork holds it."""
+    """A past as the first event of a fork holds it. Raises Unfoldable for one that nobody would unpack."""
     # It knows every class of a state, those that import this module too.
     from noetl_stream.core.snapshot import dump
 
-    return zlib.compress(dump(past), 9)
+    text = dump(past)
+    if len(text) > PAST_BYTES:
+        raise Unfoldable(f"the past is larger than {PAST_BYTES} bytes")
+    return zlib.compress(text, 9)
 
 
 def unpacked(body: bytes | None) -> Past:
@@ -121,4 +124,7 @@ def unpacked(body: bytes | None) -> Past:
 
 def _copied(past: Past) -> Past:
     """Runs are updated in place, so none is shared."""
-    return unpacked(packed(past))
+    from noetl_stream.core.snapshot import dump, load  # as in `packed`
+
+    copied: Past = load(dump(past))
+    return copied

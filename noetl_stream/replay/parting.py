@@ -17,7 +17,7 @@ from noetl_stream.core.events import (
     StepFinished,
 )
 from noetl_stream.core.execution import Execution
-from noetl_stream.core.forking import packed, past_of
+from noetl_stream.core.forking import Unfoldable, packed, past_of
 from noetl_stream.core.iterations import can_reopen, standing
 from noetl_stream.core.located import entered, iteration
 from noetl_stream.core.past import Past
@@ -52,12 +52,7 @@ class Parting:
 
         Raises InvalidRequest if the past is too large for the log.
         """
-        past, address = packed(self.past), str(self.address)
-        if len(past) > EVENT_BYTES:
-            raise InvalidRequest(
-                f"the past of execution {self.execution} takes {len(past)} bytes there, more than an event holds; "
-                "fork an earlier step"
-            )
+        past, address = self._packed(), str(self.address)
         return replace(
             self.source,
             identity=fork_request(self.execution, address, key).hex(),
@@ -70,6 +65,21 @@ class Parting:
             deadline=None,
             fork=Fork(execution=self.execution, offset=self.offset, address=address, sets=sets, past=past),
         )
+
+    def _packed(self) -> bytes:
+        try:
+            past = packed(self.past)
+        except Unfoldable as fault:
+            raise InvalidRequest(
+                f"execution {self.execution} has no past there that a fork could take along: {fault}; "
+                "fork an earlier step"
+            ) from fault
+        if len(past) > EVENT_BYTES:
+            raise InvalidRequest(
+                f"the past of execution {self.execution} takes {len(past)} bytes there, more than an event holds; "
+                "fork an earlier step"
+            )
+        return past
 
 
 async def part(reader: Reader, topics: Topics, execution: int, text: str) -> Parting | None:

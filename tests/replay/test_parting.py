@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from noetl_stream.cache.local import LocalCache
+from noetl_stream.core import forking
 from noetl_stream.core.events import BlockCompleted, BlockFailed, CancelRequested, ExecutionRequested
 from noetl_stream.core.messages import Offer
 from noetl_stream.core.snapshot import state_hash
@@ -380,4 +381,15 @@ async def test_a_past_that_no_event_can_hold_is_refused(house: House) -> None:
     await crew.work(lambda offer: noise.randbytes(400_000).hex() if offer.block.step == "first" else 1)
 
     with pytest.raises(InvalidRequest, match="more than an event holds; fork an earlier step"):
+        await request(house, execution, "last", key="k")
+
+
+async def test_a_past_that_nobody_would_unpack_is_refused(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crew, execution = Crew(house), house.request()
+    await crew.work(named)
+    monkeypatch.setattr(forking, "PAST_BYTES", 100)
+
+    with pytest.raises(InvalidRequest, match="the past is larger than 100 bytes; fork an earlier step"):
         await request(house, execution, "last", key="k")
