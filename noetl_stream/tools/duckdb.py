@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from pydantic import BaseModel, Field
 
@@ -12,8 +12,9 @@ from noetl_stream.tools.script import FetchText
 from noetl_stream.tools.sql_config import SqlConfig, sql_text
 from noetl_stream.tools.sql_threads import SqlThreads
 
-# A task shall not download code while it runs: what it needs is installed beforehand.
-_SETTINGS = {"autoinstall_known_extensions": "false"}
+SETTINGS: Final = {"autoinstall_known_extensions": "false"}
+"""Of every duckdb in a worker, as two connections to one file have to agree. A task shall not download code while it runs:
+what it needs is installed beforehand."""
 
 
 class DuckdbConfig(SqlConfig):
@@ -34,7 +35,7 @@ class Duckdb:
         self, fetch: FetchText, *, threads: int = 4, settings: Mapping[str, str] | None = None
     ) -> None:
         """`threads` bounds the tasks at once; `settings` are duckdb's own, `memory_limit` for one."""
-        self._fetch, self._settings = fetch, {**_SETTINGS, **(settings or {})}
+        self._fetch, self._settings = fetch, {**SETTINGS, **(settings or {})}
         self._threads = SqlThreads(self.kind, threads)
 
     async def run(self, call: Call) -> Done:

@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from noetl_stream.errors import ToolError
+from noetl_stream.tools.duckdb import SETTINGS
 from noetl_stream.tools.duckdb_types import carried
 from noetl_stream.tools.inbox import CREATE
 from noetl_stream.tools.transfer.columns import JSON, UUID, check_columns, is_list, plain_type
@@ -39,7 +40,7 @@ class DuckdbLink:
         with self.errors():
             if must_exist:
                 existing_file(self._database, self._said)
-            self._connection = duckdb.connect(self._database, config=dict(self._settings))
+            self._connection = duckdb.connect(self._database, config={**SETTINGS, **self._settings})
             for name, value in _SETTINGS.items():
                 self._connection.execute(f"SET {name} = '{value}'")
             self._connection.begin()

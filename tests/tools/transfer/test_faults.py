@@ -17,14 +17,16 @@ import pytest
 from pydantic import ValidationError
 
 from noetl_stream.errors import ToolError
+from noetl_stream.tools.duckdb import Duckdb
 from noetl_stream.tools.transfer.config import TransferConfig
 from noetl_stream.tools.transfer.tool import Transfer
-from tests.tools.conftest import Run, call, until
+from tests.tools.conftest import Run, call, unreachable, until
 from tests.tools.transfer.conftest import secrets
 from tests.tools.transfer.places import Place, move, place
 
 ROWS = pa.table({"id": [1, 2], "name": ["one", "two"]})
 FRAME = {"kind": "frame"}
+ENDLESS = "SELECT count(*) FROM range(10_000_000) a, range(10_000_000) b WHERE a.range * b.range % 7 = 3"
 
 
 @pytest.mark.parametrize(
@@ -224,6 +226,24 @@ async def test_a_cancelled_transfer_leaves_nothing(tool: Transfer, tmp_path: Pat
             await running
 
         assert connection.execute("SELECT to_regclass('there')").fetchone() == (None,)
+
+
+async def test_a_duckdb_that_a_task_has_open_takes_rows_and_yields_them(run: Run, tmp_path: Path) -> None:
+    there = place("duckdb", "there", tmp_path, "")
+    beside = Duckdb(unreachable)
+    config = {"database": there.end["database"], "query": ENDLESS}
+    running = asyncio.ensure_future(beside.run(call(beside, config, timeout=None)))
+    await until(lambda: running.done() or opened(there.end["database"]) > 0)
+
+    await move(run, None, there, ROWS)
+    query = "SELECT count(*) AS n, current_setting('autoinstall_known_extensions') AS installs FROM there"
+    asked = Place(end={"kind": "duckdb", "database": there.end["database"], "query": query}, url=None)
+    found = (await move(run, asked, None))["frame"]
+    running.cancel()
+    await asyncio.wait([running])
+    await beside.close()
+
+    assert found.to_pylist() == [{"n": 2, "installs": False}]
 
 
 def reads(database: str) -> bool:
