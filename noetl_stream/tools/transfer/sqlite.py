@@ -200,7 +200,7 @@ def _declared(kind: pa.DataType) -> str:
 
 def _taken(kind: pa.DataType) -> pa.DataType:
     """As it is where sqlite has it; decimals, moments and all else as text, which is exact."""
-    if pa.types.is_boolean(kind):
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         return pa.int64()
     return kind if _declared(kind) != "TEXT" else pa.string()
 

@@ -160,6 +160,16 @@ async def test_a_duckdb_column_of_another_type_takes_what_it_holds(
     assert (await move(run, there, None))["frame"].to_pylist() == [{"a": held}]
 
 
+async def test_sqlite_is_given_no_integer_that_it_does_not_hold(run: Run, tmp_path: Path) -> None:
+    there = place("sqlite", "there", tmp_path, "")
+
+    with pytest.raises(ToolError, match="column 'a', rows 0 to 1: a value is no int64"):
+        await move(run, None, there, pa.table({"a": pa.array([1, 2**63], pa.uint64())}))
+    await move(run, None, there, pa.table({"a": pa.array([1], pa.uint64())}))
+
+    assert (await move(run, there, None))["frame"].to_pylist() == [{"a": 1}]
+
+
 @pytest.mark.slow
 async def test_postgres_cuts_no_moment_to_its_day(run: Run, tmp_path: Path, database: str) -> None:
     there = place("postgres", "there", tmp_path, database)
