@@ -31,7 +31,7 @@ from noetl_stream.worker.lease import Pace
 from noetl_stream.worker.worker import Plans, Worker
 from tests.memory import MemoryLog, MemoryPlans
 from tests.worker.stage import Act, on_stage, tools_of
-from tests.worker.test_worker import settled
+from tests.worker.test_worker import Gate, settled
 
 TOPICS = Topics(partitions=1)
 RECORD = 256 * 1024
@@ -97,6 +97,15 @@ class Silent:
 
     async def plan(self, offer: Offer) -> Plan:
         raise InfrastructureError("the catalog does not answer")
+
+
+def at_b(gate: Gate) -> Callable[[Call], Any]:
+    """Work that waits at the item `b` until the gate opens."""
+
+    async def does(call: Call) -> Any:
+        return await gate(call) if call.config.say == "b" else call.config.say
+
+    return does
 
 
 def said_of(found: object) -> list[tuple[int, Any]]:
@@ -211,21 +220,14 @@ async def test_a_sequence_is_reported_whole_however_long_it_takes(cache: Cache) 
 
 
 async def test_a_long_bundle_claims_all_that_is_not_reported(cache: Cache) -> None:
-    reached, go_on = asyncio.Event(), asyncio.Event()
-
-    async def does(call: Call) -> Any:
-        if call.config.say == "b":
-            reached.set()
-            await go_on.wait()
-        return call.config.say
-
-    here = site(cache, does, pace=Pace(detach_after=0.0, report_after=60.0))
+    gate = Gate()
+    here = site(cache, at_b(gate), pace=Pace(detach_after=0.0, report_after=60.0))
     await here.take()
-    await reached.wait()
+    await gate.began.wait()
     while not here.acked:
         await settled()
     claimed = here.records()[0]
-    go_on.set()
+    gate.open.set()
     await here.ended()
 
     assert isinstance(claimed, BlocksReported)
@@ -238,21 +240,14 @@ async def test_a_long_bundle_claims_all_that_is_not_reported(cache: Cache) -> No
 
 @pytest.mark.parametrize("stopped", ["a", "b", "c"])
 async def test_one_that_nobody_wants_any_more_is_stopped_alone(cache: Cache, stopped: str) -> None:
-    reached, go_on = asyncio.Event(), asyncio.Event()
-
-    async def does(call: Call) -> Any:
-        if call.config.say == "b":
-            reached.set()
-            await go_on.wait()
-        return call.config.say
-
-    here = site(cache, does)
+    gate = Gate()
+    here = site(cache, at_b(gate))
     await here.take()
-    await reached.wait()
+    await gate.began.wait()
 
     here.worker.stop_block(here.offer.execution, BlockId("load", 0, "abc".index(stopped)), 0)
     if stopped != "b":
-        go_on.set()
+        gate.open.set()
     (report,) = await here.ended()
 
     left = [(0, "a"), (1, "b"), (2, "c")]
