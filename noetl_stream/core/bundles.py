@@ -47,17 +47,17 @@ def first_offers(name: str, run: Run, size: int, most: int) -> tuple[Move, ...]:
 
 def _room(run: Run, size: int) -> tuple[int, int]:
     """How many iterations may be offered now, and in bundles of which size."""
-    working = run.open - run.probing
     if run.parallel or size == 1:
-        return run.limit - working, min(size, run.limit)
-    return 0 if working else size, size
+        return run.limit - run.working, min(size, run.limit)
+    return 0 if run.working else size, size
 
 
 def bundled(plan: Plan, draft: Execution, moves: Iterable[Move]) -> Iterator[Move]:
     """Moves on blocks whose time is up; iterations that nothing has told apart since they went together go so again."""
     bundle: BlockOffered | None = None
+    size = 1
     for move in moves:
-        if bundle is not None and _follows(bundle, move, size_of(plan, draft, bundle.block.step)):
+        if bundle is not None and bundle.count < size and _follows(bundle, move):
             bundle = replace(bundle, count=bundle.count + 1)
             continue
         if bundle is not None:
@@ -65,15 +65,17 @@ def bundled(plan: Plan, draft: Execution, moves: Iterable[Move]) -> Iterator[Mov
         bundle = move if isinstance(move, BlockOffered) else None
         if bundle is None:
             yield move
+        else:
+            size = size_of(plan, draft, bundle.block.step)
     if bundle is not None:
         yield bundle
 
 
-def _follows(bundle: BlockOffered, move: Move, size: int) -> bool:
+def _follows(bundle: BlockOffered, move: Move) -> bool:
     first = bundle.block
     after = BlockOffered(block=first._replace(iteration=first.iteration + bundle.count), attempt=0, segment=0)
     untouched = bundle.attempt == bundle.segment == 0 and is_iteration(first.iteration)
-    return move == after and untouched and bundle.count < size
+    return move == after and untouched
 
 
 def waits_its_turn(execution: Execution, run: Run, key: BlockId) -> bool:

@@ -109,8 +109,7 @@ def _go_on(plan: Plan, draft: Execution, name: str, run: Run, now: float) -> tup
     if run.complete:
         return finish(plan, draft, name, run, now)
     if run.again:
-        free = run.limit - (run.open - run.probing)
-        turn = run.again[: min(max(free, 0), MOVES_PER_DECISION)]
+        turn = run.again[: min(max(run.limit - run.working, 0), MOVES_PER_DECISION)]
         return tuple(BlockOffered(block=BlockId(name, run.epoch, i), attempt=a, segment=0) for i, a in turn)
     if run.error is not None or draft.failure is not None:
         return ()

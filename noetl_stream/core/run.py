@@ -142,6 +142,11 @@ class Run:
         return self.error is not None or (self.total is not None and self.next >= self.total)
 
     @property
+    def working(self) -> int:
+        """Blocks in flight that do not ask for more."""
+        return self.open - self.probing
+
+    @property
     def chunked(self) -> bool:
         return self.count > CHUNK or self.stored > 0
 
