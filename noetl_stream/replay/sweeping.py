@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from noetl_stream.cache.names import EXPIRING, execution_of, expiry_of, name_of
+from noetl_stream.cache.names import EXPIRING, claim_name, execution_of, expiry_of, name_of
 from noetl_stream.core.values import Ref
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.frames import Sweepable
@@ -58,7 +58,7 @@ async def _needed(cache: Sweepable, held: Iterable[Ref]) -> set[str]:
 
 def _name(ref: Ref) -> str | None:
     if ref.format == "chunks":
-        return f"claims/{ref.uri.replace('/', '=2F')}=2F"
+        return claim_name(f"{ref.uri}/")
     try:
         return name_of(ref)
     except ToolError:  # text that only looks like a reference
