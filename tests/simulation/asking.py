@@ -12,6 +12,7 @@ from noetl_stream.core.plan import Plan, Step
 from noetl_stream.core.run import is_iteration
 from noetl_stream.core.tokens import Token, issue
 from noetl_stream.core.values import Value
+from noetl_stream.worker.bundle import lives_of
 from tests.simulation.scripts import Script
 from tests.simulation.world import World
 
@@ -86,11 +87,11 @@ class Outsider:
     @staticmethod
     def _asked(world: World) -> list[Offer]:
         return [
-            replace(offer, block=offer.block._replace(iteration=offer.block.iteration + k))
+            life
             for offers in world.blocks.offers
             for offer in offers
-            for k in range(offer.count)
             if is_iteration(offer.block.iteration) and _asks(world, offer)
+            for life in lives_of(offer)
         ]
 
 
