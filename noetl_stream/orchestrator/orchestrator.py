@@ -14,12 +14,12 @@ from noetl_stream.errors import InfrastructureError, NoetlError
 from noetl_stream.orchestrator.checkpointing import Rounds
 from noetl_stream.orchestrator.delivery import Delivery
 from noetl_stream.orchestrator.owner import Append
-from noetl_stream.orchestrator.restore import UNREADABLE, Restorer, machine_of
+from noetl_stream.orchestrator.restore import UNREADABLE, Restorer
 from noetl_stream.orchestrator.seat import Seat
 from noetl_stream.orchestrator.sending import Sender
 from noetl_stream.orchestrator.sleepers import Sleepers
 from noetl_stream.ports.log import Record
-from noetl_stream.wire.codec import encode
+from noetl_stream.wire.codec import encode, machine_of
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from noetl_stream.orchestrator.owner import Owner
 from noetl_stream.orchestrator.saved import Key, Saved
 from noetl_stream.ports.catalog import PinnedPlans
 from noetl_stream.ports.log import Appender, Reader, Record
-from noetl_stream.wire.codec import decode_event, encode
+from noetl_stream.wire.codec import decode_event, encode, machine_of
 
 log = logging.getLogger(__name__)
 
@@ -173,11 +173,6 @@ class Restorer:
                 "the version no longer compiles; register the playbook, and ask again with another key"
             )
         return plan
-
-
-def machine_of(record: Record) -> int:
-    """The machine a record concerns; 0 for those about the partition itself. Raises ValueError for a foreign key."""
-    return int(record.key) if record.key else 0
 
 
 def event_of(record: Record) -> Event:

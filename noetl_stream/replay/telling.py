@@ -13,7 +13,7 @@ from noetl_stream.core.report import Story
 from noetl_stream.errors import IllegalTransition, NoetlError
 from noetl_stream.ids import partition_of
 from noetl_stream.ports.log import Reader, Record
-from noetl_stream.wire.codec import decode_event
+from noetl_stream.wire.codec import decode_event, machine_of
 from noetl_stream.wire.topics import Topics
 
 
@@ -145,11 +145,6 @@ async def _rejected(reader: Reader, last: Record, stop: int | None) -> frozenset
         if event is not None:
             found.add(_rejection(event, evolve(state, 0, event, record.offset)))
     return frozenset(offset for offset in found if offset is not None)
-
-
-def machine_of(record: Record) -> int:
-    """The execution that a record concerns; 0 for those about the partition itself. Raises ValueError for a foreign key."""
-    return int(record.key or 0)
 
 
 def decoded(record: Record) -> Event | None:

@@ -18,7 +18,8 @@ from noetl_stream.core.events import (
     Report,
 )
 from noetl_stream.ports.log import Reader
-from noetl_stream.replay.telling import decoded, machine_of
+from noetl_stream.replay.telling import decoded
+from noetl_stream.wire.codec import machine_of
 from noetl_stream.wire.topics import Topics
 
 

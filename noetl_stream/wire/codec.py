@@ -8,6 +8,7 @@ from typing import TypeVar, cast, get_args
 from noetl_stream.core.events import Event
 from noetl_stream.core.messages import Offer
 from noetl_stream.errors import UndecodableRecord
+from noetl_stream.ports.log import Record as Stored
 from noetl_stream.wire.records import Record
 from noetl_stream.wire.registry import Registry
 
@@ -39,6 +40,11 @@ def decode_offer(encoded: bytes) -> Offer:
 def decode_event(encoded: bytes) -> Event:
     """The event in these bytes. Raises UnknownSchema, or UndecodableRecord for another kind of record too."""
     return as_event(decode(encoded))
+
+
+def machine_of(stored: Stored) -> int:
+    """The machine a record concerns; 0 for those about the partition itself. Raises ValueError for a foreign key."""
+    return int(stored.key) if stored.key else 0
 
 
 def as_event(record: Record) -> Event:

@@ -18,9 +18,10 @@ from noetl_stream.core.events import (
 )
 from noetl_stream.core.partition import Folded, Partition, evolve
 from noetl_stream.core.values import Value
-from noetl_stream.orchestrator.restore import event_of, machine_of
+from noetl_stream.orchestrator.restore import event_of
 from noetl_stream.ports.log import Record
 from noetl_stream.replay.telling import Told
+from noetl_stream.wire.codec import machine_of
 
 
 @dataclass(slots=True, kw_only=True)

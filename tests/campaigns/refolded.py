@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from noetl_stream.core.partition import Partition, evolve
 from noetl_stream.core.snapshot import dump, state_hash
 from noetl_stream.ids import partition_of
-from noetl_stream.orchestrator.restore import event_of, machine_of
-from noetl_stream.wire.codec import decode
+from noetl_stream.orchestrator.restore import event_of
+from noetl_stream.wire.codec import decode, machine_of
 from noetl_stream.wire.records import Checkpoint
 from tests.integration.client import Client
 

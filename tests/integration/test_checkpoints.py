@@ -16,10 +16,11 @@ from noetl_stream.agents.roles import running
 from noetl_stream.core.partition import Partition, evolve
 from noetl_stream.core.snapshot import state_hash
 from noetl_stream.orchestrator import checkpointing
-from noetl_stream.orchestrator.restore import Restorer, event_of, machine_of
+from noetl_stream.orchestrator.restore import Restorer, event_of
 from noetl_stream.orchestrator.saved import Saved
 from noetl_stream.ports.log import Record
 from noetl_stream.settings import Settings
+from noetl_stream.wire.codec import machine_of
 from tests.contract.clients import Kafka, eventually
 from tests.integration.client import Client, installed
 from tests.integration.test_kills import accepted, completions
