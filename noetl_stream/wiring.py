@@ -46,7 +46,6 @@ from noetl_stream.tools.warm.pool import WarmPool
 from noetl_stream.tools.warm.process import Limits
 from noetl_stream.wire.codec import decode, decode_offer, registry
 from noetl_stream.wire.topics import Topics
-from noetl_stream.worker.credentials import FROM_DOCUMENT
 from noetl_stream.worker.worker import Worker
 
 
@@ -203,21 +202,19 @@ async def orchestrator_offsets(platform: Platform) -> Mapping[int, int]:
     return await committed_offsets(platform.settings.bootstrap, group, topic, security=platform.security)
 
 
-def new_worker(
-    platform: Platform, pool: str, tools: Mapping[str, Tool], credentials: Credentials = FROM_DOCUMENT
-) -> Worker:
+def new_worker(platform: Platform, pool: str, tools: Mapping[str, Tool], credentials: Credentials) -> Worker:
     return Worker(
         name=process_name(f"worker.{pool}"),
         slots=platform.settings.slots,
         plans=platform.plans,
-        tools=tools_of(pool, tools),
+        tools=_tools_of(pool, tools),
         cache=PatientCache(platform.cache),
         facts=platform.facts,
         credentials=credentials,
     )
 
 
-def tools_of(pool: str, tools: Mapping[str, Tool]) -> Mapping[str, Tool]:
+def _tools_of(pool: str, tools: Mapping[str, Tool]) -> Mapping[str, Tool]:
     """What the workers of a pool have: the installation's own chores are for one of them alone."""
     return {kind: tool for kind, tool in tools.items() if kind != System.kind or pool == POOL}
 
@@ -238,7 +235,7 @@ async def heed(platform: Platform, worker: Worker) -> None:
 
 
 @asynccontextmanager
-async def open_tools(platform: Platform, chores: Chores | None = None) -> AsyncIterator[Mapping[str, Tool]]:
+async def open_tools(platform: Platform, chores: Chores) -> AsyncIterator[Mapping[str, Tool]]:
     """The tools that are installed here, closed at the end."""
     settings = platform.settings
     scratch = settings.data / "scratch"
