@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,14 @@ class Up:
     def __call__(self, *arguments: object) -> Ended:
         """Run a command against it."""
         return noetl(*arguments, "--bootstrap", self.bootstrap)
+
+    async def ended(self, execution: str) -> dict[str, Any]:
+        """An execution's report once it is over."""
+        async with asyncio.timeout(40):
+            while True:
+                report = (await asyncio.to_thread(self, "status", execution, "--json")).json()
+                if report["status"] != "RUNNING":
+                    return report  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")

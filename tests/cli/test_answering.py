@@ -44,13 +44,6 @@ class Asked:
                 if sorted(each["step"] for each in found) == sorted(steps):
                     return found  # type: ignore[no-any-return]
 
-    async def ended(self) -> dict[str, Any]:
-        async with asyncio.timeout(40):
-            while True:
-                report = (await asyncio.to_thread(self.up, "status", self.id, "--json")).json()
-                if report["status"] != "RUNNING":
-                    return report  # type: ignore[no-any-return]
-
 
 async def test_a_playbook_that_asks_is_answered_step_by_step(up: Up, tmp_path: Path) -> None:
     asked = Asked(up, tmp_path)
@@ -69,14 +62,14 @@ async def test_a_playbook_that_asks_is_answered_step_by_step(up: Up, tmp_path: P
     answered = up("callback", check["token"], "--answer", '{"ok": 1}', "--as", "bank")
     assert (answered.code, answered.out) == (0, "'check' is answered by bank\n")
 
-    await asked.waiting("pay", "pay[1]")
+    await asked.waiting("pay[0]", "pay[1]")
     refused = up("approve", asked.id, "pay[1]", "--as", "eve")
     assert (refused.code, "for ann to approve, not for eve" in refused.err) == (2, True)
     assert up("approve", asked.id, "pay[0]", "--as", "ann").code == 0
     said = up("approve", asked.id, "pay[1]", "--reject", "--comment", "twice", "--as", "ann", "--json")
     assert said.json() == {"execution_id": asked.id, "block": "pay/0/1", "answered_by": "ann"}
 
-    report = await asked.ended()
+    report = await up.ended(asked.id)
     paid = [(each["approved"], each["by"], each["comment"]) for each in report["results"]["last"]["paid"]]
     assert report["results"]["last"]["checked"] == {"ok": 1}
     assert paid == [(True, "ann", None), (False, "ann", "twice")]

@@ -63,14 +63,6 @@ class Asked:
                 if {name: block["attempt"] for name, block in state["blocks"].items()} == wanted:
                     return state  # type: ignore[no-any-return]
 
-    async def ended(self) -> dict[str, Any]:
-        """The report once it has completed."""
-        async with asyncio.timeout(40):
-            while True:
-                report = (await asyncio.to_thread(self, "status", "--json")).json()
-                if report["status"] != "RUNNING":
-                    return report  # type: ignore[no-any-return]
-
 
 async def test_one_iteration_of_a_loop_is_cancelled_retried_and_forked(up: Up, tmp_path: Path) -> None:
     asked = Asked(up, tmp_path, "broken.0", "stuck.1")
@@ -89,7 +81,7 @@ async def test_one_iteration_of_a_loop_is_cancelled_retried_and_forked(up: Up, t
     stopped = asked("cancel", "--step", "load[1]", "--reason", "wrong month")
     assert (stopped.code, stopped.out) == (0, "'load[1]' is cancelled\n")
 
-    report = await asked.ended()
+    report = await up.ended(asked.id)
     assert report["results"]["last"] == {"total": 4, "success": 3, "failed": 1}
     load = report["results"]["load"]["results"]
     assert (load[0], load[2], load[3]) == (0, 20, 30)
@@ -110,7 +102,7 @@ async def test_one_iteration_of_a_loop_is_cancelled_retried_and_forked(up: Up, t
 
 async def test_what_is_over_says_how_to_go_on(up: Up, tmp_path: Path) -> None:
     asked = Asked(up, tmp_path)
-    await asked.ended()
+    await up.ended(asked.id)
 
     for ended in (asked("retry", "--step", "load[1]"), asked("cancel", "--step", "load[1]")):
         assert (ended.code, ended.err) == (
@@ -127,7 +119,7 @@ async def test_what_is_over_says_how_to_go_on(up: Up, tmp_path: Path) -> None:
 
 async def test_a_fork_may_run_another_version_if_the_past_fits_it(up: Up, tmp_path: Path) -> None:
     asked = Asked(up, tmp_path)
-    await asked.ended()
+    await up.ended(asked.id)
     newer = LOOP.replace('"{{ load.stats }}"', '"{{ load.stats.total + 1 }}"')
     assert up("register", written(tmp_path, "addressed.yaml", newer)).code == 0
     renamed = LOOP.replace("step: load", "step: bring").replace("load.stats", "bring.stats")
@@ -151,7 +143,7 @@ async def test_a_fork_may_run_another_version_if_the_past_fits_it(up: Up, tmp_pa
 
 async def test_the_same_key_is_the_same_fork(up: Up, tmp_path: Path) -> None:
     asked = Asked(up, tmp_path)
-    await asked.ended()
+    await up.ended(asked.id)
 
     first, second = (asked("fork", "--from", "last", "--key", "k", "--json").json() for _ in "12")
 
