@@ -49,9 +49,10 @@ def name_for(tenant: str, alias: str, scope: str, owner: str | None) -> Name:
         raise InvalidRequest("a credential's alias has at least one character, all printable; choose another")
     if scope not in SCOPES:
         raise InvalidRequest(f"there is no scope '{scope}'; use {', '.join(SCOPES)}")
+    owner = (owner or "").strip("/")
     if (scope in OWNED) != bool(owner):
         needs = (
             "belongs to a path of the catalog; say which with --path" if scope in OWNED else "has no --path"
         )
         raise InvalidRequest(f"a credential of scope {scope} {needs}")
-    return Name(tenant=tenant, alias=alias, scope=scope, owner=(owner or "").strip("/"))
+    return Name(tenant=tenant, alias=alias, scope=scope, owner=owner)

@@ -68,7 +68,7 @@ async def unseal(sealed: Sealed, *, name: Name, keys: Keys) -> str | Mapping[str
     key = await keys.of(sealed.key).unwrap(sealed.wrapped, bound)
     try:
         opened = AESGCM(key).decrypt(sealed.nonce, sealed.ciphertext, bound)
-    except InvalidTag:
+    except (InvalidTag, ValueError):
         raise InfrastructureError(
             f"version {sealed.version} of credential '{name.alias}' was changed after it was written; "
             f"set it again with `noetl-stream keychain set {name.alias}`"

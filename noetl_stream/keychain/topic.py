@@ -173,11 +173,13 @@ class KeychainTopic:
         What cannot be done for one raises InfrastructureError; those before it are done, and asking again goes on.
         """
         await self.catch_up()
-        found = [name for name in list(self.standing.names) if await self._rewrapped(name, actor, keys)]
+        found = [name for name in tuple(self.standing.names) if await self._rewrapped(name, actor, keys)]
         return tuple(found)
 
     async def _rewrapped(self, name: Name, actor: str | None, keys: Keys) -> bool:
-        self.standing.names[name].check()
+        if (placed := self.standing.names.get(name)) is None:
+            return False  # it was deleted while those before it were rewrapped
+        placed.check()
 
         async def make(stands: CredentialStored | None, newest: int) -> CredentialStored | None:
             if stands is None or all(each.key == keys.current.id for each in stands.versions):

@@ -62,6 +62,12 @@ async def test_a_changed_record_does_not_open(part: str, keys: Keys) -> None:
         await unseal(replace(found, **changes), name=NAME, keys=keys)
 
 
+@pytest.mark.parametrize("nonce", [b"", b"short", b"n" * 200])
+async def test_a_record_without_a_nonce_does_not_open(nonce: bytes, keys: Keys) -> None:
+    with pytest.raises(InfrastructureError, match="was changed after it was written"):
+        await unseal(replace(await sealed(keys), nonce=nonce), name=NAME, keys=keys)
+
+
 async def test_under_another_key_the_ciphertext_stays_as_it_was(keys: Keys) -> None:
     found = await sealed(keys)
     both = keys_of(b"b", b"a")

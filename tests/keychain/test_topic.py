@@ -8,6 +8,7 @@ import pytest
 
 from noetl_stream.errors import InvalidRequest
 from noetl_stream.keychain.keys import Keys
+from noetl_stream.keychain.scopes import name_for
 from noetl_stream.keychain.sealing import Name, unseal
 from noetl_stream.keychain.topic import KeychainTopic
 from noetl_stream.wire.records import CredentialStored
@@ -112,6 +113,12 @@ async def test_every_change_says_who_did_what_and_no_value(log: GappyLog, keys: 
     assert b"canary" not in log.bytes
 
 
+@pytest.mark.parametrize("owner", [None, "", "/"])
+def test_what_is_for_no_path_is_for_nobody(owner: str | None) -> None:
+    with pytest.raises(InvalidRequest, match="belongs to a path of the catalog"):
+        name_for("acme", "pg", "shared", owner)
+
+
 class TestAnotherKey:
     async def test_every_tenant_s_credentials_come_under_it_untouched(
         self, log: GappyLog, keys: Keys
@@ -151,6 +158,20 @@ class TestAnotherKey:
             await asyncio.gather(opened(log).rotate_key("ann", both), put(opened(log), f"new {n}", both))
 
             assert await value_of(log, both) == f"new {n}"
+
+    async def test_one_that_is_deleted_before_its_turn_is_passed_over(
+        self, log: GappyLog, keys: Keys
+    ) -> None:
+        gone = Name(tenant="acme", alias="s3")
+        await put(opened(log), "old", keys)
+        await put(opened(log), "other", keys, gone)
+
+        found, _ = await asyncio.gather(
+            opened(log).rotate_key("ann", keys_of(b"b", b"a")), opened(log).delete(gone, "ann")
+        )
+
+        assert found == (NAME,)
+        assert await value_of(log, keys_of(b"b")) == "old"
 
     async def test_what_is_deleted_meanwhile_stays_deleted(self, log: GappyLog, keys: Keys) -> None:
         for _ in range(10):
