@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import httpx
+
 from noetl_stream.adapters.kafka_log import KafkaAppender, KafkaReader
 from noetl_stream.errors import InfrastructureError, InvalidRequest, ToolError
-from noetl_stream.keychain.asking import Ask, Direct, Reply, Sender, failed
+from noetl_stream.keychain.asking import Ask, Direct, Reply, Sender, failed, unanswered
 from noetl_stream.keychain.key_file import KeyFile
 from noetl_stream.keychain.keys import Keys
 from noetl_stream.keychain.providers.config import Providers, read_providers
@@ -54,7 +56,22 @@ class Guarded:
             raise failed(
                 f"there was no answer within {self.timeout:g} s; it can be tried again", retryable=True
             ) from None
+        except UnicodeError as error:
+            raise unanswered(error) from None
+        except ToolError as error:
+            raise _unquoted(error) from None
         return Reply(status=answer.status, body=answer.body)
+
+
+def _unquoted(error: ToolError) -> ToolError:
+    """Without what the client quotes: an address whose query is the grant, and what was sent or answered."""
+    match error.__cause__:
+        case httpx.InvalidURL() | httpx.UnsupportedProtocol():
+            return failed("its address is no http url; correct it")
+        case httpx.ProtocolError() | httpx.DecodingError() as cause:
+            return unanswered(cause)
+        case _:
+            return error
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,18 +71,13 @@ class Direct:
             raise failed(
                 f"there was no answer within {self._timeout:g} s; it can be tried again", retryable=True
             ) from None
-        except (httpx.LocalProtocolError, UnicodeError):
-            raise failed("the login has characters that no HTTP header has; correct it") from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise failed("its address is no http url; correct it in the providers' file") from None
-        except httpx.TransportError as error:
-            raise failed(
-                f"there was no answer ({str(error) or type(error).__name__}); it can be tried again",
-                retryable=True,
-            ) from None
+        except (httpx.RequestError, UnicodeError) as error:
+            raise unanswered(error) from None
 
     async def _send(self, ask: Ask) -> Reply:
-        verify = self._trusted() if ask.url.startswith("https:") else False
+        verify = False if httpx.URL(ask.url).scheme == "http" else self._trusted()
         async with httpx.AsyncClient(verify=verify, trust_env=False, timeout=None) as client:
             answer = await client.request(ask.method, ask.url, headers=dict(ask.headers), content=ask.content)
         return Reply(status=answer.status_code, body=answer.content)
@@ -107,6 +102,25 @@ def failed(why: str, *, retryable: bool = False, status: int | None = None) -> T
     return ToolError(why, kind="credential", retryable=retryable, status=status)
 
 
+def unanswered(error: Exception) -> ToolError:
+    """Why a question got no answer that can be read. What a protocol's error quotes was sent or answered, and is left out."""
+    match error:
+        case httpx.LocalProtocolError() | UnicodeError():
+            return failed("the login has characters that no HTTP header has; correct it")
+        case httpx.DecodingError():
+            return failed("the answer has an encoding that cannot be read; is its address right?")
+        case httpx.RemoteProtocolError():
+            why = type(error).__name__
+        case _:
+            why = str(error) or type(error).__name__
+    return failed(f"there was no answer ({why}); it can be tried again", retryable=True)
+
+
+def for_now(status: int) -> bool:
+    """Whether the same question may be answered another time."""
+    return status >= 500 or status in RETRYABLE
+
+
 def accepted(reply: Reply, what: str) -> Reply:
     """The reply, if it is no refusal of `what`. Raises ToolError with what to do."""
     match reply.status:
@@ -118,7 +132,7 @@ def accepted(reply: Reply, what: str) -> Reply:
             )
         case 404:
             raise failed(f"there is no {what}; put it there, or correct its name")
-        case status if status >= 500 or status in RETRYABLE:
+        case status if for_now(status):
             raise failed(f"the answer was {status}; it can be tried again", retryable=True)
         case status:
             raise failed(f"the answer was {status} for {what}; check its name and the provider's settings")

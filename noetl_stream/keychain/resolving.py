@@ -72,5 +72,5 @@ def _one(there: Mapping[str, Credentials], wanted: Wanted, what: str, word: str)
 
 
 def under(wanted: Wanted, alias: str) -> Wanted:
-    """Another credential that this one needs, asked for by the same execution."""
-    return replace(wanted, alias=alias, kind=None, provider=None, settings={}, auto_renew=False)
+    """Another credential that this one needs, asked for by the same execution. Of what this one says, `scope` too is its own."""
+    return replace(wanted, alias=alias, kind=None, provider=None, scope=None, settings={}, auto_renew=False)

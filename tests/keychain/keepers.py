@@ -6,6 +6,7 @@ Each counts its questions, knows one login, and can be told to fail.
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -96,12 +97,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def keeping(answer: Callable[[Asked], Answer]) -> Iterator[Keeper]:
+def keeping(answer: Callable[[Asked], Answer], tls: ssl.SSLContext | None = None) -> Iterator[Keeper]:
     """Listen until the block ends."""
     keeper = Keeper(answer)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"keeper": keeper}))
     server.daemon_threads = True
-    keeper.url = f"http://127.0.0.1:{server.server_port}"
+    if tls is not None:
+        # By the thread that reads: nobody waits for a client that hangs up while hands are shaken.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    keeper.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

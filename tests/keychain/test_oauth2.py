@@ -233,6 +233,48 @@ async def test_a_refresh_token_is_used_while_it_is_taken(tokens: Tokens) -> None
     assert tokens.server.asked[1].form == {"grant_type": "refresh_token", "refresh_token": "r-1", **CLIENT}
 
 
+@pytest.mark.parametrize("status", [408, 429, 503])
+async def test_a_refresh_token_outlives_an_endpoint_that_is_unwell(tokens: Tokens, status: int) -> None:
+    tokens.endpoint.more = {"refresh_token": "r-1"}
+    await tokens.token()
+    tokens.now, tokens.server.fails = 100.0, (status, {})
+    assert (await tokens.refusal(tokens.asks())).retryable
+
+    tokens.server.fails = None
+    assert await tokens.token() == "token-2"
+    assert tokens.server.asked[-1].form["refresh_token"] == "r-1"
+
+
+async def test_a_token_for_one_execution_may_have_a_client_for_all(tokens: Tokens) -> None:
+    scopes: list[str | None] = []
+
+    class Scoped(Stored):
+        async def resolve(self, wanted: Wanted) -> Secret:
+            scopes.append(wanted.scope)
+            return Secret(wanted.alias, CLIENT)
+
+    oauth = OAuth2(guarded=Direct(), direct=Direct(), others=Scoped())
+    asks = wanted(
+        "api", kind="oauth2", scope="local", settings=tokens.asks(auth="client", data=None).settings
+    )
+
+    assert (await oauth.resolve(asks)).alias == "api"
+    assert scopes == [None]
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["login.example.org/token", "ftp://h/t", "http://h:port/t", "http://h\x00/t"]
+)
+async def test_an_address_that_is_none_tells_nothing_of_the_grant(tokens: Tokens, endpoint: str) -> None:
+    client = GuardedClient()
+    guarded = Guarded(client=client, timeout=5)
+    tokens.oauth = OAuth2(guarded=guarded, direct=Direct(), others=tokens.stored)
+
+    error = await tokens.refusal(tokens.asks(endpoint=endpoint, method="GET"))
+    assert "its address is no http url; correct it" in error.message
+    await client.close()
+
+
 async def test_a_stored_refresh_token_says_its_grant(tokens: Tokens) -> None:
     await tokens.token(tokens.asks(data={**CLIENT, "refresh_token": "r-0"}))
 
@@ -261,6 +303,7 @@ async def test_fields_of_the_answer_are_renamed(tokens: Tokens) -> None:
     [
         ((400, {"error": "invalid_client"}), "answered 400 (invalid_client); correct the grant", False),
         ((401, {"error": CANARY}), "answered 401; correct the grant", False),
+        ((400, {"error": {"code": 400, "message": CANARY}}), "answered 400; correct the grant", False),
         ((429, b""), "answered 429; it can be tried again", True),
         ((502, b"<html>"), "answered 502; it can be tried again", True),
         ((302, b""), "answered 302; correct", False),
@@ -284,6 +327,7 @@ async def test_what_is_not_said_is_asked_for(tokens: Tokens) -> None:
     assert "names no `endpoint`" in (await tokens.refusal(tokens.asks(endpoint=None))).message
     assert "'gone' is not in the keychain" in (await tokens.refusal(tokens.asks(auth="gone"))).message
     assert "is one text" in (await tokens.refusal(tokens.asks(credential="text"))).message
+    assert "`headers` are no mapping" in (await tokens.refusal(tokens.asks(headers=["x"]))).message
     assert "no client_id and client_secret" in (await tokens.refusal(tokens.asks(auth="half"))).message
     assert tokens.server.asked == []
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +28,11 @@ from noetl_stream.keychain.providers.service import Login, Service
 from noetl_stream.keychain.providers.vault import Vault
 from noetl_stream.keychain.resolving import Resolver
 from noetl_stream.ports.credentials import Secret, Wanted
+from noetl_stream.tools.http.client import GuardedClient
+from noetl_stream.wiring_keychain import Guarded
 from noetl_stream.worker.credentials import FROM_DOCUMENT
 from tests.cache.s3 import s3_server
+from tests.certificates import certificates
 from tests.keychain import keepers
 from tests.keychain.conftest import wanted
 from tests.keychain.keepers import CANARY, LOGIN, PRIVATE, Keeper, keeping
@@ -449,6 +455,62 @@ async def test_aws_looks_for_no_login_of_its_own(monkeypatch: pytest.MonkeyPatch
 
         await Kept("aws", aws, Login(fields={}, ambient=True)).asked().resolve(wanted("db"))
         assert "Credential=AKIAAMBIENT/" in server.asked[0].headers["authorization"]
+
+
+async def test_a_machine_s_login_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "n0b0dy")
+    aws = Aws(sender=Direct(), region="us-east-1", endpoint="http://127.0.0.1:1")
+
+    error = await refusal(Kept("aws", aws, Login(fields={}, ambient=True)).asked(), wanted("db"))
+    assert "this machine's own AWS login cannot be read (ProfileNotFound)" in error.message
+
+
+@contextmanager
+def blurting(answer: bytes) -> Iterator[str]:
+    """Who answers one question with these bytes, whatever it was."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (CANARY.encode() + b"\r\n\r\n", "there was no answer (RemoteProtocolError)"),
+        (b"HTTP/1.1 200 OK\r\n" + CANARY.encode() + b"\r\n\r\n", "there was no answer (RemoteProtocolError)"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx", "encoding that cannot be read"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("guarded", [False, True])
+async def test_what_is_no_http_is_not_repeated(answer: bytes, says: str, guarded: bool) -> None:
+    client = GuardedClient(allow_private=True)
+    sender = Guarded(client=client, timeout=5) if guarded else Direct(timeout=5)
+    with blurting(answer) as address:
+        kept = Kept("vault", Vault(sender=sender, address=address), login(token=LOGIN))
+        assert says in (await refusal(kept.asked(), wanted("db"))).message
+    await client.close()
+
+
+async def test_a_server_is_known_by_its_certificate_however_its_address_is_written(tmp_path: Path) -> None:
+    made = certificates(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(made.certificate, made.key)
+    with keeping(keepers.vault(SECRETS, kv=2), tls=context) as server:
+        for address in (server.url, server.url.replace("https", "HTTPS")):
+            keeper = Vault(sender=Direct(ca=made.authority), address=address)
+            kept = Kept("vault", keeper, login(token=LOGIN))
+            assert (await kept.asked().resolve(wanted("db"))).reveal() == FIELDS
+            stranger = Kept("vault", Vault(sender=Direct(), address=address), login(token=LOGIN))
+            assert "CERTIFICATE_VERIFY_FAILED" in (await refusal(stranger.asked(), wanted("db"))).message
 
 
 async def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,14 +116,18 @@ def _credentials(login: Login) -> Any:
     if not login.ambient:
         key, secret = login.need("access_key_id", "secret_access_key")
         return Credentials(key, secret, login.fields.get("session_token") or None)
+    from botocore.exceptions import BotoCoreError
     from botocore.session import Session
 
-    found = Session().get_credentials()
-    if found is None:
+    try:
+        if (found := Session().get_credentials()) is not None:
+            return found.get_frozen_credentials()
+    except BotoCoreError as error:
         raise failed(
-            "this machine has no AWS login of its own; name `credentials_file` in the providers' file"
-        )
-    return found.get_frozen_credentials()
+            f"this machine's own AWS login cannot be read ({type(error).__name__}); correct it, or name "
+            "`credentials_file` in the providers' file"
+        ) from None
+    raise failed("this machine has no AWS login of its own; name `credentials_file` in the providers' file")
 
 
 def _told(reply: Reply) -> Reply:

@@ -12,7 +12,7 @@ import orjson
 
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
-from noetl_stream.keychain.asking import Ask, Reply, Sender, as_json, failed
+from noetl_stream.keychain.asking import Ask, Reply, Sender, as_json, failed, for_now
 from noetl_stream.keychain.held import MOST, Fetched, Held, key_of
 from noetl_stream.keychain.naming import named, trusted
 from noetl_stream.keychain.providers.service import seconds_of
@@ -120,9 +120,7 @@ class OAuth2:
         return Granting(
             url=address,
             method=str(settings.get("method") or "POST").upper(),
-            headers={
-                name: str(each) for name, each in (settings.get("headers") or {}).items() if each is not None
-            },
+            headers=_headers(settings.get("headers") or {}),
             form=_form(kept, settings, basic),
             basic=basic,
             trusted=operators,
@@ -162,9 +160,9 @@ class OAuth2:
             }
             form = {"grant_type": "refresh_token", "refresh_token": refresh, **client}
             reply = await sender.send(granting.ask(form))
-            if reply.status < 400:
+            if reply.status < 300:
                 return reply.json("the endpoint")
-            if reply.status < 500:
+            if not for_now(reply.status):
                 self._refresh.pop(key, None)
         return _granted(await sender.send(granting.ask(granting.form)))
 
@@ -172,6 +170,12 @@ class OAuth2:
         if len(self._refresh) >= MOST:
             del self._refresh[next(iter(self._refresh))]
         self._refresh[key] = refresh
+
+
+def _headers(written: Any) -> Mapping[str, str]:
+    if not isinstance(written, Mapping):
+        raise failed("its `headers` are no mapping; write names and values")
+    return {str(name): str(each) for name, each in written.items() if each is not None}
 
 
 def _form(
@@ -201,7 +205,7 @@ def _granted(reply: Reply) -> Mapping[str, Any]:
     if reply.status < 300:
         return reply.json("the endpoint")
     code = _code(reply)
-    retryable = reply.status >= 500 or reply.status in (408, 425, 429) or code == "temporarily_unavailable"
+    retryable = for_now(reply.status) or code == "temporarily_unavailable"
     hint = "it can be tried again" if retryable else "correct the grant and its client"
     said = f" ({code})" if code else ""
     raise failed(f"the endpoint answered {reply.status}{said}; {hint}", retryable=retryable)
@@ -213,7 +217,7 @@ def _code(reply: Reply) -> str | None:
     except orjson.JSONDecodeError:
         return None
     code = told.get("error") if isinstance(told, dict) else None
-    return code if code in _CODES else None
+    return code if isinstance(code, str) and code in _CODES else None
 
 
 def _fields(value: str | Mapping[str, Value], key: str) -> dict[str, Any]:
