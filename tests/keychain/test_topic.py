@@ -166,8 +166,8 @@ class TestAnotherKey:
         await put(opened(log), "old", keys)
         await put(opened(log), "other", keys, gone)
 
-        found, _ = await asyncio.gather(
-            opened(log).rotate_key("ann", keys_of(b"b", b"a")), opened(log).delete(gone, "ann")
+        _, found = await asyncio.gather(
+            opened(log).delete(gone, "ann"), opened(log).rotate_key("ann", keys_of(b"b", b"a"))
         )
 
         assert found == (NAME,)
