@@ -16,7 +16,7 @@ Keys: TypeAlias = tuple[str, ...]
 TODAY: Final[Mapping[Keys, str]] = {
     ("policy", "access", "roles"): "any role may ask until there is a gateway",
     ("policy", "audit", "retain"): "the log keeps everything until there is an archive",
-    ("policy", "audit", "encrypt"): "nothing is encrypted until there is a keychain",
+    ("policy", "audit", "encrypt"): "nothing is encrypted until fields have keys of their own",
     ("policy", "concurrency"): "nothing is limited until executions share limits",
     ("policy", "rate"): "nothing is limited until executions share limits",
     ("policy", "retention", "events"): "the log keeps everything until there is an archive",

@@ -280,7 +280,8 @@ async def test_a_full_disk_leaves_the_log_as_it_was(
     partition: Partition, cleaner: Cleaner, tmp_path: Path
 ) -> None:
     await overwrite(partition)
-    await partition.checkpointed()  # a segment whose index is yet to be written would be left for a later pass
+    # A segment whose index is yet to be written would be left for a later pass.
+    await partition.checkpointed()
     before = read(partition)
 
     with disk_full_at(100), pytest.raises(OSError, match="File too large"):

@@ -206,7 +206,7 @@ def test_what_only_seems_to_mean_something_is_a_warning() -> None:
             "access: {roles: a}",
             "`policy.access.roles` is kept, but any role may ask until there is a gateway",
         ),
-        ("audit: {encrypt: [a]}", "is kept, but nothing is encrypted until there is a keychain"),
+        ("audit: {encrypt: [a]}", "is kept, but nothing is encrypted until fields have keys of their own"),
         ("audit: {retain: 7y}", "is kept, but the log keeps everything until there is an archive"),
         ("retention: {events: 7d}", "is kept, but the log keeps everything until there is an archive"),
         ("schedule: {cron: '@daily'}", "is kept, but nothing starts by itself until there is a scheduler"),
