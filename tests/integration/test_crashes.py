@@ -33,7 +33,7 @@ workflow:
       policy:
         rules:
         - when: "{{ not ctx.has_waited }}"
-          then: {do: retry, delay: 3, set: {ctx.has_waited: true}}
+          then: {do: retry, delay: 5, set: {ctx.has_waited: true}}
 """
 SLOW_FIRST = """
 apiVersion: noetl.io/v2
@@ -65,7 +65,10 @@ def settings(settings: Settings) -> Settings:
 async def test_the_fence_voids_what_an_owner_decides_after_it_slept_past_its_session(
     settings: Settings, command: Path
 ) -> None:
-    """Its timer is due when it wakes, before it can learn that the group has given its partition away."""
+    """Its timer is due when it wakes, before it can learn that the group has given its partition away.
+
+    That it has decided what came after the failure tells that it had set the timer before it fell asleep.
+    """
     async with (
         installed(settings, "intake", "worker:default") as client,
         roles(command, settings) as started,
@@ -74,6 +77,7 @@ async def test_the_fence_voids_what_an_owner_decides_after_it_slept_past_its_ses
         zombie = await started.start("orchestrator")
         execution = await client.ask(await client.register(TRIES_AGAIN))
         await client.told(execution, until=lambda told: isinstance(told.event, BlockFailed))
+        await client.run(GREET)
         zombie.send_signal(signal.SIGSTOP)
         await started.begin("orchestrator")
         told = await client.told(execution)

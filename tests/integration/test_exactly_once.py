@@ -6,12 +6,13 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any, LiteralString
 
-import psycopg
 import pytest
+from psycopg import AsyncConnection
 
 from noetl_stream.settings import Settings
-from tests.integration.client import installed
+from tests.integration.client import LIMIT, installed
 from tests.integration.processes import kill, roles
 
 EFFECTS = 30
@@ -43,44 +44,53 @@ workflow:
 """
 
 
+TABLES = """
+CREATE TABLE plain (n int);
+CREATE TABLE once (n int, place serial);
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY effects; RETURN NULL; END $$;
+CREATE TRIGGER told AFTER INSERT ON once FOR EACH ROW EXECUTE FUNCTION tell();
+LISTEN effects
+"""
+
+
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"partitions": 1, "slots": 4, "processes": 1})
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 async def test_workers_killed_between_effect_and_event_apply_each_effect_once(
     settings: Settings, command: Path, database: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "effects.db"
-    with psycopg.connect(database, autocommit=True) as watching:
-        watching.execute("CREATE TABLE plain (n int); CREATE TABLE once (n int, place serial)")
-
-        def count(table: str) -> int:
-            found = watching.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
-            assert found is not None
-            return int(found[0])
-
+    async with await AsyncConnection.connect(database, autocommit=True) as watching:
+        await watching.execute(TABLES)
+        effects = watching.notifies()
         async with (
             installed(settings, "intake", "orchestrator") as client,
             roles(command, settings) as started,
         ):
             execution = await client.ask(await client.register(BOOK), {"dsn": database, "file": str(file)})
-            for turn in range(KILLS):
+            for _ in range(KILLS):
                 doomed = await started.start("worker")
-                enough = EFFECTS * (turn + 1) // (KILLS + 1)
-                async with asyncio.timeout(60):
-                    while await asyncio.to_thread(count, "once") < enough:
-                        pass
+                async with asyncio.timeout(LIMIT):
+                    for _ in range(EFFECTS // (KILLS + 1)):
+                        await anext(effects)
                 await kill(doomed)
             await started.begin("worker")
             story = await client.story(execution)
             results = await client.results(story)
+        await effects.aclose()
+        plain = await _rows(watching, "SELECT n FROM plain")
+        stored = await _rows(watching, "SELECT n, place FROM once ORDER BY n")
 
-        stored = watching.execute("SELECT n, place FROM once ORDER BY n").fetchall()
-        assert story.status == "COMPLETED"
-        assert count("plain") > EFFECTS, "no kill struck between an effect and its event"
+    assert story.status == "COMPLETED"
+    assert len(plain) > EFFECTS, "no kill struck between an effect and its event"
     with closing(sqlite3.connect(file)) as local:
         assert local.execute("SELECT n FROM once ORDER BY n").fetchall() == [(n,) for n in range(EFFECTS)]
     assert [n for n, _ in stored] == list(range(EFFECTS))
     assert results["book"]["results"] == [[n, place, n] for n, place in stored]
+
+
+async def _rows(connection: AsyncConnection, query: LiteralString) -> list[tuple[Any, ...]]:
+    return await (await connection.execute(query)).fetchall()

@@ -14,6 +14,7 @@ import pytest
 
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.credentials import Secret
+from noetl_stream.tools.inbox import CREATE
 from noetl_stream.tools.postgres.tool import Postgres
 from tests.contract.once import OnceContract
 from tests.contract.sql import SqlContract, rows
@@ -56,6 +57,17 @@ def once(run: Run) -> Run:
 
 class TestPostgresOnce(OnceContract):
     """`effects: exactly_once`."""
+
+    async def test_the_first_one_may_be_met_by_another_who_makes_the_inbox(
+        self, once: Run, database: str
+    ) -> None:
+        with psycopg.connect(database) as other, psycopg.connect(database, autocommit=True) as watching:
+            other.execute(CREATE)
+            running = asyncio.create_task(once({"query": "SELECT 1 AS n"}))
+            await until(lambda: running.done() or _waits_for_a_lock(watching))
+            other.commit()
+
+            assert rows(await running) == [{"n": 1}]
 
 
 class TestPostgres(SqlContract):
@@ -280,3 +292,9 @@ async def test_a_deadlocks_victim_may_be_tried_again(run: Run) -> None:
 
     (failed,) = [each for each in ended if isinstance(each, ToolError)]
     assert (failed.kind, failed.code, failed.retryable) == ("sql", "40P01", True)
+
+
+def _waits_for_a_lock(connection: psycopg.Connection) -> bool:
+    return bool(
+        connection.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchall()
+    )

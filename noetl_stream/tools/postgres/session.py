@@ -117,8 +117,9 @@ class Session:
         await self.run(Bound(statement=SqlText(text=text), values=()), f"{text}: ")
 
     async def _run(self, bound: Bound, place: str) -> Statement:
+        """Read to the end also when the server refuses it: only then does the connection take another."""
         self._send(bound)
-        rows, last = _Rows(place, self._most), None
+        rows, last, refused = _Rows(place, self._most), None, None
         while (result := await self._next()) is not None:
             last = result
             if result.status in _ROWS:
@@ -126,7 +127,9 @@ class Session:
             elif result.status in _COPY:
                 raise _no_other_end(place)
             elif result.status != ExecStatus.COMMAND_OK:
-                raise error_from_result(result, encoding="utf-8")
+                refused = error_from_result(result, encoding="utf-8")
+        if refused is not None:
+            raise refused
         if last is None or last.status not in _ROWS:
             return Statement(affected=(last and last.command_tuples) or 0)
         return Statement(table=await asyncio.to_thread(rows.table, last))
