@@ -14,6 +14,7 @@ EXTRAS: Final[Mapping[str, str | None]] = {
     "ducklake": None,
     "sqlite": None,
     "postgres": None,
+    "adbc": None,
     "snowflake": "snowflake",
     "http": None,
     "transfer": None,

@@ -54,7 +54,7 @@ FILTERS: Final[Mapping[str, str]] = {
 _ROWS: Final = ("rows", "columns", "row_count")
 RESULTS: Final[Mapping[str, tuple[str, ...]]] = {
     "http": ("status_code", "headers", "url", "elapsed", "data", "body"),
-    **dict.fromkeys(("duckdb", "ducklake", "sqlite", "postgres", "snowflake"), (*_ROWS, "command_0")),
+    **dict.fromkeys(("duckdb", "ducklake", "sqlite", "postgres", "adbc", "snowflake"), (*_ROWS, "command_0")),
     "subscription": ("status", "source", "count", "messages", "acked"),
     "loop": ("results", "data", "stats", "count", "status"),
     "pipeline": ("results",),
@@ -65,7 +65,7 @@ SHAPES: Final[Mapping[str, str]] = {
     "polars": "a table",
     "http": "`{status_code, headers, url, elapsed, data, body}`",
     **dict.fromkeys(
-        ("duckdb", "ducklake", "sqlite", "postgres", "snowflake"),
+        ("duckdb", "ducklake", "sqlite", "postgres", "adbc", "snowflake"),
         "`{rows, columns, row_count}` of the last result set, `command_0 …` for each statement",
     ),
     "playbook": "the child's result",

@@ -269,6 +269,7 @@ TOOLS: Final[Mapping[str, str]] = {
     "ducklake": "Runs SQL in a DuckLake.",
     "sqlite": "Runs SQL in SQLite.",
     "postgres": "Runs SQL in PostgreSQL.",
+    "adbc": "Runs SQL through an ADBC driver.",
     "snowflake": "Runs SQL in Snowflake.",
     "http": "Makes one HTTP request; a status of 400 or more is an error that still carries the answer.",
     "transfer": "Streams a table from one data tool to another.",

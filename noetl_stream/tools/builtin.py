@@ -12,6 +12,7 @@ from noetl_stream.ports.brokers import Brokers
 from noetl_stream.ports.chores import Chores
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Kind, Tool
+from noetl_stream.tools.adbc.tool import Adbc
 from noetl_stream.tools.approve import Approve
 from noetl_stream.tools.artifact import Artifact, ResultFetch
 from noetl_stream.tools.callback import CallbackTool
@@ -89,6 +90,11 @@ sqlite = Plugin(tool=Sqlite, make=lambda means: Sqlite(means.client.text), templ
 postgres = Plugin(
     tool=Postgres, make=lambda means: Postgres(means.client.text), templated_text=SQL, once=True
 )
+adbc = Plugin(
+    tool=Adbc,
+    make=lambda means: Adbc(means.client.text, allow_private=means.allow_private),
+    templated_text=SQL,
+)
 kafka = Plugin(
     tool=Kafka,
     make=lambda means: Kafka(means.brokers, means.kafka),
@@ -135,7 +141,7 @@ system = Plugin(tool=System, make=lambda means: System(means.chores))
 BUILTIN = {
     plugin.tool.kind: plugin
     for plugin in (
-        python, polars, duckdb, sqlite, postgres, object_, kafka, nats, subscription, http, playbook, noop, artifact, result_fetch, shell, script, transfer, wait, callback, approve, system,
+        python, polars, duckdb, sqlite, postgres, adbc, object_, kafka, nats, subscription, http, playbook, noop, artifact, result_fetch, shell, script, transfer, wait, callback, approve, system,
     )
 }  # fmt: skip
 

@@ -78,6 +78,20 @@ def numbered(statement: str, *, marks: bool) -> SqlText:
     return SqlText(text="".join([*parts, statement[start:]]), places=tuple(found))
 
 
+def marked(statement: str) -> SqlText:
+    """The statement with `?` for each `$name`; its places are in that order, a name as often as it stands there."""
+    found: list[str] = []
+    parts: list[str] = []
+    start = at = 0
+    while (token := _TOKEN.search(statement, at)) is not None:
+        at = _after_comment(statement, token) if token["comment"] else token.end()
+        if place := _dollar(token):
+            found.append(place)
+            parts += [statement[start : token.start()], "?"]
+            start = at
+    return SqlText(text="".join([*parts, statement[start:]]), places=tuple(found))
+
+
 def _marked(token: re.Match[str], before: int) -> str:
     return token[0][1:] or str(before + 1) if token[0].startswith("?") else ""
 

@@ -143,6 +143,7 @@ ALONE = (
 
 HTTP = Example(file="11_http.yaml", path=("orders", "customer", "report"))
 POSTGRES = Example(file="50_postgres.yaml", path=("book", "again", "over", "report"))
+ADBC = Example(file="59_adbc.yaml", path=("book", "read", "report"))
 TRANSFER = Example(file="51_transfer.yaml", path=("prices", "file", "local", "look", "report"))
 OBJECTS = Example(file="52_objects.yaml", path=("write", "note", "look", "report"))
 KAFKA = Example(file="53_kafka.yaml", path=("send", "read", "report"))
@@ -155,4 +156,4 @@ FLIGHTS = Example(
     path=("start", "flights", "weather", "clean", "by_month", "reduce", "chart", "summary"),
 )
 
-EXAMPLES = (*ALONE, HTTP, POSTGRES, TRANSFER, OBJECTS, KAFKA, NATS, ANSWERS, TOKENS, FLIGHTS, ALERT)
+EXAMPLES = (*ALONE, HTTP, POSTGRES, ADBC, TRANSFER, OBJECTS, KAFKA, NATS, ANSWERS, TOKENS, FLIGHTS, ALERT)

@@ -21,6 +21,7 @@ from noetl_stream.wiring import Platform
 from tests.cache.s3 import s3_server
 from tests.nats_server import Server
 from tests.playbooks.examples import (
+    ADBC,
     ALONE,
     FLIGHTS,
     HTTP,
@@ -98,6 +99,13 @@ async def test_the_postgres_example_writes_to_a_database(platform: Platform, dat
 
     assert (report["error"], tuple(report["path"])) == (None, POSTGRES.path)
     assert result == POSTGRES.ending
+
+
+async def test_the_adbc_example_reads_what_it_wrote(platform: Platform, database: str) -> None:
+    report, result = await ran(platform, replace(ADBC, payload={"dsn": database}))
+
+    assert (report["error"], tuple(report["path"])) == (None, ADBC.path)
+    assert result == ADBC.ending
 
 
 async def test_the_transfer_example_moves_rows_twice(
