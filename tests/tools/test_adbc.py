@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -170,7 +171,11 @@ async def test_an_address_of_the_documents_author_is_followed_only_where_private
     ("driver", "secret"),
     [("flightsql", "grpc://127.0.0.1:1"), ("snowflake", {"account": "a", "user": "u", "password": "p"})],
 )
-async def test_a_driver_that_is_missing_names_its_extra(tool: Adbc, driver: str, secret: Any) -> None:
+async def test_a_driver_that_is_missing_names_its_extra(
+    tool: Adbc, driver: str, secret: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, f"adbc_driver_{driver}", None)  # as if it were not installed
+
     with pytest.raises(ToolError, match=r"pip install 'noetl-stream\[" + driver) as missing:
         await runner(tool)({"driver": driver, "query": "SELECT 1"}, **given(secret))
 
