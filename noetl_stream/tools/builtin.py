@@ -21,6 +21,7 @@ from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.http.tool import Http
 from noetl_stream.tools.kafka.address import Reach
 from noetl_stream.tools.kafka.tool import Kafka
+from noetl_stream.tools.mcp.tool import Mcp
 from noetl_stream.tools.nats.tool import Nats
 from noetl_stream.tools.noop import Noop
 from noetl_stream.tools.objects.tool import Object
@@ -123,6 +124,13 @@ object_ = Plugin(
         "data": "body", "content": "body", "value": "body",
     },
 )  # fmt: skip
+mcp = Plugin(
+    tool=Mcp,
+    make=lambda means: Mcp(allow_private=means.allow_private),
+    needs=("mcp",),
+    extra="mcp",
+    aliases={"server": "endpoint", "url": "endpoint", "args": "arguments"},
+)
 shell = Plugin(tool=Shell, make=lambda _: Shell(), aliases={"cmd": "command", "argv": "command"})
 script = Plugin(tool=ScriptTool, make=lambda means: ScriptTool(means.client.text))
 callback = Plugin(tool=CallbackTool, make=lambda means: CallbackTool(Http(means.client)))
@@ -141,7 +149,7 @@ system = Plugin(tool=System, make=lambda means: System(means.chores))
 BUILTIN = {
     plugin.tool.kind: plugin
     for plugin in (
-        python, polars, duckdb, sqlite, postgres, adbc, object_, kafka, nats, subscription, http, playbook, noop, artifact, result_fetch, shell, script, transfer, wait, callback, approve, system,
+        python, polars, duckdb, sqlite, postgres, adbc, object_, kafka, nats, subscription, mcp, http, playbook, noop, artifact, result_fetch, shell, script, transfer, wait, callback, approve, system,
     )
 }  # fmt: skip
 

@@ -148,6 +148,7 @@ TRANSFER = Example(file="51_transfer.yaml", path=("prices", "file", "local", "lo
 OBJECTS = Example(file="52_objects.yaml", path=("write", "note", "look", "report"))
 KAFKA = Example(file="53_kafka.yaml", path=("send", "read", "report"))
 NATS = Example(file="54_nats.yaml", path=("keep", "send", "drain", "report"))
+MCP = Example(file="55_mcp.yaml", path=("look", "price", "order", "report"))
 ANSWERS = Example(file="57_answers.yaml", path=("check", "sign_off", "pay"))
 TOKENS = Example(file="58_tokens.yaml", path=("ask", "look", "report"))
 ALERT = Example(file="system/alert.yaml", path=("look", "tell", "report"))
@@ -156,4 +157,18 @@ FLIGHTS = Example(
     path=("start", "flights", "weather", "clean", "by_month", "reduce", "chart", "summary"),
 )
 
-EXAMPLES = (*ALONE, HTTP, POSTGRES, ADBC, TRANSFER, OBJECTS, KAFKA, NATS, ANSWERS, TOKENS, FLIGHTS, ALERT)
+EXAMPLES = (
+    *ALONE,
+    HTTP,
+    POSTGRES,
+    ADBC,
+    TRANSFER,
+    OBJECTS,
+    KAFKA,
+    NATS,
+    MCP,
+    ANSWERS,
+    TOKENS,
+    FLIGHTS,
+    ALERT,
+)

@@ -26,6 +26,7 @@ from tests.playbooks.examples import (
     FLIGHTS,
     HTTP,
     KAFKA,
+    MCP,
     NATS,
     OBJECTS,
     POSTGRES,
@@ -33,6 +34,7 @@ from tests.playbooks.examples import (
     TRANSFER,
     Example,
 )
+from tests.tools import mcp_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -154,6 +156,14 @@ async def test_the_nats_example_keeps_and_drains(platform: Platform, jetstream: 
 
     assert (report["status"], report["error"]) == ("COMPLETED", None)
     assert result == NATS.ending
+
+
+async def test_the_mcp_example_calls_tools(platform: Platform) -> None:
+    with mcp_server.serving() as server:
+        report, result = await ran(platform, replace(MCP, payload={"server": server.url}))
+
+    assert (report["error"], tuple(report["path"])) == (None, MCP.path)
+    assert result == MCP.ending
 
 
 async def test_the_tokens_example_asks_with_a_token(platform: Platform, shop: str) -> None:
