@@ -5,6 +5,7 @@ NoetlError
 │   ├── InvalidPlaybook        every problem, each with its place
 │   └── ExpressionError        a template failed while it ran
 ├── InvalidRequest         whoever asked                (exit 2)
+├── ExecutionFailed        what was asked for did not complete
 ├── ToolError              the outside world            (retryable, retry_after)
 ├── HistoryError           history against code
 │   ├── IllegalTransition      a decision of ours without an arrow
@@ -64,6 +65,15 @@ class ExpressionError(PlaybookError):
 
 class InvalidRequest(NoetlError):
     """Whoever asked must ask differently."""
+
+
+class ExecutionFailed(NoetlError):
+    """An execution ended otherwise than COMPLETED. `kind` and `reason` are of the error that ended it, if one did."""
+
+    def __init__(self, execution: int, status: str, *, kind: str | None, reason: str | None) -> None:
+        self.execution, self.status, self.kind, self.reason = execution, status, kind, reason
+        why = "" if reason is None else f": {reason}"
+        super().__init__(f"execution {execution} ended {status}{why}; see `noetl-stream events {execution}`")
 
 
 class ToolError(NoetlError):

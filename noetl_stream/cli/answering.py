@@ -16,7 +16,7 @@ from noetl_stream.core.values import Value
 from noetl_stream.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from noetl_stream.cli.reading import Installation
+    from noetl_stream.client.installation import Installation
     from noetl_stream.core.tokens import Token
     from noetl_stream.replay.waiting import Asking
     from noetl_stream.settings import Settings

@@ -22,7 +22,7 @@ from noetl_stream.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from noetl_stream.adapters.versions import Entry
-    from noetl_stream.cli.reading import Installation
+    from noetl_stream.client.installation import Installation
     from noetl_stream.core.events import ExecutionRequested
     from noetl_stream.replay.parting import Parting
     from noetl_stream.settings import Settings
@@ -105,7 +105,7 @@ async def _fork(
 
 
 async def _parting(installation: Installation, wanted: Wanted) -> Parting:
-    from noetl_stream.cli.reading import unknown
+    from noetl_stream.client.installation import unknown
     from noetl_stream.replay.parting import part
 
     found = await part(installation.reader, installation.topics, wanted.source, wanted.address)
@@ -135,7 +135,7 @@ async def _entry(installation: Installation, parting: Parting, version: int | No
 
 
 def _request(entry: Entry | None, parting: Parting, wanted: Wanted) -> ExecutionRequested:
-    from noetl_stream.cli.reading import ACTOR
+    from noetl_stream.client.installation import ACTOR
 
     event = parting.request(
         sets=wanted.sets, key=wanted.key, seed=secrets.token_hex(16), now=time.time(), actor=ACTOR
@@ -148,9 +148,9 @@ def _request(entry: Entry | None, parting: Parting, wanted: Wanted) -> Execution
 async def _followed(
     installation: Installation, execution: int, *, timeout: float | None, as_json: bool
 ) -> int:
-    from noetl_stream.cli.jobs import follow
     from noetl_stream.cli.log import show_end
     from noetl_stream.cli.progress import progress
+    from noetl_stream.client.jobs import follow
 
     with progress(quiet=as_json) as shown:
         story = await follow(

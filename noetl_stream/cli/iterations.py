@@ -54,7 +54,7 @@ def retry(
 
 
 async def _retry(settings: Settings, execution: int, step: str, *, force: bool, as_json: bool) -> int:
-    from noetl_stream.cli.reading import ACTOR
+    from noetl_stream.client.installation import ACTOR
     from noetl_stream.core.events import BlockRetryRequested
     from noetl_stream.core.located import repeatable
 
@@ -75,7 +75,7 @@ async def _retry(settings: Settings, execution: int, step: str, *, force: bool, 
 
 async def cancel_one(settings: Settings, execution: int, step: str, reason: str, *, as_json: bool) -> int:
     """Ask for one iteration to stop."""
-    from noetl_stream.cli.reading import ACTOR
+    from noetl_stream.client.installation import ACTOR
     from noetl_stream.core.events import BlockCancelRequested
     from noetl_stream.core.located import stoppable
 

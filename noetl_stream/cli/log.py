@@ -136,7 +136,8 @@ def events(
 
 
 async def _events(settings: Settings, execution: int, *, follow: bool, as_json: bool) -> int:
-    from noetl_stream.cli.reading import opened, unknown
+    from noetl_stream.cli.reading import opened
+    from noetl_stream.client.installation import unknown
     from noetl_stream.ids import partition_of
     from noetl_stream.replay.telling import tell
 

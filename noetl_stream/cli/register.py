@@ -17,9 +17,9 @@ from noetl_stream.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from noetl_stream.adapters.catalog import KafkaCatalog
-    from noetl_stream.cli.jobs import Job
     from noetl_stream.cli.playbooks import Document, Subscribed
-    from noetl_stream.cli.reading import Installation
+    from noetl_stream.client.installation import Installation
+    from noetl_stream.client.jobs import Job
     from noetl_stream.settings import Settings
 
 Places = Annotated[list[Path], typer.Argument(metavar="FILE|DIR…", help="Playbooks, or folders of them.")]
@@ -140,7 +140,7 @@ def submit(
     With `--wait` the exit code says how it ended. Examples: `noetl-stream submit examples/hello --set who=you` ·
     `noetl-stream submit sales --payload @january.json --key january --wait`
     """
-    from noetl_stream.cli.jobs import Job
+    from noetl_stream.client.jobs import Job
 
     given, settings = inputs(payload, sets or ()), settings_of(ctx, bootstrap=bootstrap, data=data)
     key = key or uuid.uuid4().hex
@@ -149,8 +149,8 @@ def submit(
 
 
 async def _submit(settings: Settings, job: Job, *, wait: bool, timeout: float | None, as_json: bool) -> int:
-    from noetl_stream.cli.jobs import ask
     from noetl_stream.cli.reading import opened
+    from noetl_stream.client.jobs import ask
 
     async with opened(settings, running=True) as installation:
         async with installation.catalog() as catalog:
@@ -184,9 +184,9 @@ def _check_known(catalog: KafkaCatalog, job: Job) -> None:
 
 
 async def _followed(installation: Installation, job: Job, *, timeout: float | None, as_json: bool) -> int:
-    from noetl_stream.cli.jobs import ask_and_follow
     from noetl_stream.cli.log import show_end
     from noetl_stream.cli.progress import progress
+    from noetl_stream.client.jobs import ask_and_follow
 
     log, reader, topics = installation.log, installation.reader, installation.topics
     with progress(quiet=as_json) as shown:

@@ -8,7 +8,7 @@ from typing import Any
 
 from noetl_stream.agents.roles import running
 from noetl_stream.cli.embedded import bootstrap_of
-from noetl_stream.cli.jobs import Job, ask_and_follow
+from noetl_stream.client.jobs import Job, ask_and_follow
 from noetl_stream.core.report import Story
 from noetl_stream.core.values import Piped, Value
 from noetl_stream.replay.telling import Told

@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Final
 
 from noetl_stream.adapters.dead_letters import REASON
+from noetl_stream.core.lanes import Priority
 from noetl_stream.core.report import Story
 from noetl_stream.core.values import Value
 from noetl_stream.errors import InfrastructureError, InvalidRequest
@@ -16,6 +18,20 @@ from noetl_stream.ids import execution_id, keyed_request
 from noetl_stream.ports.log import Appender, Reader
 from noetl_stream.replay.telling import Told, tell
 from noetl_stream.wire.topics import Topics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What else a request may say; docs/requests.md tells each. `deadline` is seconds since the epoch."""
+
+    priority: Priority | None = None
+    deadline: float | None = None
+    reply_to: str | None = None
+    correlation: str | None = None
+    trace: str | None = None
+
+
+NO_OPTIONS: Final = Options()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +43,7 @@ class Job:
     key: str
     version: int | None = None
     tenant: str = "default"
+    options: Options = NO_OPTIONS
 
     @property
     def execution(self) -> int:
@@ -40,8 +57,9 @@ class Job:
             "version": self.version,
             "payload": dict(self.payload),
             "idempotency_key": self.key,
+            **asdict(self.options),
         }
-        return json.dumps(asked).encode()
+        return json.dumps({key: each for key, each in asked.items() if each is not None}).encode()
 
 
 async def ask(log: Appender, topics: Topics, job: Job) -> None:
@@ -67,17 +85,33 @@ async def ask_and_follow(
     """
     letters = await reader.end(topics.dead_letters.name, 0)
     await ask(log, topics, job)
+    return await ended(reader, topics, job, letters, timeout=timeout, watch=watch, durable=durable)
+
+
+async def ended(
+    reader: Reader,
+    topics: Topics,
+    job: Job,
+    letters: int,
+    *,
+    timeout: float | None,
+    watch: Callable[[Told], None],
+    durable: bool = True,
+) -> Story:
+    """The same for a job that was asked for when the dead letters ended at `letters`. Raises as `ask_and_follow` does."""
     refused = asyncio.create_task(_refusal(reader, topics, job, letters))
-    ended = asyncio.create_task(_story(reader, topics, job.execution, watch))
+    finished = asyncio.create_task(_story(reader, topics, job.execution, watch))
     try:
-        done, _ = await asyncio.wait((refused, ended), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(
+            (refused, finished), timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+        )
     finally:
         # Cancelling what has ended changes nothing.
         refused.cancel()
-        ended.cancel()
-        await asyncio.wait((refused, ended))
-    if ended in done:
-        return ended.result()
+        finished.cancel()
+        await asyncio.wait((refused, finished))
+    if finished in done:
+        return finished.result()
     if refused in done:
         raise InvalidRequest(refused.result())
     raise _unended(job.execution, timeout, durable=durable)
