@@ -5,13 +5,15 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from noetl_stream.ports.log import Record
 
 Mechanism: TypeAlias = Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"]
 Offsets: TypeAlias = Mapping[int, int]
 """By partition."""
+EFFECT_HEADER: Final = "noetl-effect-key"
+"""By this header of a record a consumer knows one that came twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,7 +89,10 @@ result_fetch = Plugin(
 )
 sqlite = Plugin(tool=Sqlite, make=lambda means: Sqlite(means.client.text), templated_text=SQL, once=True)
 postgres = Plugin(
-    tool=Postgres, make=lambda means: Postgres(means.client.text), templated_text=SQL, once=True
+    tool=Postgres,
+    make=lambda means: Postgres(means.client.text, allow_private=means.allow_private),
+    templated_text=SQL,
+    once=True,
 )
 adbc = Plugin(
     tool=Adbc,
@@ -139,7 +142,13 @@ wait = Plugin(tool=Wait, make=lambda _: Wait(), aliases={"duration": "seconds"})
 
 transfer = Plugin(
     tool=Transfer,
-    make=lambda means: Transfer(duckdb_settings=means.duckdb_settings),
+    make=lambda means: Transfer(
+        duckdb_settings=means.duckdb_settings,
+        allow_private=means.allow_private,
+        files=means.files,
+        brokers=means.brokers,
+        kafka=means.kafka,
+    ),
     templated_text=frozenset({"query"}),
     once=True,
     ends=ENDS,

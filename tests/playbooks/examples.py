@@ -151,6 +151,7 @@ NATS = Example(file="54_nats.yaml", path=("keep", "send", "drain", "report"))
 MCP = Example(file="55_mcp.yaml", path=("look", "price", "order", "report"))
 ANSWERS = Example(file="57_answers.yaml", path=("check", "sign_off", "pay"))
 TOKENS = Example(file="58_tokens.yaml", path=("ask", "look", "report"))
+LAKE = Example(file="61_lake.yaml", path=("send", "keep", "load", "look", "report"))
 ALERT = Example(file="system/alert.yaml", path=("look", "tell", "report"))
 FLIGHTS = Example(
     file="demo/flights.yaml",
@@ -169,6 +170,7 @@ EXAMPLES = (
     MCP,
     ANSWERS,
     TOKENS,
+    LAKE,
     FLIGHTS,
     ALERT,
 )

@@ -26,6 +26,7 @@ from tests.playbooks.examples import (
     FLIGHTS,
     HTTP,
     KAFKA,
+    LAKE,
     MCP,
     NATS,
     OBJECTS,
@@ -49,6 +50,16 @@ async def ran(platform: Platform, example: Example) -> Ending:
     story = await run_to_end(platform, job, timeout=100, watch=lambda _: None)
     assert story.end is not None
     return await report_of(platform, story), await resolved(platform, story.end.result)
+
+
+async def new_topic(platform: Platform) -> str:
+    """The name of an empty topic that is open to tasks."""
+    topic = f"shop.{uuid.uuid4().hex[:8]}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=platform.settings.bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, 1, 1)])
+    await admin.close()
+    return topic
 
 
 def named(example: Example) -> str:
@@ -131,16 +142,22 @@ async def test_the_objects_example_asks_a_store(platform: Platform) -> None:
 
 
 async def test_the_kafka_example_sends_and_reads(platform: Platform) -> None:
-    topic = f"shop.{uuid.uuid4().hex[:8]}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=platform.settings.bootstrap)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, 1, 1)])
-    await admin.close()
+    topic = await new_topic(platform)
 
     report, result = await ran(platform, replace(KAFKA, payload={"topic": topic}))
 
     assert (report["status"], report["error"]) == ("COMPLETED", None)
     assert result == KAFKA.ending
+
+
+async def test_the_lake_example_moves_records_to_a_bucket(platform: Platform, tmp_path: Path) -> None:
+    topic = await new_topic(platform)
+    with s3_server() as s3:
+        place = {"endpoint": s3.endpoint, "at": s3.new_bucket(), "folder": str(tmp_path)}
+        report, result = await ran(platform, replace(LAKE, payload={"topic": topic, **place}))
+
+    assert (report["error"], tuple(report["path"])) == (None, LAKE.path)
+    assert result == LAKE.ending
 
 
 async def test_the_nats_example_keeps_and_drains(platform: Platform, jetstream: Server) -> None:

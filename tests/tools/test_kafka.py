@@ -15,10 +15,10 @@ from noetl_stream.broker.broker import EmbeddedBroker
 from noetl_stream.broker.settings import BrokerSettings
 from noetl_stream.broker.users import Users
 from noetl_stream.errors import ToolError
-from noetl_stream.ports.brokers import Cluster
+from noetl_stream.ports.brokers import EFFECT_HEADER, Cluster
 from noetl_stream.ports.credentials import DOCUMENT, Secret
 from noetl_stream.tools.kafka.address import Reach
-from noetl_stream.tools.kafka.tool import EFFECT_HEADER, Kafka
+from noetl_stream.tools.kafka.tool import Kafka
 from tests.tools.conftest import Run, call, new_topic, runner
 
 SCHEMA = {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "int"}]}

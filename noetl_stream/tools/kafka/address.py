@@ -40,11 +40,15 @@ def cluster_for(call: Call, topic: str, reach: Reach) -> Cluster:
     Raises:
         ToolError: it may not, or its credential does not say where.
     """
+    return cluster_of(first_credential(call), topic, call.hosts, reach)
+
+
+def cluster_of(secret: Secret | None, topic: str, hosts: tuple[str, ...] | None, reach: Reach) -> Cluster:
+    """The cluster of a topic, by this credential. Raises as `cluster_for`."""
     if topic.startswith(("__", reach.prefix) if reach.prefix else "__"):
         raise _refused(f"topic '{topic}' belongs to Kafka or to the platform; use another", "refused_topic")
-    secret = first_credential(call)
     if secret is not None:
-        return _of(secret, call.hosts, reach)
+        return _of(secret, hosts, reach)
     if reach.own is not None and any(_matches(topic, each) for each in reach.topics):
         return reach.own
     raise ToolError(

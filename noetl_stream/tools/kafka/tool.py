@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
 from noetl_stream.errors import ToolError
-from noetl_stream.ports.brokers import Brokers, Cluster, Outgoing, Range
+from noetl_stream.ports.brokers import EFFECT_HEADER, Brokers, Cluster, Outgoing, Range
 from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.kafka.address import Reach, cluster_for
 from noetl_stream.tools.kafka.config import KafkaConfig
+from noetl_stream.tools.kafka.ranges import start_of, stop_of
 from noetl_stream.tools.running_time import running_time
-
-EFFECT_HEADER: Final = "noetl-effect-key"
-"""By it a consumer knows a record that came twice."""
 
 
 class Kafka:
@@ -107,8 +104,8 @@ async def _consume(brokers: Brokers, cluster: Cluster, config: KafkaConfig) -> d
     decode = decoder(config.format, config.avro_schema)
     wanted = Range(
         partitions=config.partitions,
-        start=_place(config.start, "start"),
-        stop=None if config.stop is None else _stop(config.stop),
+        start=start_of(config.start),
+        stop=stop_of(config.stop),
         most=config.max_messages,
         most_bytes=config.max_bytes,
         seconds=config.timeout_ms / 1000,
@@ -124,36 +121,3 @@ async def _consume(brokers: Brokers, cluster: Cluster, config: KafkaConfig) -> d
         "next": {str(partition): offset for partition, offset in found.next.items()},
         "complete": found.complete,
     }
-
-
-def _stop(where: Any) -> Any:
-    found = _place(where, "stop")
-    if isinstance(found, str):
-        raise ToolError(
-            "`stop` is a time or `{partition: offset}`; leave it out to read all", kind="validation"
-        )
-    return found
-
-
-def _place(where: Any, name: str) -> Any:
-    """An end of the log, milliseconds, or offsets."""
-    try:
-        match where:
-            case "earliest" | "latest":
-                return where
-            case dict():
-                return {int(partition): int(offset) for partition, offset in where.items()}
-            case datetime():
-                return _milliseconds(where)
-            case str():
-                return _milliseconds(datetime.fromisoformat(where))
-    except (ValueError, TypeError):
-        pass
-    raise ToolError(
-        f"`{name}` is neither `earliest`, `latest`, a time in ISO 8601, nor `{{partition: offset}}`",
-        kind="validation",
-    )
-
-
-def _milliseconds(moment: datetime) -> int:
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -41,13 +41,18 @@ def address_of(secret: Secret, database: str | None) -> str:
     Raises:
         ToolError: the credential does not say which server, or cannot be read.
     """
-    said = {**_of_url(secret), **_of_fields(secret)}
+    said = said_of(secret)
     if database is not None:
         said["dbname"] = database
     lacking = [name for name in ("host", "user") if not said.get(name)]
     if lacking and not (lacking == ["host"] and said.get("hostaddr")):
         raise _refused(secret, f"has no {' and no '.join(lacking)}; give it `host`, `user` and `password`")
     return make_conninfo(**{**_settled(), **said})
+
+
+def said_of(secret: Secret) -> dict[str, Any]:
+    """What the credential itself says, by libpq's names. Raises ToolError if it cannot be read."""
+    return {**_of_url(secret), **_of_fields(secret)}
 
 
 def _of_url(secret: Secret) -> dict[str, Any]:

@@ -31,9 +31,11 @@ class Postgres:
     nature: ClassVar[Nature] = "write"
     config: ClassVar[type[BaseModel]] = PostgresConfig
 
-    def __init__(self, fetch: FetchText, *, most_bytes: int = MOST_BYTES) -> None:
-        """`most_bytes` bounds one result set, which a worker holds in memory."""
-        self._fetch, self._most = fetch, most_bytes
+    def __init__(
+        self, fetch: FetchText, *, most_bytes: int = MOST_BYTES, allow_private: bool = False
+    ) -> None:
+        """`most_bytes` bounds one result set, which a worker holds in memory. `allow_private` lets a document name a private host."""
+        self._fetch, self._most, self._allow_private = fetch, most_bytes, allow_private
         self._pools: Pools | None = None
 
     async def run(self, call: Call) -> Done:
@@ -46,14 +48,19 @@ class Postgres:
 
     async def _run(self, call: Call) -> Done:
         # The driver and Arrow are loaded by the first task, not to know what tools there are.
-        from noetl_stream.tools.postgres.address import address_of
         from noetl_stream.tools.postgres.inputs import load_inputs
         from noetl_stream.tools.postgres.pool import Pools
+        from noetl_stream.tools.postgres.reaching import reached
         from noetl_stream.tools.postgres.session import Session
         from noetl_stream.tools.sql import sql_result
 
         config: PostgresConfig = call.config
-        address = address_of(own_credential(call, self.kind), config.database)
+        address = await reached(
+            own_credential(call, self.kind),
+            config.database,
+            allow_private=self._allow_private,
+            hosts=call.hosts,
+        )
         text = await sql_text(config, self._fetch, call.hosts)
         bound = bound_statements(text, config.params)
         self._pools = self._pools or Pools()

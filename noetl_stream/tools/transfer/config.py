@@ -66,7 +66,7 @@ class SqliteEnd(Sql):
 class FileEnd(End):
     kind: Literal["parquet", "csv", "json"]
     path: str = Field(
-        description="a file; as a target that ends in `/` a folder, to which `append` adds a file; "
+        description="a file, or an object as `s3://bucket/key`, `gs://…`, `az://…`; as a target that ends in `/` a folder, to which `append` adds a file; "
         "as a source it may have `*`"
     )
     types: dict[str, str] = Field(
@@ -76,6 +76,34 @@ class FileEnd(End):
     compression: str | None = Field(
         None, description="for a parquet target: `zstd` by default, or `snappy`, `gzip`, `none`"
     )
+    endpoint: str | None = Field(
+        None, description="for a url: another service that speaks the store's protocol; the credential's wins"
+    )
+    region: str | None = Field(None, description="for `s3://`: by default the credential's, else `us-east-1`")
+    anonymous: bool = Field(False, description="for a url: ask without a credential, for what is public")
+
+
+class KafkaEnd(End):
+    kind: Literal["kafka"]
+    topic: str = Field(description="the topic; its values are JSON objects")
+    start: Any = Field(
+        "earliest",
+        description="for a source: `earliest`, `latest`, a time (ISO 8601), or `{partition: offset}`",
+    )
+    stop: Any = Field(
+        None,
+        description="for a source: up to this time or `{partition: offset}`, exclusive; by default what is there now",
+    )
+    partitions: list[int] | None = Field(None, description="for a source: only these; by default all")
+    types: dict[str, str] = Field(
+        default_factory=dict,
+        description="for a source: types of columns that are not to be guessed from its first records",
+    )
+    places: bool = Field(
+        False,
+        description="for a source: with the columns `_partition`, `_offset`, `_timestamp` and `_key`",
+    )
+    key_field: str | None = Field(None, description="for a target: the column that is each record's key")
 
 
 class FrameEnd(End):
@@ -84,9 +112,9 @@ class FrameEnd(End):
 
 
 Endpoint: TypeAlias = Annotated[
-    PostgresEnd | DuckdbEnd | SqliteEnd | FileEnd | FrameEnd, Field(discriminator="kind")
+    PostgresEnd | DuckdbEnd | SqliteEnd | FileEnd | KafkaEnd | FrameEnd, Field(discriminator="kind")
 ]
-KINDS: Final = ("postgres", "duckdb", "sqlite", "parquet", "csv", "json", "frame")
+KINDS: Final = ("postgres", "duckdb", "sqlite", "parquet", "csv", "json", "kafka", "frame")
 
 
 class TransferConfig(Config):
@@ -124,6 +152,8 @@ class TransferConfig(Config):
             raise ValueError("`mode: upsert` needs `keys`, the target's columns that identify a row")
         if self.mode == "upsert" and not isinstance(self.target, Sql):
             raise ValueError(f"a {self.target.kind} target has no rows to update; use `append` or `replace`")
+        if self.mode == "replace" and isinstance(self.target, KafkaEnd):
+            raise ValueError("a kafka target keeps what it has; use `append`")
         if isinstance(self.source, Sql) and (self.source.table is None) == (self.source.query is None):
             raise ValueError("the source needs a `table` or a `query`, and not both")
         if isinstance(self.target, Sql) and (self.target.table is None or self.target.query is not None):

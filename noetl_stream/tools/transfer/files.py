@@ -73,6 +73,7 @@ class FileSource:
 
     def stop(self) -> None:
         self._stop.set()
+        self._store.stop()
 
     def close(self) -> None:
         return None
@@ -123,7 +124,7 @@ class FileTarget:
             self._store.remove(name)
 
     def stop(self) -> None:
-        return None
+        self._store.stop()
 
     def close(self) -> None:
         return None

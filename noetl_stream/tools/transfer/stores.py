@@ -31,24 +31,31 @@ class Store(Protocol):
 
     def remove(self, name: str) -> None: ...
 
+    def stop(self) -> None:
+        """End what runs outside. May be called at any moment, again and again."""
+        ...
+
 
 class Disk:
-    """This machine's file system."""
+    """This machine's file system, or a folder of it: then nothing outside is seen, symbolic links followed."""
 
-    def __init__(self, said: str) -> None:
-        self._said = said
+    def __init__(self, said: str, root: Path | None = None) -> None:
+        self._said, self._root = said, None if root is None else root.resolve()
 
     def matching(self, name: str) -> list[str]:
         pattern = os.path.join(name, "*") if name.endswith("/") else name
+        self._check(name)
         found = sorted(each for each in glob.glob(pattern) if os.path.isfile(each))
         if not found:
             raise ToolError(f"{self._said}: there is no file '{name}'; check its path", kind="client_error")
         return found
 
     def exists(self, name: str) -> bool:
+        self._check(name)
         return os.path.exists(name)
 
     def reading(self, name: str) -> BinaryIO:
+        self._check(name)
         try:
             return open(name, "rb")
         except OSError as error:
@@ -56,6 +63,7 @@ class Disk:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
+        self._check(name)
         path = Path(name)
         # Hidden, so that no pattern finds it; beside its place, so that it can be moved there at once.
         part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
@@ -73,7 +81,19 @@ class Disk:
                 part.unlink()
 
     def remove(self, name: str) -> None:
+        self._check(name)
         os.unlink(name)
+
+    def stop(self) -> None:
+        """What it does is soon done."""
+
+    def _check(self, name: str) -> None:
+        if self._root is not None and not Path(name).resolve().is_relative_to(self._root):
+            raise ToolError(
+                f"{self._said}: '{name}' is not under the folder that is open to tasks; name a file under it",
+                kind="client_error",
+                code="refused_path",
+            )
 
     def _failed(self, name: str, error: OSError) -> ToolError:
         return ToolError(
