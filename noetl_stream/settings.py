@@ -76,9 +76,7 @@ class Settings(BaseModel):
         False,
         description="Whether addresses that a document names for its tools may be private and loopback ones",
     )
-    files: Path | None = Field(
-        None, description="Folder that object tasks may reach by `file://`; empty: none"
-    )
+    files: Path | None = Field(None, description="Folder that object and wasm tasks may reach; empty: none")
     keychain_key_file: Path | None = Field(
         None,
         description="File of the key that the keychain's credentials stand under; never made by itself: `keychain new-key`",

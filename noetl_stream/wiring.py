@@ -252,6 +252,7 @@ async def open_tools(platform: Platform, chores: Chores) -> AsyncIterator[Mappin
         brokers=UserKafka(),
         kafka=_reach(settings),
         chores=chores,
+        task_memory=settings.task_memory,
     )
     tools = builtin_tools(means)
     try:

@@ -71,5 +71,6 @@ SHAPES: Final[Mapping[str, str]] = {
     "playbook": "the child's result",
     "noop": "its constant",
     "artifact": "the result that the reference names",
+    "wasm": "the JSON value that the module yields",
     "loop": "`{results, data, stats: {total, success, failed}, count, status}`",
 }

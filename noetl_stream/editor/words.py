@@ -285,7 +285,7 @@ TOOLS: Final[Mapping[str, str]] = {
     "script": "Runs a script.",
     "container": "Runs a container to its end.",
     "mcp": "Calls a tool of an MCP server.",
-    "wasm": "Runs a WebAssembly plugin.",
+    "wasm": "Runs a WebAssembly module over its input, in a sandbox.",
     "nats": "Reads and writes NATS.",
     "wait": "Sleeps; no slot is held meanwhile.",
     "callback": "Waits for an outside system to answer.",

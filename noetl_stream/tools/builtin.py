@@ -38,6 +38,7 @@ from noetl_stream.tools.transfer.opening import ENDS
 from noetl_stream.tools.transfer.tool import Transfer
 from noetl_stream.tools.wait import Wait
 from noetl_stream.tools.warm.pool import WarmPool
+from noetl_stream.tools.wasm.tool import Wasm
 
 SQL = frozenset({"query", "command", "commands", "script"})
 
@@ -57,6 +58,7 @@ class Means:
     brokers: Brokers | None = None
     kafka: Reach = field(default_factory=Reach)
     chores: Chores | None = None
+    task_memory: int | None = None
 
 
 python = Plugin(
@@ -153,12 +155,18 @@ transfer = Plugin(
     once=True,
     ends=ENDS,
 )
+wasm = Plugin(
+    tool=Wasm,
+    make=lambda means: Wasm(means.files, memory=means.task_memory),
+    needs=("wasmtime",),
+    extra="wasm",
+)
 system = Plugin(tool=System, make=lambda means: System(means.chores))
 
 BUILTIN = {
     plugin.tool.kind: plugin
     for plugin in (
-        python, polars, duckdb, sqlite, postgres, adbc, object_, kafka, nats, subscription, mcp, http, playbook, noop, artifact, result_fetch, shell, script, transfer, wait, callback, approve, system,
+        python, polars, duckdb, sqlite, postgres, adbc, object_, kafka, nats, subscription, mcp, http, playbook, noop, artifact, result_fetch, shell, script, transfer, wait, callback, approve, wasm, system,
     )
 }  # fmt: skip
 

@@ -136,6 +136,7 @@ ALONE = (
     Example(file="45_keychain.yaml", path=("use", "ask", "report")),
     Example(file="46_once.yaml", path=("charge", "look_into_it")),
     Example(file="47_bundles.yaml", path=("squares", "report")),
+    Example(file="48_wasm.yaml", path=("shout", "others", "report")),
     Example(file="system/expire_results.yaml", path=("expire",)),
     Example(file="system/renew_keys.yaml", path=("renew",), error=("renew", "credential")),
 )
