@@ -172,7 +172,14 @@ def _ends(config: Node, kind: Kind | None, site: Site) -> tuple[Node, tuple[Gran
         end = config.get(name)
         if end is None or (auth := end.get("auth")) is None:
             continue
-        grants += (replace(each, name=name) for each in compile_auth(auth, site.at(f"{name}.auth"))[:1])
+        found = compile_auth(auth, site.at(f"{name}.auth"))
+        if len(found) > 1:
+            site.report.error(
+                f"{site.subject}: `{name}.auth` names {len(found)} credentials, and an end has one",
+                auth.place,
+                "name the one that it connects with",
+            )
+        grants += (replace(each, name=name) for each in found[:1])
         config = Node({**config.mapping, name: end.without("auth")}, config.place, config.keys)
     return config, tuple(grants)
 

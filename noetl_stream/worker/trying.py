@@ -127,7 +127,7 @@ class Trial:
         try:
             result = await self.framed(task.name, await self._hidden(error.value))
         except (ToolError, InfrastructureError) as lost:
-            message = f"{error.message} (what it returned with that is lost: {lost})"
+            message = f"{recorded.message} (what it returned with that is lost: {lost})"
             return replace(ended, error=replace(recorded, message=message))
         return replace(ended, result=result)
 

@@ -79,6 +79,18 @@ def test_a_cursor_has_a_credential_too(key: str) -> None:
     assert pipeline(body).tasks[0].credentials == frozenset()
 
 
+def test_an_end_of_a_transfer_has_one_credential() -> None:
+    body = (
+        "workflow: [{step: a, tool: {kind: transfer, source: {kind: postgres, table: t, auth: [one, two]},"
+        " target: {kind: frame}}}]\n"
+    )
+
+    assert error(body) == (
+        "sales.yaml:4:86: error: the tool of step 'a': `source.auth` names 2 credentials, and an end has one; "
+        "name the one that it connects with"
+    )
+
+
 def test_each_end_of_a_transfer_has_a_credential_of_its_own() -> None:
     """It is granted under the end's name, and is no part of what the tool reads."""
     found = task(

@@ -66,12 +66,21 @@ def test_public_addresses_are_open(address: str) -> None:
     assert objection(ip_address(address), allow_private=False) is None
 
 
+async def test_no_word_of_the_deployment_opens_a_metadata_service() -> None:
+    with pytest.raises(ToolError) as refused:
+        await checked_addresses("169.254.169.254", 80, allow_private=True)
+
+    assert refused.value.message == (
+        "'169.254.169.254' is a metadata service (169.254.169.254), which no task may call; use another host"
+    )
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.1", "2130706433", "0x7f.1", "[::1]", "0"])
 async def test_every_spelling_of_loopback_is_refused(host: str) -> None:
     run = runner(Http(client := GuardedClient()))
     try:
         with pytest.raises(
-            ToolError, match=r"is a private address \(.*\), which the http tool does not call"
+            ToolError, match=r"is a private address \(.*\), which no task may call; .* let the deployment"
         ) as no:
             await run({"url": f"http://{host}:1/"})
         assert (no.value.kind, no.value.code, no.value.retryable) == (

@@ -19,6 +19,7 @@ from noetl_stream.ports.brokers import EFFECT_HEADER, Cluster
 from noetl_stream.ports.credentials import DOCUMENT, Secret
 from noetl_stream.tools.kafka.address import Reach
 from noetl_stream.tools.kafka.tool import Kafka
+from noetl_stream.tools.kafka.values import decoder, encoder
 from tests.tools.conftest import Run, call, new_topic, runner
 
 SCHEMA = {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "int"}]}
@@ -263,6 +264,17 @@ class TestReach:
             )
 
         assert found.value.kind == "credential"
+
+
+def test_a_value_that_another_schema_wrote_is_told_by_its_fingerprint() -> None:
+    other = {**SCHEMA, "fields": [{"name": "amount", "type": "int"}]}
+    written = encoder("avro", other)({"amount": 7})
+
+    assert decoder("avro", other)(written) == {"amount": 7}
+    with pytest.raises(
+        ValueError, match=r"its writer's schema has the fingerprint [0-9a-f]{16}, `avro_schema`"
+    ):
+        decoder("avro", SCHEMA)(written)
 
 
 def test_avro_asks_for_its_schema() -> None:

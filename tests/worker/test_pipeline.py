@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -304,6 +305,18 @@ async def test_an_error_with_what_is_no_json_is_the_tasks_error_and_its_rules_ap
     error = stage.results["load"]["error"]
     assert error["kind"] == "client_error"
     assert error["message"].startswith("404 (what it returned with that is lost: the tool returned")
+
+
+async def test_an_error_whose_result_is_lost_still_says_where_in_the_code_it_was(cache: Cache) -> None:
+    def refused(_: Call) -> Any:
+        raise ToolError("too bad", kind="python", line=2, value={"reason": object()})
+
+    stage = await played(
+        "- step: load\n  tool:\n    kind: act\n    code: |\n      one\n      two\n", cache, Act(refused)
+    )
+
+    assert stage.log.error is not None
+    assert re.match(r"too bad, at \S+:\d+ \(what it returned with that is lost", stage.log.error.message)
 
 
 async def test_what_is_no_json_is_the_tasks_error_and_its_rules_apply(cache: Cache) -> None:

@@ -81,9 +81,10 @@ async def checked_addresses(host: str, port: int, *, allow_private: bool) -> lis
     addresses = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
     for address in addresses:
         if reason := objection(ip_address(address), allow_private=allow_private):
+            private = objection(ip_address(address), allow_private=True) is None
             raise ToolError(
-                f"'{host}' is {reason} ({address}), which the http tool does not call; "
-                "use another host, or let the deployment allow private ones",
+                f"'{host}' is {reason} ({address}), which no task may call; use another host"
+                + (", or let the deployment allow private ones" if private else ""),
                 kind="client_error",
                 code="refused_address",
             )

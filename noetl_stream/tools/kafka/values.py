@@ -73,7 +73,8 @@ def decoder(format: Format, schema: Any) -> Callable[[bytes | None], Any]:
         case "bytes":
             return lambda raw: raw
         case "avro":
-            return partial(_read_avro, _parsed(schema))
+            parsed = _parsed(schema)
+            return partial(_read_avro, parsed, _MARK + _fingerprint(parsed))
 
 
 def decoded(record: Record, decode: Callable[[bytes | None], Any], format: Format) -> Any:
@@ -160,10 +161,18 @@ def _fingerprint(schema: Any) -> bytes:
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
 
 
-def _read_avro(schema: Any, raw: bytes | None) -> Any:
+def _read_avro(schema: Any, mark: bytes, raw: bytes | None) -> Any:
+    """A value with a head must have been written by this very schema; one without is taken at its word."""
     if raw is None:
         return None
-    return fastavro.schemaless_reader(io.BytesIO(raw[_HEAD:] if raw.startswith(_MARK) else raw), schema, None)
+    if not raw.startswith(_MARK):
+        return fastavro.schemaless_reader(io.BytesIO(raw), schema, None)
+    if raw[:_HEAD] != mark:
+        raise ValueError(
+            f"its writer's schema has the fingerprint {raw[len(_MARK) : _HEAD].hex()}, `avro_schema` "
+            f"{mark[len(_MARK) :].hex()}"
+        )
+    return fastavro.schemaless_reader(io.BytesIO(raw[_HEAD:]), schema, None)
 
 
 def _parsed(schema: Any) -> Any:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpx
 
@@ -69,7 +69,7 @@ def place_of(config: ObjectConfig, secret: Secret | None) -> Place:
     if config.uri is None:
         provider = config.provider or _provider_of(secret)
         return Place(provider=provider, bucket=config.bucket or "", key=_key(config.key or ""))
-    parts = urlsplit(config.uri)
+    parts = _parts(config.uri)
     found = _SCHEMES.get(parts.scheme.lower())
     if found is None:
         raise _invalid(f"no store has the scheme of '{parts.scheme}://…'; use s3, gs, az or file")
@@ -80,6 +80,13 @@ def place_of(config: ObjectConfig, secret: Secret | None) -> Place:
     if config.key:
         key = f"{key.rstrip('/')}/{config.key.lstrip('/')}".lstrip("/")
     return Place(provider=found, bucket=parts.netloc, key=_key(unquote(key) if found == "file" else key))
+
+
+def _parts(uri: str) -> SplitResult:
+    try:
+        return urlsplit(uri)
+    except ValueError:  # a `[` that opens no address
+        raise _invalid(f"'{uri}' is no address; write s3://bucket/key") from None
 
 
 def check_file(root: Path | None, place: Place) -> None:

@@ -77,12 +77,15 @@ class Disk:
         except OSError as error:
             raise self._failed(name, error) from error
         finally:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # gone to its place, or never made for what is told already
                 part.unlink()
 
     def remove(self, name: str) -> None:
         self._check(name)
-        os.unlink(name)
+        try:
+            Path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._failed(name, error) from error
 
     def stop(self) -> None:
         """What it does is soon done."""

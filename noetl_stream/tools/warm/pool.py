@@ -181,7 +181,8 @@ async def _file(item: Any, path: Path) -> Path:
 def _failed(*, type: str, message: str, line: int | None, trace: str) -> ToolError:
     place = f" (line {line} of the code)" if line else ""
     first, *more = message.splitlines() or [""]
-    said = f"{type}: {first}{' …' if more else ''}{place}"
+    told = f": {first}{' …' if more else ''}" if message else ""
+    said = f"{type}{told}{place}"
     return ToolError(said, kind="python", code=type, trace=trace, line=line)
 
 

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.duckdb import Duckdb
 from noetl_stream.tools.transfer.config import TransferConfig
+from noetl_stream.tools.transfer.stores import Disk
 from noetl_stream.tools.transfer.tool import Transfer
 from tests.tools.conftest import Run, call, unreachable, until
 from tests.tools.transfer.conftest import secrets
@@ -294,3 +295,16 @@ async def test_a_sqlite_source_waits_for_another_who_writes(run: Run, tmp_path: 
 def opened(path: str) -> int:
     """How many times this process has it open."""
     return sum(each.resolve() == Path(path) for each in Path("/proc/self/fd").iterdir())
+
+
+def test_what_a_disk_will_not_remove_is_told_and_what_is_gone_is_no_error(tmp_path: Path) -> None:
+    disk = Disk("parquet orders/")
+
+    disk.remove(str(tmp_path / "gone"))
+    with pytest.raises(
+        ToolError, match=r"^parquet orders/: '.*': .*; check the path and its rights$"
+    ) as kept:
+        disk.remove(str(tmp_path))
+
+    assert kept.value.kind == "client_error"
+    assert tmp_path.is_dir()
