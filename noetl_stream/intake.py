@@ -22,6 +22,7 @@ from noetl_stream.ports.catalog import PinnedPlans
 from noetl_stream.ports.facts import FactLog
 from noetl_stream.ports.log import Record
 from noetl_stream.wire.codec import decode, expect
+from noetl_stream.wire.letters import Origin, place_of
 from noetl_stream.wire.records import Request
 
 _AVRO = b"\xc3\x01"
@@ -112,7 +113,8 @@ class Intake:
     def _identity(self, request: Request, record: Record) -> bytes:
         if request.idempotency_key is not None:
             return keyed_request(self.tenant, request.playbook, request.idempotency_key)
-        return positioned_request(record.topic, 0, record.partition, record.offset)
+        place = _first_place(record)
+        return positioned_request(place.topic, 0, place.partition, place.offset)
 
     def _fact(self, request: Request, plan: Plan, hashed: bytes) -> ExecutionRequested:
         return ExecutionRequested(
@@ -131,6 +133,18 @@ class Intake:
             priority=request.priority,
             trace=request.trace,
         )
+
+
+def _first_place(record: Record) -> Origin:
+    """Where a request stood before it was asked again: it keeps its identity.
+
+    Only an earlier place of its own partition is believed: nobody can take the identity of a request yet to come.
+    """
+    here = Origin(record.topic, record.partition, record.offset)
+    first = place_of(record.headers)
+    if first is None or first[:2] != here[:2] or first.offset > here.offset:
+        return here
+    return first
 
 
 def parse(value: bytes) -> Request:

@@ -18,6 +18,7 @@ from noetl_stream.intake import Intake
 from noetl_stream.ports.log import Record
 from noetl_stream.settings import Settings
 from noetl_stream.wire.codec import decode_event, encode
+from noetl_stream.wire.letters import ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TOPIC
 from noetl_stream.wire.records import Request
 from noetl_stream.wire.topics import Topics
 from tests.memory import MemoryLog, MemoryPlans
@@ -37,9 +38,17 @@ class Door:
     refused: list[tuple[int, str]] = field(default_factory=list)
     tenant: str = "default"
 
-    async def take(self, value: bytes | None, offset: int = 0) -> None:
+    async def take(
+        self, value: bytes | None, offset: int = 0, headers: tuple[tuple[str, bytes], ...] = ()
+    ) -> None:
         record = Record(
-            topic="noetl.requests", partition=1, offset=offset, timestamp=0, key=None, value=value
+            topic="noetl.requests",
+            partition=1,
+            offset=offset,
+            timestamp=0,
+            key=None,
+            value=value,
+            headers=headers,
         )
         await self.intake().take(record)
 
@@ -273,3 +282,29 @@ async def test_a_request_is_its_topics_tenants_and_so_is_its_identity(door: Door
 
     assert {fact.tenant for fact in door.facts} == {"default", "acme"}
     assert len({fact.identity for fact in door.facts}) == 2
+
+
+def from_place(topic: str, partition: int, offset: int) -> tuple[tuple[str, bytes], ...]:
+    place = {ORIGIN_TOPIC: topic, ORIGIN_PARTITION: partition, ORIGIN_OFFSET: offset}
+    return tuple((name, str(value).encode()) for name, value in place.items())
+
+
+async def test_a_request_that_is_asked_again_keeps_the_identity_of_its_first_place(door: Door) -> None:
+    await door.take(b'{"playbook": "sales"}', 3)
+    await door.take(b'{"playbook": "sales"}', 7, from_place("noetl.requests", 1, 3))
+
+    first, again = door.facts
+    assert again.identity == first.identity
+
+
+@pytest.mark.parametrize(
+    "place", [("noetl.requests", 1, 8), ("noetl.requests", 0, 3), ("others", 1, 3)], ids=str
+)
+async def test_nobody_takes_the_identity_of_another_or_of_a_request_yet_to_come(
+    door: Door, place: tuple[str, int, int]
+) -> None:
+    await door.take(b'{"playbook": "sales"}', 7)
+    await door.take(b'{"playbook": "sales"}', 7, from_place(*place))
+
+    plain, claimed = door.facts
+    assert claimed.identity == plain.identity

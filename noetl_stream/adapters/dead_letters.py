@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from noetl_stream.adapters.kafka_log import KafkaAppender
 from noetl_stream.ports.log import Record
-
-REASON = "noetl-reason"
-ORIGIN_TOPIC = "noetl-origin-topic"
-ORIGIN_PARTITION = "noetl-origin-partition"
-ORIGIN_OFFSET = "noetl-origin-offset"
+from noetl_stream.wire.letters import ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TOPIC, REASON
 
 
 class DeadLetters:

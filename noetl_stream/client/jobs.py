@@ -9,7 +9,6 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from noetl_stream.adapters.dead_letters import REASON
 from noetl_stream.core.lanes import Priority
 from noetl_stream.core.report import Story
 from noetl_stream.core.values import Value
@@ -17,6 +16,7 @@ from noetl_stream.errors import InfrastructureError, InvalidRequest
 from noetl_stream.ids import execution_id, keyed_request
 from noetl_stream.ports.log import Appender, Reader
 from noetl_stream.replay.telling import Told, tell
+from noetl_stream.wire.letters import REASON
 from noetl_stream.wire.topics import Topics
 
 

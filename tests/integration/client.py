@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from noetl_stream.adapters.dead_letters import ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TOPIC, REASON
 from noetl_stream.agents.roles import running
 from noetl_stream.core.events import CallbackReceived, CancelRequested, ExecutionEnded
 from noetl_stream.core.report import Story
@@ -25,6 +24,7 @@ from noetl_stream.ports.log import Record
 from noetl_stream.replay.telling import Told, tell
 from noetl_stream.settings import Settings
 from noetl_stream.tools.builtin import kinds
+from noetl_stream.wire.letters import ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TOPIC, REASON
 from noetl_stream.wiring import Platform, open_platform
 from noetl_stream.worker.hydrate import hydrate
 from noetl_stream.worker.keep import as_rows
