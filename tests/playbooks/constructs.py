@@ -62,7 +62,6 @@ UNTAUGHT: Final[Mapping[str, str]] = {
     "keychain.*": OUTSIDE,
     "provider=*": OUTSIDE,
     "scope=*": OUTSIDE,
-    "schema.input": FOREIGN,
     "on_drift=*": FOREIGN,
     "schema.on_drift": FOREIGN,
 }

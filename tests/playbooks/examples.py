@@ -136,6 +136,8 @@ ALONE = (
     Example(file="45_keychain.yaml", path=("use", "ask", "report")),
     Example(file="46_once.yaml", path=("charge", "look_into_it")),
     Example(file="47_bundles.yaml", path=("squares", "report")),
+    Example(file="agent/discount.yaml", path=("price", "policy.schema.output"), payload={"total": 36}),
+    Example(file="agent/discount.yaml", path=(), payload={"total": -1}, error=(None, "validation")),
     Example(file="48_wasm.yaml", path=("shout", "others", "report")),
     Example(file="system/expire_results.yaml", path=("expire",)),
     Example(file="system/renew_keys.yaml", path=("renew",), error=("renew", "credential")),
@@ -150,6 +152,11 @@ OBJECTS = Example(file="52_objects.yaml", path=("write", "note", "look", "report
 KAFKA = Example(file="53_kafka.yaml", path=("send", "read", "report"))
 NATS = Example(file="54_nats.yaml", path=("keep", "send", "drain", "report"))
 MCP = Example(file="55_mcp.yaml", path=("look", "price", "order", "report"))
+AGENT = Example(
+    file="agent/buyer.yaml",
+    path=("tools", "plan", "shop", "reflect", "plan", "discount", "reflect", "report"),
+)
+HELLO = ALONE[0]
 ANSWERS = Example(file="57_answers.yaml", path=("check", "sign_off", "pay"))
 TOKENS = Example(file="58_tokens.yaml", path=("ask", "look", "report"))
 LAKE = Example(file="61_lake.yaml", path=("send", "keep", "load", "look", "report"))
@@ -169,6 +176,7 @@ EXAMPLES = (
     KAFKA,
     NATS,
     MCP,
+    AGENT,
     ANSWERS,
     TOKENS,
     LAKE,
