@@ -94,6 +94,7 @@ keychain:
 - {name: events, kind: static, data: {bootstrap: "<kafka>"}}
 - {name: events_wrong, kind: static, data: {bootstrap: "<guarded_kafka>", username: ann, password: not-the-word, mechanism: SCRAM-SHA-256}}
 - {name: events_dead, kind: static, data: {bootstrap: "<dead>"}}
+- {name: events_near, kind: static, data: {bootstrap: "<near>:9092"}}
 - {name: events_mute, kind: static, data: {bootstrap: "<mute>"}}
 """
 
@@ -103,6 +104,9 @@ NEAR = "'<near>' is a metadata service (<near>), which no task may call; use ano
 DEAD = "GET http://<dead>/… got no answer (All connection attempts failed); it can be tried again"
 COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 CROSS = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range + b.range = -1"
+WASM_LOOP = '(module (memory (export "memory") 1) (func (export "_start") (loop $on (br $on))))'
+WASM_RANDOM = """(module (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32))) (memory (export "memory") 1) (func (export "_start")))"""
+WASM_GROWS = """(module (memory (export "memory") 1) (func (export "_start") (loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) unreachable))"""
 LONG = "\"{{ 'x' * 700000 }}\""
 
 FAULTS = (
@@ -148,6 +152,8 @@ FAULTS = (
     Fault("adbc", "endless", "driver: postgresql, auth: shop, query: SELECT pg_sleep(1000), timeout: 0.5", "timeout", None, LATE),
     Fault("transfer", "wrong credentials", "source: {kind: postgres, auth: shop_wrong, table: t}, target: {kind: frame}", "auth", "refused", "postgres table t: no connection: …password authentication failed for user \"tests\""),
     Fault("transfer", "refused connection", "source: {kind: postgres, auth: shop_dead, table: t}, target: {kind: frame}", "connection", "unreachable", "postgres table t: no connection: it cannot be reached"),
+    Fault("transfer", "never answers", "source: {kind: postgres, auth: shop_mute, table: t}, target: {kind: frame}, timeout: 0.5", "timeout", None, LATE),
+    Fault("transfer", "metadata service", "source: {kind: kafka, auth: events_near, topic: t}, target: {kind: frame}", "client_error", "refused_address", NEAR),
     Fault("transfer", "no credential", "source: {kind: postgres, table: t}, target: {kind: frame}", "credential", None, "the source of the transfer names no credential; give it `auth: <alias>`, an alias of the keychain"),
     Fault("transfer", "malformed", "source: {kind: postgres, auth: shop, query: SELEC}, target: {kind: parquet, path: <files>/out.parquet}", "sql", "42601", "postgres query: syntax error at or near …"),
     Fault("transfer", "endless", "source: {kind: postgres, auth: shop, query: SELECT pg_sleep(1000)}, target: {kind: parquet, path: <files>/out.parquet}, timeout: 0.5", "timeout", None, LATE),
@@ -171,6 +177,7 @@ FAULTS = (
     Fault("kafka", "wrong credentials", "auth: events_wrong, operation: consume, topic: t", "auth", None, "Kafka at … refuses the login as 'ann'; check user, password and `mechanism`"),
     Fault("kafka", "refused connection", "auth: events_dead, operation: consume, topic: t", "connection", "KafkaConnectionError", "Kafka at … failed (KafkaConnectionError); is it running, and is its address right?"),
     Fault("kafka", "never answers", "auth: events_mute, operation: consume, topic: t, timeout: 0.5", "timeout", None, LATE),
+    Fault("kafka", "metadata service", "auth: events_near, operation: consume, topic: t", "client_error", "refused_address", NEAR),
     Fault("kafka", "topic of the platform", "operation: produce, topic: <topic>, value: 1", "credential", None, "the task names no credential, and topic '<topic>' of the platform's own cluster is not open to tasks; give it `auth: <alias>`, or list the topic in NOETL_STREAM_KAFKA_TOPICS"),
     Fault("kafka", "no topic", "auth: events, operation: produce, topic: nowhere, value: 1", "client_error", "unknown_topic", "there is no topic 'nowhere'; create it, or correct its name"),
     Fault("kafka", "no partition", "auth: events, operation: produce, topic: <topic>, value: 1, partition: 77", "client_error", "unknown_partition", "topic '<topic>' has no partition 77; it has 0 to 0"),
@@ -220,6 +227,16 @@ FAULTS = (
     Fault("polars", "raises", "code: pl.nothing()", "python", "AttributeError", "AttributeError: module 'polars' has no attribute 'nothing' (line 1 of the code)"),
     Fault("polars", "no file", "code: \"result = pl.scan_parquet('<files>/none.parquet')\"", "python", "FileNotFoundError", "FileNotFoundError: …<files>/none.parquet"),
     Fault("polars", "never ends", "code: 'while True: pass', timeout: 0.5", "timeout", None, LATE),
+    Fault("wasm", "never ends", f"plugin: {{module: '{WASM_LOOP}'}}, limits: {{fuel: 100000000000000}}, timeout: 0.5", "timeout", None, LATE),
+    Fault("wasm", "too many instructions", f"plugin: {{module: '{WASM_LOOP}'}}, limits: {{fuel: 100000}}", "client_error", "fuel_exhausted", "the wasm module used up its 100,000 units of fuel; raise `limits.fuel`, or let it do less"),
+    Fault("wasm", "too much memory", f"plugin: {{module: '{WASM_GROWS}'}}, limits: {{memory_bytes: 1000000}}", "client_error", "memory", "the wasm module gave up with … of its … of memory in use; raise `limits.memory_bytes`, or let it keep less"),
+    Fault("wasm", "asks for what it was not granted", f"plugin: {{module: '{WASM_RANDOM}'}}", "client_error", "not_granted", "the wasm module asks for wasi_snapshot_preview1.random_get, not granted; grant `capabilities: {random: true}`"),
+    Fault("wasm", "malformed", "plugin: {module: (module}", "validation", "invalid_module", "the wasm module is no valid WAT: …"),
+    Fault("wasm", "another form", "plugin: <files>/text", "validation", "invalid_module", "the wasm module is no WebAssembly; give it a compiled module, or WAT text"),
+    Fault("wasm", "no file", "plugin: <files>/none.wasm", "client_error", "not_found", "the wasm module '<files>/none.wasm' cannot be read (No such file or directory); check its path"),
+    Fault("wasm", "escape by ..", "plugin: <files>/../secret", "client_error", "refused_path", "'file://<files>/../secret' is not under the folder that is open to tasks; name a file under it"),
+    Fault("wasm", "escape by a link", "plugin: <files>/link", "client_error", "refused_path", "'file://<files>/link' is not under the folder that is open to tasks; name a file under it"),
+    Fault("wasm", "folder of the machine", f"plugin: {{module: '{WASM_RANDOM}'}}, capabilities: {{random: true, files: {{/in: /etc}}}}", "client_error", "refused_path", "'file:///etc' is not under the folder that is open to tasks; name a file under it"),
     Fault("artifact", "no reference", "action: get", "validation", None, "artifact needs an input `result_ref`; pass the `_ref` of a result"),
     Fault("artifact", "reference to nothing", "result_ref: 'cache:1/none/0/0/0/none.json'", "client_error", None, "'cache:1/none/0/0/0/none.json' is no reference into the cache; pass the `_ref` of a result"),
     Fault("artifact", "result that is gone", "result_ref: 'cache:1/none/0/0/0/none-b6e25c421da82cfc.arrow'", "client_error", "gone", "the result cache:1/none/0/0/0/none-b6e25c421da82cfc.arrow is gone from the cache; run its step again"),

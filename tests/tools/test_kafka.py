@@ -236,6 +236,14 @@ class TestReach:
         assert (closed.value.code, unlisted.value.code) == ("refused_address", "refused_host")
         assert found["row_count"] == 0
 
+    async def test_brokers_at_a_metadata_service_are_reached_by_no_word_of_a_deployment(self) -> None:
+        near = secret("169.254.169.254:9092", provider=DOCUMENT)
+
+        with pytest.raises(ToolError, match="is a metadata service") as found:
+            await runner(tool(allow_private=True))({"operation": "consume", "topic": "t"}, credentials=near)
+
+        assert found.value.code == "refused_address"
+
     async def test_brokers_without_a_name_are_looked_at_too(self) -> None:
         written = secret("[::1]:9092,::1:9093", provider=DOCUMENT)
 

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.credentials import Secret
-from noetl_stream.tools.postgres.address import address_of
+from noetl_stream.tools.postgres.address import address_of, within
 from noetl_stream.tools.postgres.tool import Postgres
 from tests.children import free_port
 from tests.contract.sql import rows
@@ -207,3 +207,24 @@ async def test_no_more_wait_for_a_connection_than_may(run: Run, postgres: Server
     for each in held:
         each.cancel()
     await asyncio.wait(held)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds", "patience"),
+    [
+        (None, None, "10"),
+        (None, 3.5, "4"),
+        (None, 0.5, "2"),
+        ("1", 30.0, "1"),
+        ("0", 30.0, "30"),
+        (None, 60.0, "10"),
+    ],
+)
+def test_a_connection_is_waited_for_no_longer_than_its_task(
+    said: str | None, seconds: float | None, patience: str
+) -> None:
+    fields = {"host": "db", "user": "ann", **({} if said is None else {"connect_timeout": said})}
+
+    found = within(address_of(Secret("pg", fields), None), seconds)
+
+    assert conninfo_to_dict(found)["connect_timeout"] == patience

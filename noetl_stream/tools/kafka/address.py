@@ -14,6 +14,7 @@ from noetl_stream.ports.brokers import Cluster, Mechanism
 from noetl_stream.ports.credentials import Secret
 from noetl_stream.ports.tools import Call
 from noetl_stream.tools.connecting import HOST, PASSWORD, PORT, USER, field_of, first_credential, url_of
+from noetl_stream.tools.http.guard import checked_addresses
 from noetl_stream.tools.http.hosts import check_listed
 
 _BOOTSTRAP: Final = ("bootstrap", "bootstrap_servers", "brokers", "kafka_bootstrap_servers", "servers")
@@ -34,21 +35,23 @@ class Reach:
     allow_private: bool = False
 
 
-def cluster_for(call: Call, topic: str, reach: Reach) -> Cluster:
+async def cluster_for(call: Call, topic: str, reach: Reach) -> Cluster:
     """The cluster that a task goes to.
 
     Raises:
         ToolError: it may not, or its credential does not say where.
     """
-    return cluster_of(first_credential(call), topic, call.hosts, reach)
+    return await cluster_of(first_credential(call), topic, call.hosts, reach)
 
 
-def cluster_of(secret: Secret | None, topic: str, hosts: tuple[str, ...] | None, reach: Reach) -> Cluster:
+async def cluster_of(
+    secret: Secret | None, topic: str, hosts: tuple[str, ...] | None, reach: Reach
+) -> Cluster:
     """The cluster of a topic, by this credential. Raises as `cluster_for`."""
     if topic.startswith(("__", reach.prefix) if reach.prefix else "__"):
         raise _refused(f"topic '{topic}' belongs to Kafka or to the platform; use another", "refused_topic")
     if secret is not None:
-        return _of(secret, hosts, reach)
+        return await _of(secret, hosts, reach)
     if reach.own is not None and any(_matches(topic, each) for each in reach.topics):
         return reach.own
     raise ToolError(
@@ -58,10 +61,10 @@ def cluster_of(secret: Secret | None, topic: str, hosts: tuple[str, ...] | None,
     )
 
 
-def _of(secret: Secret, hosts: tuple[str, ...] | None, reach: Reach) -> Cluster:
+async def _of(secret: Secret, hosts: tuple[str, ...] | None, reach: Reach) -> Cluster:
     bootstrap = _bootstrap(secret)
     if not secret.operators:
-        _check_authors(bootstrap, hosts, reach)
+        await _check_authors(bootstrap, hosts, reach)
     password, user = field_of(secret, PASSWORD), field_of(secret, USER)
     protocol = str(field_of(secret, _PROTOCOL) or "").upper()
     mechanism = _mechanism(secret) if user is not None or "SASL" in protocol else None
@@ -92,8 +95,9 @@ def _is_address(text: str) -> bool:
     return bool(host) and not _NO_HOSTS & set(host) and port.isdecimal() and 0 < int(port) < 1 << 16
 
 
-def _check_authors(bootstrap: str, hosts: tuple[str, ...] | None, reach: Reach) -> None:
-    """Brokers name further brokers, which nobody could look at: a document names them only where any address is open."""
+async def _check_authors(bootstrap: str, hosts: tuple[str, ...] | None, reach: Reach) -> None:
+    """Brokers name further brokers, which nobody could look at: a document names them only where any address is open, and
+    even there none that never is."""
     if not reach.allow_private:
         raise _refused(
             "brokers that stand in the document are not reached; put them into a credential of the keychain",
@@ -102,6 +106,7 @@ def _check_authors(bootstrap: str, hosts: tuple[str, ...] | None, reach: Reach) 
     for each in bootstrap.split(","):
         host, _, port = each.strip().rpartition(":")
         check_listed(httpx.URL(scheme="kafka", host=host, port=int(port)), hosts, shown=each)
+        await checked_addresses(host.strip("[]"), int(port), allow_private=True)
 
 
 def _mechanism(secret: Secret) -> Mechanism:

@@ -26,7 +26,7 @@ class Kafka:
         self._brokers, self._reach = brokers, reach
 
     async def run(self, call: Call) -> Done:
-        cluster = cluster_for(call, call.config.topic, self._reach)
+        cluster = await cluster_for(call, call.config.topic, self._reach)
         brokers = connected(self._brokers)
         async with running_time(self.kind, call.timeout):
             if call.config.operation == "produce":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import ceil
 from typing import Any, Final
 
 from psycopg import Error, pq
@@ -48,6 +49,15 @@ def address_of(secret: Secret, database: str | None) -> str:
     if lacking and not (lacking == ["host"] and said.get("hostaddr")):
         raise _refused(secret, f"has no {' and no '.join(lacking)}; give it `host`, `user` and `password`")
     return make_conninfo(**{**_settled(), **said})
+
+
+def within(address: str, seconds: float | None) -> str:
+    """The same, with no more patience for a connection than this: libpq, where it is waited for in a thread, knows no other
+    end. It counts whole seconds, two at least."""
+    if seconds is None:
+        return address
+    said, most = int(conninfo_to_dict(address).get("connect_timeout") or 0), max(2, ceil(seconds))
+    return make_conninfo(address, connect_timeout=min(said or most, most))
 
 
 def said_of(secret: Secret) -> dict[str, Any]:

@@ -6,21 +6,27 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from noetl_stream.errors import ToolError
-from noetl_stream.ports.brokers import Brokers, Range
+from noetl_stream.ports.brokers import Brokers, Cluster, Range
 from noetl_stream.ports.log import Record
 from noetl_stream.ports.tools import Call
 from noetl_stream.tools.http.body import parsed
 from noetl_stream.tools.kafka.address import Reach, cluster_for
 from noetl_stream.tools.kafka.tool import connected
+from noetl_stream.tools.subscription.config import SubscriptionConfig
 
 
 class KafkaSource:
     """Implements `Source`. An id is `topic/partition/offset`."""
 
-    def __init__(self, call: Call, brokers: Brokers | None, reach: Reach) -> None:
-        self._config, self._topic = call.config, str(call.config.topic)
-        self._cluster = cluster_for(call, self._topic, reach)
-        self._brokers = connected(brokers)
+    def __init__(self, config: SubscriptionConfig, cluster: Cluster, brokers: Brokers) -> None:
+        self._config, self._topic = config, str(config.topic)
+        self._cluster, self._brokers = cluster, brokers
+
+    @classmethod
+    async def of(cls, call: Call, brokers: Brokers | None, reach: Reach) -> KafkaSource:
+        """Raises ToolError as `cluster_for`."""
+        cluster = await cluster_for(call, str(call.config.topic), reach)
+        return cls(call.config, cluster, connected(brokers))
 
     async def poll(self) -> list[dict[str, Any]]:
         seconds = self._config.timeout_ms / 1000

@@ -33,17 +33,17 @@ class Subscription:
 
     async def run(self, call: Call) -> Done:
         async with running_time(self.kind, call.timeout):
-            return Done(value=await _run(self._source(call), call.config))
+            return Done(value=await _run(await self._source(call), call.config))
 
     async def close(self) -> None:
         """Each call closes its own connections."""
 
-    def _source(self, call: Call) -> Source:
+    async def _source(self, call: Call) -> Source:
         match call.config.source:
             case "kafka":
                 from noetl_stream.tools.subscription.from_kafka import KafkaSource
 
-                return KafkaSource(call, self._brokers, self._reach)
+                return await KafkaSource.of(call, self._brokers, self._reach)
             case "nats":
                 return _nats(call, allow_private=self._reach.allow_private)
             case other:

@@ -68,7 +68,7 @@ class Opening:
             case KafkaEnd():
                 from noetl_stream.tools.transfer.kafka_source import KafkaSource
 
-                return KafkaSource(end, self._topic(call, end, "source"), said)
+                return KafkaSource(end, await self._topic(call, end, "source"), said)
             case FrameEnd():
                 from noetl_stream.tools.transfer.frames import FrameSource
 
@@ -104,7 +104,7 @@ class Opening:
             case KafkaEnd():
                 from noetl_stream.tools.transfer.kafka_target import KafkaTarget
 
-                return KafkaTarget(end, self._topic(call, end, "target"), said, call.effect_key)
+                return KafkaTarget(end, await self._topic(call, end, "target"), said, call.effect_key)
             case FrameEnd():
                 from noetl_stream.tools.transfer.frames import FrameTarget
 
@@ -113,16 +113,18 @@ class Opening:
                 assert_never(end)
 
     async def _address(self, call: Call, end: PostgresEnd, name: str) -> str:
+        from noetl_stream.tools.postgres.address import within
         from noetl_stream.tools.postgres.reaching import reached
 
         secret = secret_of(call, name)
-        return await reached(secret, end.database, allow_private=self.allow_private, hosts=call.hosts)
+        address = await reached(secret, end.database, allow_private=self.allow_private, hosts=call.hosts)
+        return within(address, call.timeout)
 
-    def _topic(self, call: Call, end: KafkaEnd, name: str) -> Topic:
+    async def _topic(self, call: Call, end: KafkaEnd, name: str) -> Topic:
         from noetl_stream.tools.transfer.bridge import Bridge
         from noetl_stream.tools.transfer.kafka_topic import Topic
 
-        cluster = cluster_of(found_secret(call, name), end.topic, call.hosts, self.kafka)
+        cluster = await cluster_of(found_secret(call, name), end.topic, call.hosts, self.kafka)
         return Topic(name=end.topic, cluster=cluster, brokers=connected(self.brokers), bridge=Bridge())
 
     async def _stored(self, call: Call, end: FileEnd, name: str, said: str) -> tuple[FileEnd, Store]:
