@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,6 +29,20 @@ Key = Annotated[
     str | None, typer.Option("--key", help="Idempotency key: the same key again is the same execution.")
 ]
 Version = Annotated[int | None, typer.Option("--version", min=1, help="A version. Default: the newest.")]
+Lane = Annotated[
+    Literal["high", "normal", "low"] | None,
+    typer.Option("--priority", help="The lane of its blocks, where their steps say nothing."),
+]
+Within = Annotated[
+    float | None,
+    typer.Option("--deadline", metavar="SECONDS", min=0.0, help="Fail what has not ended after so long."),
+]
+ReplyTo = Annotated[
+    str | None, typer.Option("--reply-to", metavar="TOPIC", help="Where its reply goes; it must be allowed.")
+]
+Correlation = Annotated[
+    str | None, typer.Option("--correlation", metavar="TEXT", help="What comes back in the reply.")
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow the log until the execution has ended.")]
 
 
@@ -128,6 +143,10 @@ def submit(
     payload: Payload = None,
     key: Key = None,
     version: Version = None,
+    priority: Lane = None,
+    deadline: Within = None,
+    reply_to: ReplyTo = None,
+    correlation: Correlation = None,
     wait: Wait = False,
     timeout: Timeout = None,
     bootstrap: Bootstrap = None,
@@ -138,13 +157,19 @@ def submit(
     """Ask a running installation for an execution, as any service would: one record on its request topic.
 
     With `--wait` the exit code says how it ended. Examples: `noetl-stream submit examples/hello --set who=you` ·
-    `noetl-stream submit sales --payload @january.json --key january --wait`
+    `noetl-stream submit sales --payload @january.json --key january --wait` · `noetl-stream submit sales --priority low --deadline 3600`
     """
-    from noetl_stream.client.jobs import Job
+    from noetl_stream.client.jobs import Job, Options
 
     given, settings = inputs(payload, sets or ()), settings_of(ctx, bootstrap=bootstrap, data=data)
+    options = Options(
+        priority=priority,
+        deadline=None if deadline is None else time.time() + deadline,
+        reply_to=reply_to,
+        correlation=correlation,
+    )
     key = key or uuid.uuid4().hex
-    job = Job(path=path, payload=given, key=key, version=version, tenant=settings.tenant)
+    job = Job(path=path, payload=given, key=key, version=version, tenant=settings.tenant, options=options)
     raise typer.Exit(carry_out(_submit(settings, job, wait=wait, timeout=timeout, as_json=as_json)))
 
 

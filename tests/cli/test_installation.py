@@ -57,6 +57,17 @@ def test_the_catalog_lists_paths_versions_and_descriptions(up: Up) -> None:
     assert "examples/sleeping" in up("list").out
 
 
+def test_a_submission_says_what_any_request_may_say(up: Up) -> None:
+    options = ("--priority", "low", "--deadline", "0.5", "--reply-to", "replies", "--correlation", "c-1")
+    ended = up("submit", "examples/sleeping", *options, "--wait", "--json")
+    report = ended.json()
+    first = json.loads(up("events", report["execution_id"], "--json").out.splitlines()[0])
+
+    assert (ended.code, report["error"]["kind"]) == (1, "timeout")
+    said = [first["event"][name] for name in ("priority", "reply_to", "correlation")]
+    assert said == ["low", "replies", "c-1"]
+
+
 def test_a_submitted_execution_can_be_waited_for(up: Up) -> None:
     ended = up("submit", "examples/hello", "--payload", '{"who": "me"}', "--wait")
 
