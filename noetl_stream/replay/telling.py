@@ -109,7 +109,8 @@ async def _told(
             return
         folded = _folded(state, machine_of(record), event, record.offset)
         if _rejection(event, folded) in mine:
-            raise _TakenBack(await _rejected(reader, record, stop))
+            upto = stop or record.offset + 1
+            raise _TakenBack(await _rejected(reader, record.topic, record.partition, upto))
         if own:
             yield Told(record=record, event=event, folded=folded)
 
@@ -123,10 +124,15 @@ def _folded(state: Partition, machine: int, event: Event, offset: int) -> Folded
 
 
 async def tell_all(reader: Reader, topics: Topics, partition: int, state: Partition) -> AsyncIterator[Told]:
-    """Every record of a partition up to its present end, whomever it concerns, folded into `state`."""
-    end = await reader.end(topics.events.name, partition)
-    async for record in reader.read(topics.events.name, partition, 0, end):
-        event = decoded(record)
+    """Every record of a partition up to its present end, whomever it concerns, folded into `state`.
+
+    The partition is read twice: which records were rejected stands behind them.
+    """
+    topic = topics.events.name
+    end = await reader.end(topic, partition)
+    without = await _rejected(reader, topic, partition, end)
+    async for record in reader.read(topic, partition, 0, end):
+        event = None if record.offset in without else decoded(record)
         if event is not None:
             folded = _folded(state, machine_of(record), event, record.offset)
             yield Told(record=record, event=event, folded=folded)
@@ -137,10 +143,10 @@ def _rejection(event: Event, folded: Folded) -> int | None:
     return event.offset if isinstance(event, RecordRejected) and folded.verdict == "accepted" else None
 
 
-async def _rejected(reader: Reader, last: Record, stop: int | None) -> frozenset[int]:
-    """What was rejected up to `stop`, or up to the `last` record read."""
+async def _rejected(reader: Reader, topic: str, partition: int, stop: int) -> frozenset[int]:
+    """What was rejected up to `stop`."""
     state, found = Partition(), set[int | None]()
-    async for record in reader.read(last.topic, last.partition, 0, stop or last.offset + 1):
+    async for record in reader.read(topic, partition, 0, stop):
         event = decoded(record) if record.key is None else None
         if event is not None:
             found.add(_rejection(event, evolve(state, 0, event, record.offset)))

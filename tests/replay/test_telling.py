@@ -16,7 +16,8 @@ from noetl_stream.core.events import (
     RecordRejected,
     StepFinished,
 )
-from noetl_stream.replay.telling import Moment, Told, state_at, story_of, tell
+from noetl_stream.core.partition import Partition
+from noetl_stream.replay.telling import Moment, Told, state_at, story_of, tell, tell_all
 from noetl_stream.wire.codec import encode
 from tests.orchestrator.seat import EVENTS, TOPICS, House
 from tests.worker.stage import plan_of
@@ -161,6 +162,17 @@ async def test_what_was_rejected_counts_for_no_reader_who_can_read_it(house: Hou
     assert state is not None
     assert [block.step for block in state.blocks] == ["one"]
     assert (await story_of(house.log, TOPICS, execution)).events == 4
+
+
+async def test_what_was_rejected_is_nobodys_among_all_records_of_a_partition(house: House) -> None:
+    execution, offset = await unheeded(house)
+    house.write(rejected(house, offset))
+
+    state = Partition()
+    found = [each.record.offset async for each in tell_all(house.log, TOPICS, 0, state)]
+
+    assert found == [0, 1, 2, offset + 1]
+    assert [block.step for block in state.machines[execution].blocks] == ["one"]
 
 
 async def test_what_a_former_owner_rejected_counts(house: House) -> None:
