@@ -19,8 +19,10 @@ from noetl_stream.errors import InfrastructureError
 from noetl_stream.orchestrator.orchestrator import Group
 from noetl_stream.ports.credentials import Credentials
 from noetl_stream.ports.tools import Tool
+from noetl_stream.tools.container.watching import Watcher
 from noetl_stream.wiring import Platform
 from noetl_stream.wiring_chores import PlatformChores
+from noetl_stream.wiring_containers import open_cluster
 from noetl_stream.wiring_keychain import open_credentials
 from noetl_stream.worker.worker import Worker
 
@@ -46,14 +48,28 @@ async def running(platform: Platform, roles: Iterable[str]) -> AsyncIterator[Non
         if any(role.startswith("worker:") for role in roles):
             opened = open_credentials(platform.settings, platform.log, platform.reader)
             credentials = await stack.enter_async_context(opened)
-            means = Means(
-                await stack.enter_async_context(wiring.open_tools(platform, PlatformChores(platform))),
-                credentials,
-            )
+            cluster = await stack.enter_async_context(open_cluster(platform.settings))
+            tools = wiring.open_tools(platform, PlatformChores(platform), cluster)
+            means = Means(await stack.enter_async_context(tools), credentials)
+            if cluster is not None:
+                await stack.enter_async_context(_watching(platform, Watcher(cluster, platform.facts)))
         apps = [app for role in roles for app in _apps(platform, role, means, stack)]
         await asyncio.gather(*(_start(app, stack) for app in apps))
         async with watched(apps):
             yield
+
+
+@asynccontextmanager
+async def _watching(platform: Platform, watcher: Watcher) -> AsyncIterator[None]:
+    """Tell blocks of their containers' ends until the block ends."""
+    works = (watcher.run, partial(wiring.heed, platform, watcher))
+    tasks = [asyncio.create_task(until_done(work, log)) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager

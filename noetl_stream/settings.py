@@ -101,6 +101,27 @@ class Settings(BaseModel):
         (), description="Variables that the provider `env` may give"
     )
     keychain_folder: Path | None = Field(None, description="Folder whose files the provider `file` may give")
+    kubernetes: str = Field(
+        "",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="API of the Kubernetes that runs container tasks, as https://HOST:PORT; empty: none does",
+    )
+    kubernetes_token_file: Path | None = Field(
+        None, description="File of the service account's token; read for each request, since it is renewed"
+    )
+    kubernetes_ca: Path | None = Field(
+        None, description="PEM file of the authority of its certificate; empty: the system's"
+    )
+    kubernetes_namespaces: tuple[str, ...] = Field(
+        ("default",),
+        min_length=1,
+        description="Namespaces that container tasks may use; the first by default",
+    )
+    kubernetes_instance: str = Field(
+        "noetl-stream",
+        pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+        description="Label of this installation's Jobs; another one where two share a namespace",
+    )
     reply_topics: tuple[str, ...] = Field(
         ("replies",), description="Topics, or prefixes ending in *, for replies"
     )

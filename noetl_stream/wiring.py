@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from noetl_stream.adapters.admin import committed_offsets, ensure_topics
 from noetl_stream.adapters.catalog import KafkaCatalog
@@ -39,6 +40,7 @@ from noetl_stream.ports.log import Record
 from noetl_stream.ports.tools import Tool
 from noetl_stream.settings import Settings, this_host
 from noetl_stream.tools.builtin import Means, builtin_tools, kinds
+from noetl_stream.tools.container.cluster import Cluster as ContainerCluster
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.kafka.address import Reach
 from noetl_stream.tools.system import POOL, System
@@ -219,7 +221,14 @@ def _tools_of(pool: str, tools: Mapping[str, Tool]) -> Mapping[str, Tool]:
     return {kind: tool for kind, tool in tools.items() if kind != System.kind or pool == POOL}
 
 
-async def heed(platform: Platform, worker: Worker) -> None:
+class Hinted(Protocol):
+    """Whoever does something for executions, and may leave off when they need it no more."""
+
+    def stop_execution(self, execution: int) -> None: ...
+    def stop_block(self, execution: int, block: BlockId, attempt: int) -> None: ...
+
+
+async def heed(platform: Platform, hinted: Hinted) -> None:
     """Follow the control topic from its start: hints that executions are over. Correctness never waits for them."""
     topic = platform.topics.control.name
     async for record in platform.reader.read(topic, 0, await platform.reader.begin(topic, 0)):
@@ -229,13 +238,15 @@ async def heed(platform: Platform, worker: Worker) -> None:
             continue
         match hint:
             case StopBlocks(block=None):
-                worker.stop_execution(hint.execution)
+                hinted.stop_execution(hint.execution)
             case StopBlocks(block=BlockId() as block):
-                worker.stop_block(hint.execution, block, hint.attempt)
+                hinted.stop_block(hint.execution, block, hint.attempt)
 
 
 @asynccontextmanager
-async def open_tools(platform: Platform, chores: Chores) -> AsyncIterator[Mapping[str, Tool]]:
+async def open_tools(
+    platform: Platform, chores: Chores, containers: ContainerCluster | None = None
+) -> AsyncIterator[Mapping[str, Tool]]:
     """The tools that are installed here, closed at the end."""
     settings = platform.settings
     scratch = settings.data / "scratch"
@@ -252,6 +263,7 @@ async def open_tools(platform: Platform, chores: Chores) -> AsyncIterator[Mappin
         brokers=UserKafka(),
         kafka=_reach(settings),
         chores=chores,
+        cluster=containers,
         task_memory=settings.task_memory,
     )
     tools = builtin_tools(means)

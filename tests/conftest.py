@@ -16,6 +16,7 @@ from tests import nats_server, postgres_server
 from tests.children import ServerMissing
 from tests.histories.builder import HABITS
 from tests.kafka_cluster import Unavailable, resolve
+from tests.tools.kubernetes_api import Api, serving_api
 
 FOUND = pytest.StashKey[dict[str, str]]()
 """Each real server that a test asked for: what it is, or why there is none."""
@@ -69,6 +70,13 @@ def jetstream(pytestconfig: pytest.Config) -> Iterator[nats_server.Server]:
     with sought(pytestconfig, "NATS"), nats_server.running() as server:
         pytestconfig.stash[FOUND]["NATS"] = server.version
         yield server
+
+
+@pytest.fixture
+def kubernetes() -> Iterator[Api]:
+    """As much of a Kubernetes as containers need, the test's own."""
+    with serving_api() as api:
+        yield api
 
 
 @contextmanager

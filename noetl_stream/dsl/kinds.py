@@ -28,7 +28,7 @@ EXTRAS: Final[Mapping[str, str | None]] = {
     "result_fetch": None,
     "shell": None,
     "script": None,
-    "container": "kubernetes",
+    "container": None,
     "mcp": "mcp",
     "wasm": "wasm",
     "nats": "nats",

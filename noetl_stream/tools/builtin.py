@@ -16,6 +16,8 @@ from noetl_stream.tools.adbc.tool import Adbc
 from noetl_stream.tools.approve import Approve
 from noetl_stream.tools.artifact import Artifact, ResultFetch
 from noetl_stream.tools.callback import CallbackTool
+from noetl_stream.tools.container.cluster import Cluster
+from noetl_stream.tools.container.tool import Container
 from noetl_stream.tools.duckdb import Duckdb
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.http.tool import Http
@@ -58,6 +60,7 @@ class Means:
     brokers: Brokers | None = None
     kafka: Reach = field(default_factory=Reach)
     chores: Chores | None = None
+    cluster: Cluster | None = None
     task_memory: int | None = None
 
 
@@ -138,6 +141,7 @@ mcp = Plugin(
 )
 shell = Plugin(tool=Shell, make=lambda _: Shell(), aliases={"cmd": "command", "argv": "command"})
 script = Plugin(tool=ScriptTool, make=lambda means: ScriptTool(means.client.text))
+container = Plugin(tool=Container, make=lambda means: Container(means.cluster))
 callback = Plugin(tool=CallbackTool, make=lambda means: CallbackTool(Http(means.client)))
 approve = Plugin(tool=Approve, make=lambda means: Approve(Http(means.client)))
 wait = Plugin(tool=Wait, make=lambda _: Wait(), aliases={"duration": "seconds"})
@@ -166,7 +170,7 @@ system = Plugin(tool=System, make=lambda means: System(means.chores))
 BUILTIN = {
     plugin.tool.kind: plugin
     for plugin in (
-        python, polars, duckdb, sqlite, postgres, adbc, object_, kafka, nats, subscription, mcp, http, playbook, noop, artifact, result_fetch, shell, script, transfer, wait, callback, approve, wasm, system,
+        python, polars, duckdb, sqlite, postgres, adbc, object_, kafka, nats, subscription, mcp, http, playbook, noop, artifact, result_fetch, shell, script, container, transfer, wait, callback, approve, wasm, system,
     )
 }  # fmt: skip
 

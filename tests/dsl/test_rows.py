@@ -349,9 +349,7 @@ workflow:
     assert compiled(body).plan.steps
 
 
-@pytest.mark.parametrize(
-    ("kind", "installed"), [("noop", True), ("snowflake", False), ("mcp", False), ("container", False)]
-)
+@pytest.mark.parametrize(("kind", "installed"), [("noop", True), ("snowflake", False), ("mcp", False)])
 def test_a_kind_is_known_whether_or_not_it_is_there(kind: str, installed: bool) -> None:
     found = warnings(f"workflow:\n- {{step: a, tool: {{kind: {kind}}}}}\n")
 

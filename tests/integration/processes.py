@@ -62,6 +62,8 @@ class Roles:
             "POOLS": ",".join(self.settings.pools),
             "SLOTS": str(self.settings.slots),
             "REPLY_TOPICS": ",".join(self.settings.reply_topics),
+            "KUBERNETES": self.settings.kubernetes,
+            "KUBERNETES_NAMESPACES": ",".join(self.settings.kubernetes_namespaces),
             "CACHE": self.settings.cache,
             "CACHE_OPTIONS": ",".join(self.settings.cache_options),
         }

@@ -31,6 +31,7 @@ from tests.integration.processes import COMMAND, roles
 from tests.nats_server import Server
 from tests.tools.conftest import new_topic
 from tests.tools.http_server import serving
+from tests.tools.kubernetes_api import NAMESPACE, Api
 
 pytestmark = pytest.mark.slow
 
@@ -47,10 +48,14 @@ async def test_each_ends_with_its_error_and_leaves_the_slot_free_and_nothing_beh
     embedded_bootstrap: str,
     database: str,
     jetstream: Server,
+    kubernetes: Api,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = settings_at(embedded_bootstrap, tmp_path / "data").model_copy(update={"slots": 1})
+    one_slot = settings_at(embedded_bootstrap, tmp_path / "data").model_copy(update={"slots": 1})
+    settings = one_slot.model_copy(
+        update={"kubernetes": kubernetes.url, "kubernetes_namespaces": (NAMESPACE,)}
+    )
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))

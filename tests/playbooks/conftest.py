@@ -16,11 +16,19 @@ from noetl_stream.settings import Settings
 from noetl_stream.wiring import Platform
 from tests.conftest import BROKERS
 from tests.playbooks.examples import EXAMPLES, PLAYBOOKS
+from tests.tools.kubernetes_api import NAMESPACE, Api, serving_api
+
+
+@pytest.fixture(scope="module")
+def kubernetes() -> Iterator[Api]:
+    """Where the examples' containers run."""
+    with serving_api() as api:
+        yield api
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=BROKERS)
 async def platform(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, kubernetes: Api
 ) -> AsyncIterator[Platform]:
     """Running, with every example in its catalog. No broker is named for the embedded one: `everything` starts it."""
     named = request.getfixturevalue("apache_bootstrap") if request.param == "apache" else ""
@@ -29,6 +37,8 @@ async def platform(
         data=tmp_path_factory.mktemp("examples"),
         prefix=f"examples-{uuid4().hex[:8]}.",
         allow_private=True,
+        kubernetes=kubernetes.url,
+        kubernetes_namespaces=(NAMESPACE,),
         kafka_topics=("shop.*",),
         partitions=2,
         pools=("default", "system"),

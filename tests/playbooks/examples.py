@@ -152,6 +152,7 @@ OBJECTS = Example(file="52_objects.yaml", path=("write", "note", "look", "report
 KAFKA = Example(file="53_kafka.yaml", path=("send", "read", "report"))
 NATS = Example(file="54_nats.yaml", path=("keep", "send", "drain", "report"))
 MCP = Example(file="55_mcp.yaml", path=("look", "price", "order", "report"))
+CONTAINER = Example(file="60_container.yaml", path=("add", "bill", "report"))
 AGENT = Example(
     file="agent/buyer.yaml",
     path=("tools", "plan", "shop", "reflect", "plan", "discount", "reflect", "report"),
@@ -176,6 +177,7 @@ EXAMPLES = (
     KAFKA,
     NATS,
     MCP,
+    CONTAINER,
     AGENT,
     ANSWERS,
     TOKENS,

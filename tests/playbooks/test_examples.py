@@ -23,6 +23,7 @@ from tests.nats_server import Server
 from tests.playbooks.examples import (
     ADBC,
     ALONE,
+    CONTAINER,
     FLIGHTS,
     HTTP,
     KAFKA,
@@ -36,6 +37,7 @@ from tests.playbooks.examples import (
     Example,
 )
 from tests.tools import mcp_server
+from tests.tools.kubernetes_api import Api, ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -181,6 +183,21 @@ async def test_the_mcp_example_calls_tools(platform: Platform) -> None:
 
     assert (report["error"], tuple(report["path"])) == (None, MCP.path)
     assert result == MCP.ending
+
+
+async def test_the_container_example_ends_as_its_jobs_do(platform: Platform, kubernetes: Api) -> None:
+    running = asyncio.create_task(ran(platform, CONTAINER))
+    for condition, code, output in (("Complete", 0, b"5050\n"), ("Failed", 3, b"no such order\n")):
+        (job,) = await asyncio.to_thread(kubernetes.wait_for, kubernetes.running)
+        kubernetes.output = output
+        kubernetes.end(condition, "BackoffLimitExceeded", job, **ended(code))
+        if code == 0:
+            first = job["spec"]
+    report, result = await running
+
+    assert (report["error"], tuple(report["path"])) == (None, CONTAINER.path)
+    assert result == CONTAINER.ending
+    assert first["activeDeadlineSeconds"] == 3600
 
 
 async def test_the_tokens_example_asks_with_a_token(platform: Platform, shop: str) -> None:
