@@ -11,6 +11,7 @@ from noetl_stream.core.plan import Expression, Plan, Step
 from noetl_stream.core.values import Value
 from noetl_stream.dsl.document import PLAYBOOK
 from noetl_stream.dsl.durations import compile_duration
+from noetl_stream.dsl.exposing import check_exposed
 from noetl_stream.dsl.expressions import as_number, compile_number
 from noetl_stream.dsl.inputs import inputs_site
 from noetl_stream.dsl.keychain import compile_keychain, warn_unused
@@ -114,6 +115,7 @@ def _check_document(document: Node, report: Report) -> None:
     site = Site(report=report, subject="the playbook")
     PLAYBOOK.check(document, site)
     check_named(document, site)
+    check_exposed(document, site)
     check_entries(document, report)
     warn_pending(document, DOCUMENT, site)
 

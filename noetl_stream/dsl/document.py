@@ -19,6 +19,9 @@ from noetl_stream.dsl.schema import (
 )
 from noetl_stream.dsl.shapes import Choice, Either, Keys, Many, Shape, Templated
 
+EXPOSED: Final = Either(
+    scalar=FLAG, mapping=Keys(keys=dict.fromkeys(("name", "title", "description"), TEXT), open=True)
+)
 METADATA: Final = Keys(
     keys={
         "name": TEXT,
@@ -29,7 +32,7 @@ METADATA: Final = Keys(
         "tags": ANY,
         "capabilities": ANY,
         "agent": ANY,
-        "exposes_as_mcp": ANY,
+        "exposes_as_mcp": EXPOSED,
     },
     required=("name",),
     open=True,
