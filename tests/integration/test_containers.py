@@ -29,6 +29,31 @@ metadata: {name: crunch}
 workflow:
 - {step: crunch, tool: {kind: container, image: busybox, command: crunch, timeout: 600, env: {ANSWER_WITH: "{{ callback_token }}"}}}
 """
+AGAIN = """
+apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: again}
+keychain:
+- {name: word, kind: static, data: {word: s3cret-word}}
+workflow:
+- step: crunch
+  tool:
+    kind: container
+    image: busybox
+    env: {WORD: "{{ keychain.word.word }}"}
+    spec:
+      policy:
+        rules: [{when: "{{ output.error.code == 'evicted' }}", then: {do: retry, attempts: 2}}]
+"""
+MANY = """
+apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: many}
+workflow:
+- step: crunch
+  loop: {in: 3, spec: {mode: parallel, policy: {on_error: continue}}}
+  tool: {kind: container, image: busybox}
+"""
 QUICK = """
 apiVersion: noetl.io/v2
 kind: Playbook
@@ -125,6 +150,38 @@ async def test_the_program_itself_may_tell_of_its_end(kubernetes: Api, settings:
         results = await client.results(story)
 
     assert (story.status, results["crunch"]["result"]) == ("COMPLETED", {"rows": 7})
+
+
+async def test_another_try_is_another_job(kubernetes: Api, settings: Settings) -> None:
+    async with installed(settings) as client:
+        execution = await client.ask(await client.register(AGAIN))
+        (first,) = await asyncio.to_thread(kubernetes.wait_for, kubernetes.running)
+        kubernetes.output = b"of the first"
+        kubernetes.end("Failed", "BackoffLimitExceeded", first, reason="Evicted")
+        (second,) = await asyncio.to_thread(kubernetes.wait_for, kubernetes.running)
+        kubernetes.output = b"of the second, which knows the word s3cret-word"
+        kubernetes.end("Complete", "", second, **ended(0))
+        story = await client.story(execution)
+        results = await client.results(story)
+        log = repr(await client.log_of(execution))
+
+    assert first["metadata"]["name"] != second["metadata"]["name"]
+    assert (story.status, results["crunch"]["job"]) == ("COMPLETED", second["metadata"]["name"])
+    assert results["crunch"]["logs"].startswith("of the second, which knows the word")
+    assert "s3cret-word" not in log + repr(results)
+
+
+async def test_each_iteration_has_a_job_of_its_own(kubernetes: Api, settings: Settings) -> None:
+    async with installed(settings) as client:
+        execution = await client.ask(await client.register(MANY))
+        await asyncio.to_thread(kubernetes.wait_for, lambda: len(kubernetes.running()) == 3)
+        for code, job in enumerate(kubernetes.running()):
+            kubernetes.end("Complete" if code == 0 else "Failed", "BackoffLimitExceeded", job, **ended(code))
+        story = await client.story(execution)
+        results = await client.results(story)
+
+    assert story.status == "COMPLETED"
+    assert results["crunch"]["stats"] == {"total": 3, "success": 1, "failed": 2}
 
 
 async def test_cancelling_the_execution_cancels_the_job(kubernetes: Api, settings: Settings) -> None:

@@ -75,7 +75,12 @@ class Cluster:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._client = httpx.AsyncClient(
-            base_url=address.server.rstrip("/"), verify=address.tls or True, trust_env=False, timeout=SECONDS
+            base_url=address.server.rstrip("/"),
+            verify=address.tls or True,
+            trust_env=False,
+            timeout=SECONDS,
+            # Two watches stay open for each namespace, and must not take the place of a request.
+            limits=httpx.Limits(max_connections=None),
         )
 
     async def create(self, kind: Kind, namespace: str, body: Mapping[str, Any]) -> None:
