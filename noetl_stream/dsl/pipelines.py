@@ -106,7 +106,7 @@ def _effects(layers: Node | None) -> Effects:
 def _kept_effects(layers: Node | None, kind: Kind | None, site: Site) -> Effects:
     """What is said of a task's effects, if its kind can keep it."""
     said = layers.get("effects") if layers else None
-    able = kind is None or not kind.installed or kind.once or kind.nature != "write"
+    able = kind is None or kind.config is None or kind.once or kind.nature != "write"
     if said is not None and said.text == "exactly_once" and not able:
         site.report.error(
             f"{site.subject} cannot run `exactly_once`: its kind keeps no keys",

@@ -12,7 +12,7 @@ from noetl_stream.ports.brokers import Brokers
 from noetl_stream.ports.chores import Chores
 from noetl_stream.ports.frames import Cache
 from noetl_stream.ports.tools import Kind, Tool
-from noetl_stream.tools.adbc.tool import Adbc
+from noetl_stream.tools.adbc.tool import Adbc, Snowflake
 from noetl_stream.tools.approve import Approve
 from noetl_stream.tools.artifact import Artifact, ResultFetch
 from noetl_stream.tools.callback import CallbackTool
@@ -104,6 +104,13 @@ adbc = Plugin(
     make=lambda means: Adbc(means.client.text, allow_private=means.allow_private),
     templated_text=SQL,
 )
+snowflake = Plugin(
+    tool=Snowflake,
+    make=lambda means: Snowflake(means.client.text, allow_private=means.allow_private),
+    needs=("adbc_driver_snowflake",),
+    extra="snowflake",
+    templated_text=SQL,
+)
 kafka = Plugin(
     tool=Kafka,
     make=lambda means: Kafka(means.brokers, means.kafka),
@@ -170,7 +177,9 @@ system = Plugin(tool=System, make=lambda means: System(means.chores))
 BUILTIN = {
     plugin.tool.kind: plugin
     for plugin in (
-        python, polars, duckdb, sqlite, postgres, adbc, object_, kafka, nats, subscription, mcp, http, playbook, noop, artifact, result_fetch, shell, script, container, transfer, wait, callback, approve, wasm, system,
+        python, polars, duckdb, sqlite, postgres, adbc, snowflake, object_, kafka, nats, subscription, mcp,
+        http, playbook, noop, artifact, result_fetch, shell, script, container, transfer, wait, callback, approve,
+        wasm, system,
     )
 }  # fmt: skip
 

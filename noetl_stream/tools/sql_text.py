@@ -61,6 +61,16 @@ def first_word(statement: str) -> str:
     return ""
 
 
+def has_word(statement: str, word: str) -> bool:
+    """Whether a word, in capitals, stands in a statement outside quotes and comments."""
+    at = 0
+    while (token := _TOKEN.search(statement, at)) is not None:
+        at = _after_comment(statement, token) if token["comment"] else token.end()
+        if token["code"] and token[0].upper() == word:
+            return True
+    return False
+
+
 def numbered(statement: str, *, marks: bool) -> SqlText:
     """The statement with `$1`, `$2`, … for each `$name`, or if `marks` for each `?`; its places are in that order.
 

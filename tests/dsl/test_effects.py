@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from noetl_stream.dsl.compiler import compile_playbook
@@ -11,7 +13,15 @@ from noetl_stream.tools.builtin import kinds
 HEAD = "apiVersion: noetl.io/v2\nkind: Playbook\nmetadata: {name: a, path: a}\nworkflow:\n"
 
 
-@pytest.mark.parametrize("tool", ["kind: shell, command: ls", "kind: script, script: ls"])
+@pytest.mark.parametrize(
+    "tool",
+    [
+        "kind: shell, command: ls",
+        "kind: script, script: ls",
+        "kind: adbc, auth: a, driver: flightsql, query: SELECT 1",
+        "kind: snowflake, auth: a, query: SELECT 1",
+    ],
+)
 def test_a_kind_that_keeps_no_keys_cannot_run_exactly_once(tool: str) -> None:
     text = f"{HEAD}- {{step: a, spec: {{effects: exactly_once}}, tool: {{{tool}}}}}\n"
 
@@ -22,6 +32,17 @@ def test_a_kind_that_keeps_no_keys_cannot_run_exactly_once(tool: str) -> None:
         "a.yaml:5:29: error: the tool of step 'a' cannot run `exactly_once`: its kind keeps no keys; "
         "write `at_most_once`, or leave the effect to an SQL task"
     )
+
+
+def test_a_kind_whose_extra_is_missing_here_makes_no_promise_either() -> None:
+    """Whoever runs it has the extra, and would be asked to keep what was let through."""
+    there = kinds()
+    text = f"{HEAD}- {{step: a, spec: {{effects: exactly_once}}, tool: {{kind: snowflake, auth: a, query: x}}}}\n"
+
+    with pytest.raises(InvalidPlaybook, match="cannot run `exactly_once`: its kind keeps no keys"):
+        compile_playbook(
+            text, file="a.yaml", kinds={**there, "snowflake": replace(there["snowflake"], installed=False)}
+        )
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,7 @@ ALONE = (
 HTTP = Example(file="11_http.yaml", path=("orders", "customer", "report"))
 POSTGRES = Example(file="50_postgres.yaml", path=("book", "again", "over", "report"))
 ADBC = Example(file="59_adbc.yaml", path=("book", "read", "report"))
+SNOWFLAKE = Example(file="62_snowflake.yaml", path=("read", "again", "report"))
 TRANSFER = Example(file="51_transfer.yaml", path=("prices", "file", "local", "look", "report"))
 OBJECTS = Example(file="52_objects.yaml", path=("write", "note", "look", "report"))
 KAFKA = Example(file="53_kafka.yaml", path=("send", "read", "report"))
@@ -172,6 +173,7 @@ EXAMPLES = (
     HTTP,
     POSTGRES,
     ADBC,
+    SNOWFLAKE,
     TRANSFER,
     OBJECTS,
     KAFKA,

@@ -32,11 +32,12 @@ from tests.playbooks.examples import (
     NATS,
     OBJECTS,
     POSTGRES,
+    SNOWFLAKE,
     TOKENS,
     TRANSFER,
     Example,
 )
-from tests.tools import mcp_server
+from tests.tools import mcp_server, snowflake_server
 from tests.tools.kubernetes_api import Api, ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -121,6 +122,16 @@ async def test_the_adbc_example_reads_what_it_wrote(platform: Platform, database
 
     assert (report["error"], tuple(report["path"])) == (None, ADBC.path)
     assert result == ADBC.ending
+
+
+async def test_the_snowflake_example_reads_and_is_told_what_is_wrong(platform: Platform) -> None:
+    with snowflake_server.serving() as account:
+        place = {"host": "127.0.0.1", "port": account.port, "protocol": "http"}
+        payload = {"account": "acme", "password": snowflake_server.PASSWORD, **place}
+        report, result = await ran(platform, replace(SNOWFLAKE, payload=payload))
+
+    assert (report["error"], tuple(report["path"])) == (None, SNOWFLAKE.path)
+    assert result == SNOWFLAKE.ending
 
 
 async def test_the_transfer_example_moves_rows_twice(

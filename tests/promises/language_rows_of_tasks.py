@@ -11,6 +11,7 @@ PIPELINE = "worker/test_pipeline.py::"
 PYTHON = "tools/test_python.py::"
 HTTP = "tools/test_http.py::"
 ADBC = "tools/test_adbc.py::"
+SNOWFLAKE = "tools/test_snowflake.py::"
 POSTGRES = "tools/test_postgres.py::"
 DUCKDB = "tools/test_duckdb.py::"
 SQL = "contract/sql.py::SqlContract::"
@@ -53,7 +54,8 @@ TASKS = (
     row("kind.duckdb", "kind: duckdb  kind: sqlite", "Parameters are bound, `%` is literal, splitting respects quotes and comments, statements commit one by one.", DUCKDB + "test_quotes_and_comments_do_not_split", SQL + "test_parameters_are_bound_and_dealt_out", SQL + "test_no_statement_is_an_error", DUCKDB + "test_a_database_is_fresh_unless_it_has_a_file", SQL + "test_statements_commit_one_by_one_unless_they_are_a_transaction"),
     row("kind.postgres", "kind: postgres", "The same shapes; `$name` and `?` are places, a table is a temporary table by its name; columns arrive in exact types; a statement stops at the server when its task does.", POSTGRES + "test_a_value_arrives_in_its_arrow_type_beside_a_null", POSTGRES + "test_text_that_looks_like_a_parameter_is_left_alone", POSTGRES + "test_inputs_that_are_tables_are_tables_by_their_names", POSTGRES + "test_a_cancelled_task_stops_its_statement_at_the_server", "tools/test_postgres_connections.py::test_nothing_is_read_from_the_environment"),
     row("kind.adbc", "kind: adbc", "The same shapes through an ADBC driver, columns in the driver's own Arrow types; a driver that is missing names its extra.", ADBC + "TestOnPostgres::test_types_are_those_of_the_driver_and_what_only_it_knows_is_text", ADBC + "TestOnPostgres::test_a_cancelled_task_stops_its_statement_at_the_server", ADBC + "test_whoever_enters_snowflake_shows_a_key_a_token_or_a_password", ADBC + "test_a_driver_that_is_missing_names_its_extra"),
-    row("kind.snowflake", "kind: ducklake  kind: snowflake", "The same shapes.", KNOWN, waits="their drivers"),
+    row("kind.ducklake", "kind: ducklake", "The same shapes.", KNOWN, waits="its driver"),
+    row("kind.snowflake", "kind: snowflake", "The same shapes, through its ADBC driver and as an extra; no account was met.", SNOWFLAKE + "test_rows_come_as_arrow_with_exact_numbers", SNOWFLAKE + "test_values_are_bound_and_statements_sent_one_by_one", SNOWFLAKE + "test_a_cancelled_task_stops_its_statement_at_snowflake", SNOWFLAKE + "test_a_server_that_never_answers_costs_the_tasks_time_and_no_slot"),
     row("kind.http", "kind: http", "Bodies by their form; empty parameters are sent, nulls dropped; metadata addresses are refused.", HTTP + "test_a_body_is_sent_as_its_form_says", HTTP + "test_empty_parameters_are_sent_and_nulls_dropped", "tools/test_http_guard.py::test_metadata_services_are_refused_even_where_private_addresses_are_allowed", "tools/test_http_guard.py::test_private_addresses_are_the_deployments_choice", "tools/test_http_pages.py::test_the_items_of_all_pages_are_the_body"),
     row("kind.playbook", "kind: playbook", "A child execution; no slot is held; its failure fails the task.", CHILD + "test_it_asks_for_a_child_and_gives_its_slot_back", CHILD + "test_a_child_that_fails_fails_the_task", CHILD + "test_a_wait_beyond_its_bound_is_a_timeout"),
     row("kind.noop", "kind: noop  kind: workbook  kind: artifact  kind: result_fetch", "A constant; a call; a result.", "tools/test_noop.py::test_noop_yields_its_constant_or_null", "tools/test_artifact.py::test_a_reference_becomes_the_result"),

@@ -8,23 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-import orjson
 import pyarrow as pa
 from adbc_driver_manager import Error
 
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.credentials import Secret
+from noetl_stream.tools.adbc.binding import Bound, bound_statements, brings_rows
 from noetl_stream.tools.adbc.drivers import Route
 from noetl_stream.tools.adbc.failing import connecting_failed, statement_failed
-from noetl_stream.tools.sql import Statement, dealt, sql_result
+from noetl_stream.tools.sql import Statement, sql_result
 from noetl_stream.tools.sql_config import StatementsConfig
-from noetl_stream.tools.sql_text import first_word, marked, numbered, statements
 from noetl_stream.tools.tables import table_of
 
 _WORD: Final = re.compile(r"\w+")
-_OWN: Final = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT"})
-_Bound = tuple[str, list[Any]]
 
 
 class AdbcSession:
@@ -59,7 +56,8 @@ class AdbcSession:
                 with suppress(Error):  # nothing runs there
                     self._cursor.adbc_cancel()
 
-    def _run(self, connection: Any, text: str, work: Sequence[_Bound]) -> list[Statement]:
+    def _run(self, connection: Any, text: str, work: Sequence[Bound]) -> list[Statement]:
+        self._check_going()
         self._load(text)
         done = []
         for number, (each, values) in enumerate(work):
@@ -79,8 +77,8 @@ class AdbcSession:
         except Error as error:
             # What it stands on may hold the address.
             raise connecting_failed(error, self._secret) from None
-        self._cursor = connection.cursor()
         try:
+            self._cursor = connection.cursor()
             yield connection
         finally:
             self._close(connection)
@@ -88,9 +86,9 @@ class AdbcSession:
     def _close(self, connection: Any) -> None:
         with self._closing:
             cursor, self._cursor = self._cursor, None
-            with suppress(Error):  # a connection that broke has nothing to take back
-                cursor.close()
-                connection.close()
+            for each in (cursor, connection):
+                with suppress(Error):  # a connection that broke has nothing to take back
+                    each.close()
 
     def _load(self, text: str) -> None:
         """A temporary table for each input that is a table and that the SQL names."""
@@ -102,6 +100,9 @@ class AdbcSession:
 
     def _execute(self, text: str, values: list[Any]) -> Statement:
         try:
+            if self._route.updates and not brings_rows(text):
+                self._cursor.executemany(text, [values] if values else None)
+                return Statement(affected=max(0, self._cursor.rowcount))
             self._cursor.execute(text, values or None)
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise ToolError(f"{self._place}a parameter cannot be bound ({error})", kind="sql") from error
@@ -128,45 +129,6 @@ class AdbcSession:
     def _check_going(self) -> None:
         if self._stop.is_set():
             raise ToolError(f"{self._place}stopped", kind="cancelled")
-
-
-def bound_statements(text: str, params: Mapping[str, Value] | Sequence[Value], places: str) -> list[_Bound]:
-    """Every statement in the driver's spelling, with its values in order. Without `params` none has a place.
-
-    Raises:
-        ToolError: there is none, one begins or ends a transaction, or the params do not fit.
-    """
-    found = [each.text for each in statements(text)]
-    _check_transactions(found)
-    if not found or not params:
-        dealt([], [() for _ in found])
-        return [(each, []) for each in found]
-    marks = not isinstance(params, Mapping)
-    spelled = [numbered(each, marks=marks) if places == "$" or marks else marked(each) for each in found]
-    values = dealt(params, [dict.fromkeys(each.places) for each in spelled])
-    texts = found if marks and places == "?" else [each.text for each in spelled]
-    return [
-        (each, [_bindable(value) for value in _in_order(given, one.places)])
-        for each, one, given in zip(texts, spelled, values, strict=True)
-    ]
-
-
-def _in_order(given: Any, places: Sequence[str]) -> list[Any]:
-    return [given[place] for place in places] if isinstance(given, dict) else list(given or ())
-
-
-def _check_transactions(texts: Sequence[str]) -> None:
-    for number, text in enumerate(texts):
-        if (word := first_word(text)) in _OWN:
-            raise ToolError(
-                f"command_{number}: {word} has no place here, the driver keeps the transaction; say `transaction: true`",
-                kind="validation",
-            )
-
-
-def _bindable(value: Value) -> Any:
-    """A mapping or a list as JSON; all else as the Arrow type it has."""
-    return orjson.dumps(value, default=str).decode() if isinstance(value, dict | list) else value
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
