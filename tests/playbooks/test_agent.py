@@ -175,8 +175,9 @@ async def test_a_call_that_cannot_be_made_is_told_and_may_be_mended(
         (calls("discount", {"total": "much"}), "policy.schema.input"),
         (calls("discount", {}), "policy.schema.input"),
         (calls("discount", ""), "policy.schema.input"),
+        (calls("discount", {"total": 36, "percent": 100}), "policy.schema.input"),
     ],
-    ids=["failed", "wrong arguments", "wrong payload", "no payload", "nothing"],
+    ids=["failed", "wrong arguments", "wrong payload", "no payload", "nothing", "a price of its own"],
 )
 async def test_a_tool_that_fails_is_no_end(
     platform: Platform, shop: mcp_server.Server, call: Answer, said: str
