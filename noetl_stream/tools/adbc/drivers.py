@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from math import ceil
@@ -67,8 +68,13 @@ class Route:
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     afterwards: Mapping[str, str] = field(default_factory=dict)
 
-    def connect(self, *, autocommit: bool) -> Any:
-        """A DB-API connection. Raises the driver's Error; ToolError if the driver is not installed."""
+    def connect(self, *, transaction: bool) -> Any:
+        """A DB-API connection, perhaps in a transaction, which its `adbc_connection` commits.
+
+        Raises:
+            Error: the driver's own; NotSupportedError where the server has no transactions.
+            ToolError: the driver is not installed.
+        """
         try:
             dbapi = import_module(f"{self.module}.dbapi")
         except ModuleNotFoundError as error:
@@ -76,9 +82,14 @@ class Route:
                 f"the driver '{self.module}' is not installed; pip install '{self.install}'",
                 kind="not_installed",
             ) from error
-        connection = dbapi.connect(self.uri, dict(self.options), autocommit=autocommit)
-        if self.afterwards:
-            connection.adbc_connection.set_options(**self.afterwards)
+        connection = dbapi.connect(self.uri, dict(self.options), autocommit=True)
+        with ExitStack() as undo:
+            undo.callback(connection.close)
+            if transaction:  # asked of DB-API, a server without any would be let off with a warning
+                connection.adbc_connection.set_autocommit(False)
+            if self.afterwards:
+                connection.adbc_connection.set_options(**self.afterwards)
+            undo.pop_all()
         return connection
 
 
@@ -93,10 +104,10 @@ def to_flightsql(secret: Secret, seconds: float) -> Route:
     if server is None:
         raise _lacking(secret, "has no `url`; give it `grpc+tls://host:port`")
     token = field_of(secret, TOKEN)
+    login = {"username": field_of(secret, USER), "password": field_of(secret, PASSWORD)}
     said = {
-        "username": field_of(secret, USER),
-        "password": field_of(secret, PASSWORD),
-        f"{_FLIGHT}authorization_header": None if token is None else f"Bearer {token}",
+        # The driver takes one of both.
+        **(login if token is None else {f"{_FLIGHT}authorization_header": f"Bearer {token}"}),
         f"{_FLIGHT}client_option.tls_root_certs": field_of(secret, ("tls_root_certs", "ca", "ca_cert")),
         **dict.fromkeys(_TIMEOUTS, f"{seconds:g}"),
     }

@@ -67,13 +67,13 @@ class AdbcSession:
         if self._config.transaction:
             self._place = "COMMIT: "
             self._check_going()
-            connection.commit()
+            connection.adbc_connection.commit()
         return done
 
     @contextmanager
     def _connected(self) -> Iterator[Any]:
         try:
-            connection = self._route.connect(autocommit=not self._config.transaction)
+            connection = self._route.connect(transaction=self._config.transaction)
         except Error as error:
             # What it stands on may hold the address.
             raise connecting_failed(error, self._secret) from None
