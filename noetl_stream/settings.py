@@ -149,6 +149,11 @@ class Settings(BaseModel):
         return self.cache or self.data / "cache"
 
     @property
+    def scratch(self) -> Path:
+        """Where each worker of this machine has a folder of its own, while it runs."""
+        return self.data / "scratch"
+
+    @property
     def security(self) -> Security:
         """What every client is made with; its files are read now.
 

@@ -20,6 +20,7 @@ from noetl_stream.adapters.schema_topic import SchemaTopic
 from noetl_stream.adapters.security import Security
 from noetl_stream.adapters.user_kafka import UserKafka
 from noetl_stream.adapters.versions import Entry
+from noetl_stream.cache.disk import OwnFolder
 from noetl_stream.cache.open import open_cache
 from noetl_stream.cache.patient import PatientCache
 from noetl_stream.core.events import BlockId
@@ -249,8 +250,8 @@ async def open_tools(
 ) -> AsyncIterator[Mapping[str, Tool]]:
     """The tools that are installed here, closed at the end."""
     settings = platform.settings
-    scratch = settings.data / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
+    own = OwnFolder(settings.scratch)
+    scratch = own.path()
     limits = Limits(memory_bytes=settings.task_memory, cpu_seconds=settings.task_cpu)
     pool = WarmPool(size=settings.processes, limits=limits, scratch=scratch)
     client = GuardedClient(allow_private=settings.allow_private)
@@ -260,6 +261,7 @@ async def open_tools(
         cache=PatientCache(platform.cache),
         allow_private=settings.allow_private,
         files=settings.files,
+        scratch=scratch,
         brokers=UserKafka(),
         kafka=_reach(settings),
         chores=chores,
@@ -274,6 +276,7 @@ async def open_tools(
             await tool.close()
         await client.close()
         await pool.close()
+        own.close()
 
 
 def _reach(settings: Settings) -> Reach:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from noetl_stream.cache.disk import sweep as sweep_folders
+from noetl_stream.cache.local import UNFINISHED
+from noetl_stream.cache.tier import PROCESSES
 from noetl_stream.core.values import Value
-from noetl_stream.errors import ToolError
+from noetl_stream.errors import InfrastructureError, ToolError
 from noetl_stream.keychain.standing import Standing
 from noetl_stream.keychain.topic import KeychainTopic
 from noetl_stream.replay.failing import failed_since
@@ -34,6 +38,18 @@ class PlatformChores:
         stands = await standing(self._platform.reader, self._platform.topics)
         found = await sweep(self._platform.cache, stands, self._now())
         return {"removed": len(found.gone), "needed": len(found.needed)}
+
+    async def clear_scratch(self) -> Value:
+        settings = self._platform.settings
+        roots = [settings.scratch, settings.data / "tier" / PROCESSES]
+        if isinstance(settings.cache_place, Path):
+            roots.append(settings.cache_place / UNFINISHED)
+        try:
+            return {"removed": sum([await asyncio.to_thread(sweep_folders, root) for root in roots])}
+        except OSError as error:
+            raise InfrastructureError(
+                f"scratch under {settings.data} cannot be cleared ({error.strerror or error}); check its permissions"
+            ) from error
 
     async def renew_keys(self) -> Value:
         keys = keys_of(self._platform.settings)

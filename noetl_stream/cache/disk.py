@@ -31,11 +31,15 @@ class OwnFolder:
 
     def name(self) -> Path:
         """A path where nothing stands yet. Raises OSError."""
+        return self.path() / f"{next(self._count)}.arrow"
+
+    def path(self) -> Path:
+        """The folder itself. Raises OSError."""
         with self._moving_in:
             if self._path is None:
                 self._path, lock = _move_in(self._root)
                 self._leave = weakref.finalize(self, _leave, self._path, lock)
-        return self._path / f"{next(self._count)}.arrow"
+            return self._path
 
     def close(self) -> None:
         """Remove the folder; another begins with the next name."""
@@ -57,11 +61,19 @@ def _move_in(root: Path) -> tuple[Path, int]:
     return path, lock
 
 
-def _sweep(root: Path) -> None:
-    """Remove the folders of processes that have ended."""
-    for folder in root.iterdir():
-        if folder.is_dir() and _abandoned(folder / _LOCK):
-            shutil.rmtree(folder, ignore_errors=True)
+def sweep(root: Path) -> int:
+    """Remove what processes that have ended left under `root`; how many folders. Raises OSError."""
+    if not root.is_dir():
+        return 0
+    with _held(root / _LOCK):
+        return _sweep(root)
+
+
+def _sweep(root: Path) -> int:
+    gone = [folder for folder in root.iterdir() if folder.is_dir() and _abandoned(folder / _LOCK)]
+    for folder in gone:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(gone)
 
 
 def _abandoned(lock: Path) -> bool:

@@ -20,6 +20,7 @@ from noetl_stream.cache.disk import OwnFolder, disk_errors
 
 T = TypeVar("T")
 
+PROCESSES = "processes"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SLACK = 16
 """The folder is looked at again once this process has added a sixteenth of the bound, and then keeps as much free."""
@@ -44,7 +45,7 @@ class Tier:
 
     def __init__(self, root: Path, limit: int) -> None:
         self._root, self._limit = root, limit
-        self._own = OwnFolder(root / "processes")
+        self._own = OwnFolder(root / PROCESSES)
         self._arriving: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._trimming = asyncio.Lock()
         self._added = limit

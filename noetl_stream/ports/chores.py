@@ -14,6 +14,10 @@ class Chores(Protocol):
         """Remove results that nobody alive needs and whose time is over: `{removed, needed}`, both counts."""
         ...
 
+    async def clear_scratch(self) -> Value:
+        """Remove the scratch files that processes of this machine left when they were killed: `{removed}`, how many folders."""
+        ...
+
     async def renew_keys(self) -> Value:
         """Bring credentials under the newest key: `{renewed}`, their names. Raises ToolError without a key."""
         ...

@@ -57,6 +57,7 @@ class Means:
     duckdb_settings: Mapping[str, str] = field(default_factory=dict)
     allow_private: bool = False
     files: Path | None = None
+    scratch: Path | None = None
     brokers: Brokers | None = None
     kafka: Reach = field(default_factory=Reach)
     chores: Chores | None = None
@@ -146,8 +147,10 @@ mcp = Plugin(
     extra="mcp",
     aliases={"server": "endpoint", "url": "endpoint", "args": "arguments"},
 )
-shell = Plugin(tool=Shell, make=lambda _: Shell(), aliases={"cmd": "command", "argv": "command"})
-script = Plugin(tool=ScriptTool, make=lambda means: ScriptTool(means.client.text))
+shell = Plugin(
+    tool=Shell, make=lambda means: Shell(means.scratch), aliases={"cmd": "command", "argv": "command"}
+)
+script = Plugin(tool=ScriptTool, make=lambda means: ScriptTool(means.client.text, means.scratch))
 container = Plugin(tool=Container, make=lambda means: Container(means.cluster))
 callback = Plugin(tool=CallbackTool, make=lambda means: CallbackTool(Http(means.client)))
 approve = Plugin(tool=Approve, make=lambda means: Approve(Http(means.client)))

@@ -36,13 +36,15 @@ class ProcessConfig(Config):
     )
 
 
-async def run_in_folder(call: Call, kind: str, words: Callable[[Path], list[str]]) -> Done:
-    """Run the command whose words `words` makes, given its folder for temporary files.
+async def run_in_folder(
+    call: Call, kind: str, words: Callable[[Path], list[str]], scratch: Path | None
+) -> Done:
+    """Run the command whose words `words` makes, given its folder for temporary files, which is made in `scratch`.
 
     Raises:
         ToolError: it failed (its outputs are the error's value), or its time is over.
     """
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="noetl-"))
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="noetl-", dir=scratch))
     try:
         command = _command(call, folder, words(folder))
         async with running_time(kind, call.timeout):

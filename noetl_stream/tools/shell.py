@@ -55,8 +55,12 @@ class Shell:
     nature: ClassVar[Nature] = "write"
     config: ClassVar[type[BaseModel]] = ShellConfig
 
+    def __init__(self, scratch: Path | None = None) -> None:
+        """`scratch` is where its commands get their folders; by default where the system has such."""
+        self._scratch = scratch
+
     async def run(self, call: Call) -> Done:
-        return await run_in_folder(call, self.kind, lambda _: shell_words(call.config))
+        return await run_in_folder(call, self.kind, lambda _: shell_words(call.config), self._scratch)
 
     async def close(self) -> None:
         """Nothing is held open."""
@@ -69,8 +73,9 @@ class ScriptTool:
     nature: ClassVar[Nature] = "write"
     config: ClassVar[type[BaseModel]] = ScriptConfig
 
-    def __init__(self, fetch: FetchText) -> None:
-        self._fetch = fetch
+    def __init__(self, fetch: FetchText, scratch: Path | None = None) -> None:
+        """`scratch` as of `Shell`."""
+        self._fetch, self._scratch = fetch, scratch
 
     async def run(self, call: Call) -> Done:
         config: ScriptConfig = call.config
@@ -83,7 +88,7 @@ class ScriptTool:
         script = config.script
         if isinstance(script, Script):
             script = await script_text(script, self._fetch, call.hosts)
-        return await run_in_folder(call, self.kind, partial(_script_words, config, script))
+        return await run_in_folder(call, self.kind, partial(_script_words, config, script), self._scratch)
 
     async def close(self) -> None:
         """Nothing is held open."""

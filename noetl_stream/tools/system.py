@@ -17,7 +17,7 @@ POOL = "system"
 
 
 class SystemConfig(Config):
-    chore: Literal["expire_results", "renew_keys", "failed_executions"] = Field(
+    chore: Literal["expire_results", "clear_scratch", "renew_keys", "failed_executions"] = Field(
         description="what is to be done"
     )
     within: float = Field(
@@ -53,6 +53,8 @@ async def _done(config: SystemConfig, chores: Chores) -> Value:
     match config.chore:
         case "expire_results":
             return await chores.expire_results()
+        case "clear_scratch":
+            return await chores.clear_scratch()
         case "renew_keys":
             return await chores.renew_keys()
         case "failed_executions":

@@ -83,6 +83,7 @@ keychain:
 - {name: shop_dead, kind: static, data: {dsn: "postgresql://ann:s3cret-word@<dead>/shop"}}
 - {name: shop_mute, kind: static, data: {dsn: "postgresql://ann:s3cret-word@<mute>/shop"}}
 - {name: shop_empty, kind: static, data: {password: s3cret-word}}
+- {name: lake, kind: static, data: {account: acme, user: ann, password: s3cret-word}}
 - {name: bus, kind: static, data: {url: "<nats>"}}
 - {name: bus_wrong, kind: static, data: {url: "<nats>", user: ann, password: not-the-word}}
 - {name: bus_dead, kind: static, data: {url: "nats://ann:s3cret-word@<dead>"}}
@@ -152,6 +153,9 @@ FAULTS = (
     Fault("adbc", "no credential", "driver: postgresql, query: SELECT 1", "credential", None, "the adbc task names no credential; give it `auth: <alias>`, an alias of the keychain"),
     Fault("adbc", "malformed", "driver: postgresql, auth: shop, query: SELEC 1", "sql", "42601", "command_0: … syntax error at or near \"SELEC\" …"),
     Fault("adbc", "endless", "driver: postgresql, auth: shop, query: SELECT pg_sleep(1000), timeout: 0.5", "timeout", None, LATE),
+    Fault("snowflake", "no credential", "query: SELECT 1", "credential", None, "the snowflake task names no credential; give it `auth: <alias>`, an alias of the keychain"),
+    Fault("snowflake", "credential without an account", "auth: shop_empty, query: SELECT 1", "credential", None, "credential 'shop_empty' has no `account` or no `user`; give it both, and `password`, `token` or `private_key`"),
+    Fault("snowflake", "unlisted host", "auth: lake, query: SELECT 1", "client_error", "refused_host", "'acme.snowflakecomputing.com' is none of …", more="policy: {network: {allow: [bank.example]}}"),
     Fault("transfer", "wrong credentials", "source: {kind: postgres, auth: shop_wrong, table: t}, target: {kind: frame}", "auth", "refused", "postgres table t: no connection: …password authentication failed for user \"tests\""),
     Fault("transfer", "refused connection", "source: {kind: postgres, auth: shop_dead, table: t}, target: {kind: frame}", "connection", "unreachable", "postgres table t: no connection: it cannot be reached"),
     Fault("transfer", "never answers", "source: {kind: postgres, auth: shop_mute, table: t}, target: {kind: frame}, timeout: 0.5", "timeout", None, LATE),

@@ -61,6 +61,7 @@ class Roles:
             "PARTITIONS": str(self.settings.partitions),
             "POOLS": ",".join(self.settings.pools),
             "SLOTS": str(self.settings.slots),
+            "ALLOW_PRIVATE": str(self.settings.allow_private).lower(),
             "REPLY_TOPICS": ",".join(self.settings.reply_topics),
             "KUBERNETES": self.settings.kubernetes,
             "KUBERNETES_NAMESPACES": ",".join(self.settings.kubernetes_namespaces),

@@ -151,8 +151,7 @@ async def test_no_canary_is_found_on_any_surface(
     settings = settings_at(embedded_bootstrap, tmp_path / "data")
     key = new_key_file(tmp_path / "key")
     monkeypatch.setenv("NOETL_STREAM_KEYCHAIN_KEY_FILE", str(tmp_path / "key"))
-    monkeypatch.setenv("NOETL_STREAM_ALLOW_PRIVATE", "true")
-    settings = settings.model_copy(update={"keychain_key_file": tmp_path / "key"})
+    settings = settings.model_copy(update={"keychain_key_file": tmp_path / "key", "allow_private": True})
     replies = f"replies-{settings.prefix}"
     with serving() as site:
         async with roles(command, settings) as started:

@@ -52,14 +52,15 @@ async def test_each_ends_with_its_error_and_leaves_the_slot_free_and_nothing_beh
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    one_slot = settings_at(embedded_bootstrap, tmp_path / "data").model_copy(update={"slots": 1})
+    one_slot = settings_at(embedded_bootstrap, tmp_path / "data").model_copy(
+        update={"slots": 1, "allow_private": True}
+    )
     settings = one_slot.model_copy(
         update={"kubernetes": kubernetes.url, "kubernetes_namespaces": (NAMESPACE,)}
     )
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    monkeypatch.setenv("NOETL_STREAM_ALLOW_PRIVATE", "true")
     monkeypatch.setenv("NOETL_STREAM_FILES", str(tmp_path / "files"))
     monkeypatch.setenv("NOETL_STREAM_TASK_MEMORY", str(4 << 30))
     monkeypatch.setenv("NOETL_STREAM_PROCESSES", "1")

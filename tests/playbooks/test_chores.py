@@ -47,6 +47,22 @@ async def test_what_failed_long_ago_is_no_news(platform: Platform) -> None:
     assert result == {"failed": 0, "told": False}
 
 
+async def test_what_a_killed_worker_left_is_cleared_and_a_living_one_keeps_its_own(
+    platform: Platform,
+) -> None:
+    left = platform.settings.scratch / "left"
+    (left / "child-1").mkdir(parents=True)
+    (left / "child-1" / "half").write_text("a result")
+    own = {each for each in platform.settings.scratch.iterdir() if each.is_dir()} - {left}
+
+    report, result = await ran(platform, Example(file="system/clear_scratch.yaml", path=("clear",)))
+
+    assert (report["error"], result) == (None, {"removed": 1})
+    assert not left.exists()
+    assert own
+    assert all(each.is_dir() for each in own)
+
+
 async def test_other_pools_do_no_chores(platform: Platform) -> None:
     await platform.catalog.register("tests/elsewhere", ELSEWHERE)
 
