@@ -11,7 +11,7 @@ EXTRAS: Final[Mapping[str, str | None]] = {
     "python": None,
     "polars": None,
     "duckdb": None,
-    "ducklake": None,
+    "ducklake": "ducklake",
     "sqlite": None,
     "postgres": None,
     "adbc": None,

@@ -269,7 +269,7 @@ TOOLS: Final[Mapping[str, str]] = {
     "python": "Runs Python in a warm subprocess; its inputs are variables, `result` is what it yields.",
     "polars": "Runs Polars over its inputs as lazy frames, or SQL.",
     "duckdb": "Runs SQL in DuckDB; inputs that are tables can be queried.",
-    "ducklake": "Runs SQL in a DuckLake.",
+    "ducklake": "Runs SQL in a DuckLake: Parquet files under a catalog, with their past.",
     "sqlite": "Runs SQL in SQLite.",
     "postgres": "Runs SQL in PostgreSQL.",
     "adbc": "Runs SQL through an ADBC driver.",

@@ -19,6 +19,7 @@ from noetl_stream.tools.callback import CallbackTool
 from noetl_stream.tools.container.cluster import Cluster
 from noetl_stream.tools.container.tool import Container
 from noetl_stream.tools.duckdb import Duckdb
+from noetl_stream.tools.ducklake.tool import Ducklake
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.http.tool import Http
 from noetl_stream.tools.kafka.address import Reach
@@ -74,6 +75,15 @@ duckdb = Plugin(
     make=lambda means: Duckdb(means.client.text, settings=means.duckdb_settings),
     templated_text=SQL,
     once=True,
+)
+ducklake = Plugin(
+    tool=Ducklake,
+    make=lambda means: Ducklake(
+        means.client.text, settings=means.duckdb_settings, allow_private=means.allow_private
+    ),
+    templated_text=SQL,
+    needs=("duckdb_extension_ducklake",),
+    extra="ducklake",
 )
 http = Plugin(
     tool=Http,
@@ -180,7 +190,7 @@ system = Plugin(tool=System, make=lambda means: System(means.chores))
 BUILTIN = {
     plugin.tool.kind: plugin
     for plugin in (
-        python, polars, duckdb, sqlite, postgres, adbc, snowflake, object_, kafka, nats, subscription, mcp,
+        python, polars, duckdb, ducklake, sqlite, postgres, adbc, snowflake, object_, kafka, nats, subscription, mcp,
         http, playbook, noop, artifact, result_fetch, shell, script, container, transfer, wait, callback, approve,
         wasm, system,
     )

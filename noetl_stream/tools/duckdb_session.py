@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
@@ -18,20 +19,23 @@ from noetl_stream.tools.sql import Statement, dealt, sql_result
 from noetl_stream.tools.tables import table_of
 
 if TYPE_CHECKING:
-    from noetl_stream.tools.duckdb import DuckdbConfig
+    from noetl_stream.tools.sql_config import SqlConfig
+
+_RETURNING: Final = re.compile(rb"returning\b", re.IGNORECASE)
 
 
 class DuckdbSession:
-    """One task's connection. `once` is the key of an effect that happens exactly once."""
+    """One task's connection. `once` is the key of an effect that happens exactly once; `attach` comes before all else."""
 
     def __init__(
         self,
-        config: DuckdbConfig,
+        config: SqlConfig,
         inputs: Mapping[str, Value],
         settings: Mapping[str, str],
         once: str | None = None,
+        attach: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
     ) -> None:
-        self._once = once
+        self._once, self._attach = once, attach
         self._config, self._inputs, self._settings = config, inputs, settings
         self._stop = threading.Event()
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -85,6 +89,8 @@ class DuckdbSession:
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         # Reads of URLs would pass by the guard of the http tool.
         connection.execute("SET disabled_filesystems = 'HTTPFileSystem'")
+        if self._attach is not None:
+            self._attach(connection)
         for name, value in self._inputs.items():
             if (table := table_of(name, value)) is not None:
                 connection.register(name, table)
@@ -95,18 +101,34 @@ class DuckdbSession:
         self._place = f"command_{number}: "
         if self._stop.is_set():
             raise duckdb.InterruptException("stopped")
+        if _only_counts(statement):
+            return _counted(connection.execute(statement, values))
         relation = connection.sql(statement, params=values)
-        kinds = statement.expected_result_type
-        if relation is None or kinds == [duckdb.ExpectedResultType.NOTHING]:
+        if relation is None or statement.expected_result_type == [duckdb.ExpectedResultType.NOTHING]:
             return Statement(affected=0)
-        table = arrow_table(relation)
-        if duckdb.ExpectedResultType.CHANGED_ROWS in kinds and table.column_names == ["Count"]:
-            return Statement(affected=table["Count"][0].as_py() if len(table) else 0)
-        return Statement(table=table)
+        return Statement(table=arrow_table(relation))
+
+
+def _only_counts(statement: Any) -> bool:
+    """Whether it changes something and gives no rows of what it changed. As a relation it would not tell how many."""
+    if duckdb.ExpectedResultType.CHANGED_ROWS not in statement.expected_result_type:
+        return False
+    text = statement.query.encode()
+    keywords = (at for at, kind in duckdb.tokenize(statement.query) if kind == duckdb.token_type.keyword)
+    return not any(_RETURNING.match(text, at) for at in keywords)
+
+
+def _counted(connection: duckdb.DuckDBPyConnection) -> Statement:
+    if [name for name, *_ in connection.description or ()] != ["Count"]:
+        return Statement(table=connection.to_arrow_table())
+    row = connection.fetchone()
+    return Statement(affected=row[0] if row else 0)
 
 
 def _failed(error: duckdb.Error, place: str) -> ToolError:
     # A file that another process holds is free again in a moment.
-    locked = isinstance(error, duckdb.IOException) and "lock" in str(error)
+    locked = "database is locked" in str(error) or (
+        isinstance(error, duckdb.IOException) and "lock" in str(error)
+    )
     transient = locked or isinstance(error, duckdb.TransactionException)
     return ToolError(f"{place}{error}".strip(), kind="sql", code=type(error).__name__, retryable=transient)

@@ -298,7 +298,7 @@ def test_an_error_says_all_in_one_line() -> None:
         ("step: a\ntool: {kind: noop}\nnext: {step: a, input: {x: 1}}", "7:19: warning: 'input' in an arc of step 'a' is an older spelling; write 'args'"),
         ("step: a\ntool: {kind: noop}\nnext: {arcs: [{step: a, cond: true}]}", "7:27: warning: 'cond' in an arc of step 'a' is an older spelling; write 'when'"),
         ("step: a\ntool: {kind: snowflake, query: select 1}", "6:16: warning: the tool of step 'a': tool kind 'snowflake' is not installed; pip install 'noetl-stream[snowflake]'"),
-        ("step: a\ntool: {kind: ducklake}", "6:16: warning: the tool of step 'a': tool kind 'ducklake' is not available in this version; use another kind"),
+        ("step: a\ntool: {kind: ducklake, query: select 1}", "6:16: warning: the tool of step 'a': tool kind 'ducklake' is not installed; pip install 'noetl-stream[ducklake]'"),
         ("step: a\ndesc: x", "5:3: warning: step 'a' has neither `tool` nor `next`; write `tool: {kind: noop}`"),
         ("step: a\ntool: {kind: http, url: '{{ nam }}'}", "6:27: warning: the tool of step 'a', key 'url': unknown name 'nam'"),
         ("step: a\ntool: {kind: http, url: '{{ a b }}'}", "6:27: warning: the tool of step 'a', key 'url': kept as written, since Jinja says: expected token 'end of print statement', got 'b'"),

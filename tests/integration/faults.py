@@ -102,6 +102,7 @@ keychain:
 """
 
 LATE = "task 'task' did not end within 0.5 s; raise `timeout` or make it faster"
+WASM_BABBLES = '(module (memory (export "memory") 1) (data (i32.const 0) "hello") (func (export "alloc") (param i32) (result i32) (i32.const 64)) (func (export "run") (param i32 i32) (result i64) (i64.const 5)))'
 UNANSWERED = "nobody answered within 0.5 s; raise `timeout`, or ask again"
 NEAR = "'<near>' is a metadata service (<near>), which no task may call; use another host"
 DEAD = "GET http://<dead>/… got no answer (All connection attempts failed); it can be tried again"
@@ -243,6 +244,16 @@ FAULTS = (
     Fault("wasm", "escape by ..", "plugin: <files>/../secret", "client_error", "refused_path", "'file://<files>/../secret' is not under the folder that is open to tasks; name a file under it"),
     Fault("wasm", "escape by a link", "plugin: <files>/link", "client_error", "refused_path", "'file://<files>/link' is not under the folder that is open to tasks; name a file under it"),
     Fault("wasm", "folder of the machine", f"plugin: {{module: '{WASM_RANDOM}'}}, capabilities: {{random: true, files: {{/in: /etc}}}}", "client_error", "refused_path", "'file:///etc' is not under the folder that is open to tasks; name a file under it"),
+    Fault("wasm", "traps", "plugin: {module: '(module (func (export \"run\") unreachable))'}", "client_error", "unreachable", "the wasm module trapped (unreachable); see its `stderr`, and mend it"),
+    Fault("wasm", "no JSON", f"plugin: {{module: '{WASM_BABBLES}'}}", "validation", "invalid_result", "the wasm module's result is not JSON (…); let it write one JSON value, and print to stderr"),
+    Fault("wasm", "another version", f"plugin: {{module: '{WASM_LOOP}', version: 1.0.0}}", "client_error", "version", "the wasm module has no section `version`, the task asks for '1.0.0'; put the right one there, or correct `plugin.version`"),
+    Fault("ducklake", "malformed", "catalog_connection: <files>/one.ducklake, query: SELEC 1", "sql", "ParserException", "…syntax error…"),
+    Fault("ducklake", "never ends", "catalog_connection: <files>/two.ducklake, query: SELECT sum(a.range * b.range) FROM range(10000000) a JOIN range(10000000) b ON a.range <> b.range, timeout: 0.5", "timeout", None, LATE),
+    Fault("ducklake", "no folder", "catalog_connection: <files>/none/one.ducklake, query: SELECT 1", "sql", "IOException", "the lake 'lake' cannot be attached: …"),
+    Fault("ducklake", "refused connection", "catalog_connection: 'postgresql://u:hidden@<dead>/x', data_path: <files>/rows, query: SELECT 1", "connection", "unreachable", "the catalog of 'lake': no connection: …"),
+    Fault("ducklake", "never answers", "catalog_connection: 'postgresql://u:hidden@<mute>/x', data_path: <files>/rows, query: SELECT 1, timeout: 0.5", "timeout", None, LATE),
+    Fault("ducklake", "metadata service", "catalog_connection: 'postgresql://u:hidden@<near>/x', data_path: <files>/rows, query: SELECT 1", "client_error", "refused_address", NEAR),
+    Fault("ducklake", "no catalog", "query: SELECT 1", "validation", None, "the ducklake task: there is no catalog; give it `catalog_connection`, a file, or `auth`, a PostgreSQL"),
     Fault("artifact", "no reference", "action: get", "validation", None, "artifact needs an input `result_ref`; pass the `_ref` of a result"),
     Fault("artifact", "reference to nothing", "result_ref: 'cache:1/none/0/0/0/none.json'", "client_error", None, "'cache:1/none/0/0/0/none.json' is no reference into the cache; pass the `_ref` of a result"),
     Fault("artifact", "result that is gone", "result_ref: 'cache:1/none/0/0/0/none-b6e25c421da82cfc.arrow'", "client_error", "gone", "the result cache:1/none/0/0/0/none-b6e25c421da82cfc.arrow is gone from the cache; run its step again"),

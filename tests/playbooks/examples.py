@@ -139,6 +139,7 @@ ALONE = (
     Example(file="agent/discount.yaml", path=("price", "policy.schema.output"), payload={"total": 36}),
     Example(file="agent/discount.yaml", path=(), payload={"total": -1}, error=(None, "validation")),
     Example(file="48_wasm.yaml", path=("shout", "others", "report")),
+    Example(file="49_ducklake.yaml", path=("fill", "correct", "look", "report"), writes=True),
     Example(file="system/expire_results.yaml", path=("expire",)),
     Example(file="system/clear_scratch.yaml", path=("clear",)),
     Example(file="system/renew_keys.yaml", path=("renew",), error=("renew", "credential")),

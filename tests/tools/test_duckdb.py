@@ -200,3 +200,15 @@ async def test_waiting_queries_end_on_time_too() -> None:
     await tool.close()
 
     assert [getattr(outcome, "kind", outcome) for outcome in outcomes] == ["timeout"] * 3
+
+
+async def test_what_was_changed_is_counted_or_returned(run: Run) -> None:
+    text = """
+    CREATE TABLE t ("returning" INT, Größe TEXT); INSERT INTO t VALUES (1, 'ä'), (2, 'returning');
+    UPDATE t SET "returning" = 3 /* returning */; DELETE FROM t WHERE Größe = 'ä' ReTurning "returning" AS Count
+    """
+
+    result = await run({"query": text})
+
+    assert [result[f"command_{n}"]["row_count"] for n in range(3)] == [0, 2, 2]
+    assert rows(result) == [{"Count": 3}]
