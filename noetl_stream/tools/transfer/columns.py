@@ -106,20 +106,42 @@ def fit(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_integer(column.type) and pa.types.is_decimal(kind):
         # Straight on, Arrow asks for the digits of the widest integer, whatever the values are.
         return column.cast(pa.decimal128(20, 0)).cast(kind)
-    made = column.cast(kind)
+    if pa.types.is_decimal(column.type) and pa.types.is_floating(kind):
+        # Arrow multiplies by a power of ten, which is not always the float nearest to the number; its text is.
+        made = column.cast(pa.string()).cast(kind)
+    else:
+        made = column.cast(kind)
     _check_kept(column, made)
     return made
 
 
 def _check_kept(column: pa.Array, made: pa.Array) -> None:
-    """Raises ValueError where Arrow rounded floats to a decimal's digits, or cut moments to days: all else it refuses."""
-    if pa.types.is_floating(column.type) and pa.types.is_decimal(made.type):
-        # Only by way of text does a decimal become the float nearest to it.
+    """Raises ValueError where Arrow rounded a number or cut a moment: all else it refuses."""
+    given, kind = column.type, made.type
+    if pa.types.is_timestamp(given) and pa.types.is_time(kind):
+        raise ValueError("its day would be cut")
+    if _may_round(given, kind):
+        # Only by way of text does a number become the float nearest to it.
         made = made.cast(pa.string())
-    elif not (pa.types.is_timestamp(column.type) and pa.types.is_date(made.type)):
+    elif not (pa.types.is_timestamp(given) and pa.types.is_date(kind)):
         return
-    if not made.cast(column.type).equals(column):
+    if not _same(made.cast(given), column):
         raise ValueError("it would be rounded or cut")
+
+
+def _may_round(given: pa.DataType, kind: pa.DataType) -> bool:
+    floats = pa.types.is_floating(given), pa.types.is_floating(kind)
+    if all(floats):
+        return bool(kind.bit_width < given.bit_width)
+    return any(floats) and (pa.types.is_decimal(given) or pa.types.is_decimal(kind))
+
+
+def _same(one: pa.Array, other: pa.Array) -> bool:
+    """NaN is itself here."""
+    if one.equals(other) or not pa.types.is_floating(one.type):
+        return bool(one.equals(other))
+    alike = pc.or_(pc.equal(one, other), pc.and_(pc.is_nan(one), pc.is_nan(other)))
+    return bool(pc.all(alike, min_count=0).as_py())
 
 
 def _extended(column: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -177,6 +177,9 @@ def _created(kind: pa.DataType) -> pa.DataType:
     """The type for a new column: decimals of more digits than duckdb has become text."""
     if pa.types.is_decimal256(kind):
         return pa.string()
+    if pa.types.is_duration(kind):
+        # An interval has no nanoseconds, and duckdb drops them.
+        return pa.duration("us")
     if is_list(kind):
         return pa.list_(_created(kind.value_type))
     return kind
@@ -187,10 +190,12 @@ def _taken(there: pa.DataType, given: pa.DataType) -> pa.DataType:
 
 
 def _unrounded(there: pa.DataType, given: pa.DataType) -> pa.DataType:
-    """duckdb rounds numbers and moments that its column does not hold, where Arrow refuses them. Text is its own to read."""
+    """duckdb rounds numbers and moments that its column does not hold, where Arrow refuses them. So is text read by Arrow, which rounds none."""
     if is_list(there) and is_list(given):
         return pa.list_(_unrounded(there.value_type, given.value_type))
     if any(is_one(there) and is_one(given) for is_one in (_is_number, pa.types.is_temporal)):
+        return there
+    if pa.types.is_string(given) and (_is_number(there) or pa.types.is_temporal(there)):
         return there
     return _created(given)
 

@@ -11,8 +11,9 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
+from noetl_stream.errors import ToolError
 from noetl_stream.tools.transfer.columns import JSON, UUID, is_nested
-from noetl_stream.tools.transfer.texts import base64_texts, json_bytes
+from noetl_stream.tools.transfer.texts import base64_texts, check_finite, json_bytes
 
 _BLOCK = 1 << 22
 _ROW_GROUP_BYTES = 1 << 26
@@ -136,7 +137,18 @@ class JsonWriter:
 
 
 def json_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """The rows as `json_bytes` takes them."""
+    """The rows as `json_bytes` takes them.
+
+    Raises:
+        ToolError: a number is none in JSON.
+    """
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            check_finite(column)
+        except ValueError as error:
+            raise ToolError(
+                f"column '{name}': {error}; cast it to text in the source", kind="validation"
+            ) from error
     columns = {
         field.name: [_fragment(each) for each in column.storage.to_pylist()]
         if field.type == JSON

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from noetl_stream.tools.transfer.columns import JSON, UUID, is_list, is_nested
+from noetl_stream.tools.transfer.naming import quoted
 
 COLUMNS: Final = """
     SELECT a.attname, coalesce(nullif(t.typbasetype, 0), t.oid)::bigint,
@@ -19,7 +20,10 @@ COLUMNS: Final = """
     WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attnum"""
 
-_NUMERIC, _INTERVAL, _JSONB, _TEXT = 1700, 1186, 3802, 25
+_NUMERIC, _INTERVAL, _JSONB, _TEXT, _DATE = 1700, 1186, 3802, 25, 1082
+_NUMBERS: Final = frozenset([_NUMERIC, 700, 701])
+_TIMES: Final = frozenset([1083, 1266])
+_MOMENTS: Final = _TIMES | {1114, 1184, _INTERVAL}
 _DIRECT: Final = {
     16: pa.bool_(),
     21: pa.int16(),
@@ -88,6 +92,7 @@ class Column:
     name: str
     declared: str
     takes: pa.DataType
+    oid: int = 0
     jsonb: bool = False
     cast: bool = False
 
@@ -98,6 +103,26 @@ class Column:
             return self.declared
         return "text[]" if is_list(self.takes) else "text"
 
+    @property
+    def rounds(self) -> str | None:
+        """A question to the server for a staged value: whether its cast would round or cut it. None if it cannot."""
+        name = quoted(self.name)
+        if is_list(self.takes):
+            inner = _rounds("each", self.declared.removesuffix("[]"), _ELEMENTS.get(self.oid, 0))
+            return inner and f"EXISTS (SELECT FROM unnest({name}) AS each WHERE {inner})"
+        return _rounds(name, self.declared, self.oid)
+
+
+def _rounds(name: str, declared: str, oid: int) -> str | None:
+    if oid in _NUMBERS:
+        return f"{name}::numeric <> {name}::{declared}::text::numeric"
+    if oid == _DATE:
+        return f"{name} ~ ':' AND {name}::timestamp <> {name}::{declared}::timestamp"
+    if oid in _MOMENTS:
+        day = f" OR {name} ~ '\\d{{4}}-\\d\\d?-\\d'" if oid in _TIMES else ""
+        return f"({name} ~ '\\.\\d{{6}}\\d*[1-9]'{day})"
+    return None
+
 
 def column_of(row: tuple[Any, ...], given: pa.DataType) -> Column:
     """The column that a row of `COLUMNS` tells of, for values of the type given."""
@@ -107,7 +132,11 @@ def column_of(row: tuple[Any, ...], given: pa.DataType) -> Column:
         return Column(name=name, declared=declared, takes=direct, jsonb=oid == _JSONB)
     many = is_list(given) and declared.endswith("[]")
     return Column(
-        name=name, declared=declared, takes=pa.list_(pa.string()) if many else pa.string(), cast=True
+        name=name,
+        declared=declared,
+        takes=pa.list_(pa.string()) if many else pa.string(),
+        oid=int(oid),
+        cast=True,
     )
 
 
@@ -115,7 +144,13 @@ def _direct(oid: int, modifier: int, given: pa.DataType) -> pa.DataType | None:
     if oid == _NUMERIC:
         return _decimal(modifier, given)
     if oid == _INTERVAL:
-        return given if pa.types.is_interval(given) or pa.types.is_duration(given) else None
+        return (
+            pa.duration("us")
+            if pa.types.is_duration(given)
+            else given
+            if pa.types.is_interval(given)
+            else None
+        )
     if oid in _ELEMENTS and is_list(given) and not is_nested(given.value_type):
         inner = _direct(_ELEMENTS[oid], modifier, given.value_type)
         return None if inner is None else pa.list_(inner)

@@ -7,13 +7,19 @@ from typing import Final
 
 import pyarrow as pa
 
+from noetl_stream.errors import ToolError
 from noetl_stream.tools.transfer.columns import JSON, UUID, is_list
 from noetl_stream.tools.transfer.naming import quoted
+from noetl_stream.tools.transfer.numerics import MOST, decimals
 from noetl_stream.tools.transfer.postgres import PostgresLink
 
 _DIGITS: Final = (38, 76)
 # Their binary form is PostgreSQL's own; as these they have one that Arrow knows.
 _CAST: Final = {"money": "numeric(20,2)", "oid": "bigint", "xid": "bigint"}
+
+
+_BATCH: Final = {"adbc.postgresql.batch_size_hint_bytes": str(4 << 20)}
+"""The driver's own 16 MB come too rarely: whoever takes them waits, and then the server does."""
 
 
 class PostgresSource:
@@ -37,10 +43,12 @@ class PostgresSource:
 
     def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
         with self._link.errors():
+            self._cursor.adbc_statement.set_options(**_BATCH)
             self._cursor.execute(f"SELECT {', '.join(self._columns.read)} FROM ({self._query}) AS source")
             for batch in self._cursor.fetch_record_batch():
-                for first in range(0, batch.num_rows, rows):
-                    yield batch.slice(first, rows)
+                read = self._columns.decoded(batch)
+                for first in range(0, read.num_rows, rows):
+                    yield read.slice(first, rows)
 
     def stop(self) -> None:
         self._link.stop()
@@ -56,6 +64,7 @@ class Columns:
         self._fields = list(described)
         self.read = [_read(field) for field in described]
         self.types = [_type(field) for field in described]
+        self._sent = [n for n, field in enumerate(described) if _is_sent(field)]
         self._open = [n for n, field in enumerate(described) if _is_open(field)]
         self._lists = [n for n, field in enumerate(described) if is_list(field.type)]
         self.asked = [ask for n in self._open for ask in _digits(self._fields[n])]
@@ -77,6 +86,18 @@ class Columns:
                 # Arrow has no column for arrays of several shapes; PostgreSQL reads its own text again.
                 self._as_text(n, "text")
 
+    def decoded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch with its numerics as decimals."""
+        for n in self._sent:
+            name = self._fields[n].name
+            try:
+                batch = batch.set_column(n, name, decimals(batch.column(n), self.types[n]))
+            except ValueError as error:
+                raise ToolError(
+                    f"column '{name}': {error}; cast it to text in the source's query", kind="validation"
+                ) from error
+        return batch
+
     def _as_text(self, n: int, kind: str) -> None:
         name = quoted(self._fields[n].name)
         self.read[n] = f"{name}::{kind} AS {name}"
@@ -91,6 +112,8 @@ def _read(field: pa.Field) -> str:
     name, kind = quoted(field.name), _server_type(field)
     if kind in _CAST:
         return f"{name}::{_CAST[kind]} AS {name}"
+    if _is_sent(field):
+        return f"numeric_send({name}) AS {name}"
     if _is_foreign(field.type):
         return f"{name}::text AS {name}"
     if is_list(field.type) and _is_foreign(field.type.value_type):
@@ -134,6 +157,14 @@ def _is_open(field: pa.Field) -> bool:
     """Whether only its values tell how many digits it has."""
     kind = field.type.value_type if is_list(field.type) else field.type
     return _is_numeric(kind) and _declared(field) is None
+
+
+def _is_sent(field: pa.Field) -> bool:
+    """Whether it is read as the server sends it: the driver would write each number as text."""
+    if not _is_numeric(field.type):
+        return False
+    kind = _declared(field)
+    return kind is not None and kind.precision <= MOST
 
 
 def _declared(field: pa.Field) -> pa.DataType | None:

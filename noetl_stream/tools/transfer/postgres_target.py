@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from noetl_stream.errors import ToolError
 from noetl_stream.tools.inbox import CREATE
 from noetl_stream.tools.transfer.columns import check_columns
 from noetl_stream.tools.transfer.config import Mode
@@ -94,6 +95,7 @@ class PostgresTarget:
         parts = (f"{quoted(column.name)} {column.staged}" for column in self._columns)
         self._cursor.execute(f"CREATE TEMPORARY TABLE {_STAGE} ({', '.join(parts)}) ON COMMIT DROP")
         self._cursor.adbc_ingest(_STAGE, wire, mode="append", temporary=True)
+        self._check_staged()
         names = [column.name for column in self._columns]
         values = ", ".join(_value(column) for column in self._columns)
         into = f"INSERT INTO {qualified(self._table)} ({_listed(names)})"
@@ -106,6 +108,20 @@ class PostgresTarget:
         self._cursor.execute(
             f"{into} SELECT {values} FROM ({last}) AS last ON CONFLICT ({keys}) DO {self._change(names)}"
         )
+
+    def _check_staged(self) -> None:
+        """What the server reads from text it would round without a word."""
+        for column in self._columns:
+            if not column.cast or column.rounds is None:
+                continue
+            name = quoted(column.name)
+            found = self._link.rows(f"SELECT {name}::text FROM {_STAGE} WHERE {column.rounds} LIMIT 1")
+            if found:
+                raise ToolError(
+                    f"column '{column.name}': '{found[0][0]}' is no {column.declared}: it would be rounded or cut; "
+                    "cast it in the source, or give the target another type",
+                    kind="validation",
+                )
 
     def _change(self, names: list[str]) -> str:
         changed = [name for name in names if name not in self._keys]

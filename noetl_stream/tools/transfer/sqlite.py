@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.inbox import CREATE
@@ -123,8 +124,9 @@ class SqliteTarget:
                 claim(self._key, self._ask)
             if not self._columns():
                 self._create(schema)
-            check_columns(schema, self._columns(), self._keys, self.said)
-        return pa.schema([(field.name, _taken(field.type)) for field in schema])
+            there = self._columns()
+        check_columns(schema, there, self._keys, self.said)
+        return pa.schema([(field.name, _taken(field.type, there[field.name])) for field in schema])
 
     def write(self, rows: pa.RecordBatchReader, summary: Summary) -> None:
         names = rows.schema.names
@@ -135,7 +137,7 @@ class SqliteTarget:
             if self._mode == "replace":
                 self._connection.execute(f"DELETE FROM {self._table}")
             for batch in rows:
-                columns = [column.to_pylist() for column in batch.columns]
+                columns = [_bound(*each) for each in zip(names, batch.columns, strict=True)]
                 self._connection.executemany(insert, zip(*columns, strict=True))
             keep(self._key, self._ask, summary)
             self._link.patiently(self._connection, "COMMIT")
@@ -149,10 +151,11 @@ class SqliteTarget:
     def _ask(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._connection.execute(text, values).fetchall()
 
-    def _columns(self) -> list[str]:
+    def _columns(self) -> dict[str, str]:
+        """Each with its declared type."""
         schema, _, table = self._table.rpartition(".")
         at = f"{schema}." if schema else ""
-        return [row[1] for row in self._connection.execute(f"PRAGMA {at}table_info({table})")]
+        return {row[1]: row[2] for row in self._connection.execute(f"PRAGMA {at}table_info({table})")}
 
     def _create(self, schema: pa.Schema) -> None:
         parts = [f"{quoted(field.name)} {_declared(field.type)}" for field in schema]
@@ -198,8 +201,28 @@ def _declared(kind: pa.DataType) -> str:
     return next((name for is_one, name in _AS_THEY_ARE if is_one(kind)), "TEXT")
 
 
-def _taken(kind: pa.DataType) -> pa.DataType:
-    """As it is where sqlite has it; decimals, moments and all else as text, which is exact."""
+def _bound(name: str, column: pa.Array) -> list[Any]:
+    if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
+        raise ToolError(
+            f"column '{name}': sqlite has no NaN, and would hold null; cast it to text in the source",
+            kind="validation",
+        )
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _makes_numbers(declared: str) -> bool:
+    """Whether sqlite turns text that looks like a number into one, with some 15 digits. Source: sqlite.org/datatype3.html, 3.1."""
+    name = declared.upper()
+    if "INT" in name:
+        return True
+    return bool(name) and not any(word in name for word in ("CHAR", "CLOB", "TEXT", "BLOB"))
+
+
+def _taken(kind: pa.DataType, declared: str) -> pa.DataType:
+    """As it is where sqlite has it; decimals, moments and all else as text, which is exact where it stays text."""
+    if pa.types.is_decimal(kind) and _makes_numbers(declared):
+        return pa.int64() if kind.scale == 0 else pa.float64()
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         return pa.int64()
     return kind if _declared(kind) != "TEXT" else pa.string()

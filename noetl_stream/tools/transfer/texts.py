@@ -32,8 +32,26 @@ def uuids_of(texts: pa.Array) -> pa.Array:
 
 
 def json_texts(values: pa.Array) -> pa.Array:
-    """Each value as JSON, null as null."""
+    """Each value as JSON, null as null. Raises ValueError as `check_finite`."""
+    check_finite(values)
     return pa.array([None if each is None else json_text(each) for each in values.to_pylist()], pa.string())
+
+
+def check_finite(values: pa.Array) -> None:
+    """Raises ValueError for NaN or an infinity, however deep: JSON would have null there."""
+    kind = values.type
+    if isinstance(values, pa.ExtensionArray):
+        return
+    if pa.types.is_floating(kind):
+        if pc.any(pc.invert(pc.is_finite(values))).as_py():
+            raise ValueError("JSON has no NaN and no infinity")
+    elif pa.types.is_map(kind):
+        check_finite(values.items)
+    elif pa.types.is_struct(kind):
+        for field in values.flatten():
+            check_finite(field)
+    elif pa.types.is_nested(kind):
+        check_finite(values.flatten())
 
 
 def base64_texts(values: pa.Array) -> pa.Array:
