@@ -35,9 +35,13 @@ class _Statement:
 class FlightServer(flight.FlightServerBase):  # type: ignore[misc]  # Arrow has no types
     """`running` are the statements whose rows are being read; `methods` what was asked."""
 
-    def __init__(self, *, transactions: bool = True) -> None:
+    def __init__(self, *, transactions: bool = True, tls: tuple[bytes, bytes] | None = None) -> None:
+        """`tls` is a certificate and its key, as PEM."""
         super().__init__(
-            "grpc://127.0.0.1:0", auth_handler=_NoHandshake(), middleware={"login": _LoginFactory()}
+            "grpc+tls://127.0.0.1:0" if tls else "grpc://127.0.0.1:0",
+            auth_handler=_NoHandshake(),
+            tls_certificates=[tls] if tls else None,
+            middleware={"login": _LoginFactory()},
         )
         self._database, self._info = duckdb.connect(), _info(transactions=transactions)
         self._statements: dict[bytes, _Statement] = {}
@@ -99,8 +103,7 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]  # Arrow has 
         rows = reader.read_all().to_pylist()
         statement.values = list(rows[0].values()) if rows else []
         if name == "CommandPreparedStatementUpdate":
-            found = _executed(statement).read_all().to_pylist()
-            count = next(iter(found[0].values())) if found else 0
+            count = _changed(statement)
             writer.write(pa.py_buffer(_message((1, count))))
 
     def _prepare(self, body: dict[int, Any]) -> list[tuple[int, bytes]]:
@@ -152,23 +155,27 @@ class _Login(flight.ServerMiddleware):  # type: ignore[misc]  # Arrow has no typ
 
 
 @contextmanager
-def serving(*, transactions: bool = True) -> Iterator[FlightServer]:
+def serving(*, transactions: bool = True, tls: tuple[bytes, bytes] | None = None) -> Iterator[FlightServer]:
     """A server that is there for the block."""
-    with FlightServer(transactions=transactions) as server:
+    with FlightServer(transactions=transactions, tls=tls) as server:
         yield server
 
 
 def _executed(statement: _Statement) -> pa.RecordBatchReader:
-    """The rows of a statement, read on demand; of one that changes rows their number."""
+    """The rows of a statement, read on demand."""
     try:
-        found = statement.connection.sql(statement.text, params=statement.values)
-        return found.to_arrow_reader(1000) if found is not None else _nothing()
+        return statement.connection.sql(statement.text, params=statement.values).to_arrow_reader(1000)
     except duckdb.Error as error:
         raise flight.FlightServerError(f"{type(error).__name__}: {error}") from error
 
 
-def _nothing() -> pa.RecordBatchReader:
-    return pa.table({}).to_reader()
+def _changed(statement: _Statement) -> int:
+    """The number of rows that a statement changes."""
+    try:
+        found = statement.connection.execute(statement.text, statement.values).fetchone()
+    except duckdb.Error as error:
+        raise flight.FlightServerError(f"{type(error).__name__}: {error}") from error
+    return found[0] if found and isinstance(found[0], int) else 0
 
 
 def _info(*, transactions: bool) -> pa.Table:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import pytest
+import trustme
 
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.credentials import DOCUMENT, Secret
@@ -150,3 +151,22 @@ async def test_an_address_of_the_documents_author_is_asked_only_where_the_deploy
 
     run = runner(Adbc(unreachable, allow_private=True))
     assert rows(await run(SELECT, **its, hosts=("127.0.0.1",))) == [{"n": 1}]
+
+
+@pytest.mark.parametrize("provider", [None, DOCUMENT])
+async def test_a_certificate_answers_for_the_name_also_where_the_address_was_looked_up(
+    provider: str | None,
+) -> None:
+    authority = trustme.CA()
+    leaf = authority.issue_cert("localhost")
+    tls = leaf.cert_chain_pems[0].bytes(), leaf.private_key_pem.bytes()
+    run = runner(Adbc(unreachable, allow_private=True))
+
+    with serving(tls=tls) as server:
+        login = {"url": f"grpc+tls://localhost:{server.port}", "user": USER, "password": PASSWORD}
+        known = {**login, "tls_root_certs": authority.cert_pem.bytes().decode()}
+
+        assert rows(await run(SELECT, credentials={"f": Secret("f", known, provider=provider)})) == [{"n": 1}]
+        with pytest.raises(ToolError, match=r"^no connection: .*certificate") as refused:
+            await run(SELECT, credentials={"f": Secret("f", login, provider=provider)})
+    assert (refused.value.kind, refused.value.code) == ("connection", "unreachable")

@@ -15,7 +15,7 @@ _TRANSIENT: Final = ("08", "53", "57P0", "40001", "40P01", "55P03", "25006")
 _WHO: Final = (AdbcStatusCode.UNAUTHENTICATED, AdbcStatusCode.UNAUTHORIZED)
 _LOST: Final = (AdbcStatusCode.IO, AdbcStatusCode.TIMEOUT)
 _UNREADABLE: Final = (AdbcStatusCode.INVALID_ARGUMENT, AdbcStatusCode.INVALID_DATA)
-_REFUSED: Final = ("authentication", "incorrect username or password", "role ", "unauthenticated")
+_REFUSED: Final = ("authentication failed", "incorrect username or password", "role ", "unauthenticated")
 SHORTEST: Final = 4
 """Characters: anything shorter stands in harmless text too."""
 
