@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from noetl_stream.core.plan import Expression, Flag  # a plan has credentials
+
+
+SCRIPT: Final = "script.source"
+"""What the grant is called with which a task's script is read where it stands; no `auth` can name one so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

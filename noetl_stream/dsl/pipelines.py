@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import cast
 
-from noetl_stream.core.credentials import Grant
+from noetl_stream.core.credentials import SCRIPT, Grant
 from noetl_stream.core.plan import Expression, Path
 from noetl_stream.dsl.auth import compile_auth
 from noetl_stream.dsl.bindings import compile_bindings
@@ -140,6 +140,7 @@ def _task(name: str, node: Node, labels: frozenset[str], setting: Setting, world
     warn_pending(node, TASK_PENDING, site)
     kind, fault = _kind(node, site, world)
     config, ends = _ends(_checked_config(node, kind, site), kind, site)
+    config, script = _of_script(config, site)
     spec = node.get("spec")
     layers = merged_nodes(setting.layers, spec)
     timeout = _timeout(node, layers)
@@ -152,7 +153,7 @@ def _task(name: str, node: Node, labels: frozenset[str], setting: Setting, world
         place=f"{subject} ({node.place})",
         config=compile_config(config, given),
         input=compile_bindings(node.get("input"), given.at("input")),
-        auth=(*ends, *compile_auth(node.get("auth"), site.at("auth"))),
+        auth=(*ends, *compile_auth(node.get("auth"), site.at("auth")), *script),
         writes=compile_writes(writes, site.at("set")) if writes else None,
         rules=(*_rules(node, layers, labels, world, site), *_of_frame(setting, site)),
         timeout=compile_number(timeout, site.at("timeout")) if timeout else None,
@@ -182,6 +183,18 @@ def _ends(config: Node, kind: Kind | None, site: Site) -> tuple[Node, tuple[Gran
         grants += (replace(each, name=name) for each in found[:1])
         config = Node({**config.mapping, name: end.without("auth")}, config.place, config.keys)
     return config, tuple(grants)
+
+
+def _of_script(config: Node, site: Site) -> tuple[Node, tuple[Grant, ...]]:
+    """The config without what its script's `source` says of a credential, and this, under a name of its own."""
+    script, auth = config.get("script"), config.get("script", "source", "auth")
+    if script is None or auth is None:
+        return config, ()
+    source = script.mapping["source"].without("auth")
+    bare = Node({**script.mapping, "source": source}, script.place, script.keys)
+    found = compile_auth(auth, site.at("script.source.auth"))
+    named = tuple(replace(each, name=SCRIPT) for each in found[:1])
+    return Node({**config.mapping, "script": bare}, config.place, config.keys), named
 
 
 def _code_below(config: Node) -> Place | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from noetl_stream.core.credentials import SCRIPT
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.credentials import Secret
 from noetl_stream.ports.tools import Call
@@ -19,7 +20,7 @@ TOKEN = ("token", "access_token", "api_key")
 
 def first_credential(call: Call) -> Secret | None:
     """The credential that the task's `auth` names first, if it names any."""
-    return next(iter(call.credentials.values()), None)
+    return next((each for name, each in call.credentials.items() if name != SCRIPT), None)
 
 
 def own_credential(call: Call, kind: str) -> Secret:

@@ -42,7 +42,7 @@ class Duckdb:
         # duckdb and Arrow are loaded by the first task, not to know what tools there are.
         from noetl_stream.tools.duckdb_session import DuckdbSession
 
-        text = await sql_text(call.config, self._fetch, call.hosts)
+        text = await sql_text(call.config, self._fetch, call)
         once = call.effect_key if call.once else None
         session = DuckdbSession(call.config, call.input, self._settings, once)
         return Done(value=await self._threads.run(session, text, call.timeout))

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.config import Config
-from noetl_stream.tools.script import FetchText, Script, script_text
+from noetl_stream.tools.script import FetchText, Script, task_script
 from noetl_stream.tools.warm.pool import Frames, WarmPool, Work
 
 
@@ -52,7 +52,7 @@ class Python:
         config: PythonConfig = call.config
         code = config.code
         if config.script is not None:
-            code = await script_text(config.script, self._fetch, call.hosts)
+            code = await task_script(config.script, self._fetch, call)
         work = Work(
             operation="python",
             input=call.input,

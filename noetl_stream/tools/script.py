@@ -10,7 +10,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
+from noetl_stream.core.credentials import SCRIPT
 from noetl_stream.errors import ToolError
+from noetl_stream.ports.credentials import Secret
+from noetl_stream.ports.tools import Call
 from noetl_stream.tools.config import Config
 
 Hosts: TypeAlias = tuple[str, ...] | None
@@ -23,13 +26,17 @@ class Source(Config):
     """Where a script's `uri` points."""
 
     type: Literal["file", "http", "s3", "gcs", "inline"] = "file"
-    endpoint: str | None = Field(None, description="for http: what a relative `uri` is joined to")
+    endpoint: str | None = Field(
+        None, description="for http: what a relative `uri` is joined to; for s3 and gcs: the store's address"
+    )
     headers: dict[str, str] = Field(default_factory=dict, description="for http")
     method: Literal["GET", "get"] = Field("GET", description="for http: a script is only ever read")
     timeout: float | None = Field(None, description="bounds the reading, in seconds")
     bucket: str | None = Field(None, description="for s3 and gcs: what `uri` is a key of")
     region: str | None = Field(None, description="for s3")
-    auth: Any = Field(None, description="the credential that the store asks for")
+    auth: Any = Field(
+        None, description="the credential that the store asks for; without one it is asked as nobody"
+    )
     encoding: str = Field("utf-8", description="of the text")
     code: str | None = Field(None, description="for inline: the text itself")
 
@@ -67,8 +74,15 @@ class Script(Config):
         return self
 
 
-async def script_text(script: Script, fetch: FetchText, hosts: Hosts = None) -> str:
-    """The script's text; over http from one of `hosts` (None: from any).
+async def task_script(script: Script, fetch: FetchText, call: Call) -> str:
+    """The text of a task's script, from where its playbook may call, with the credential of its `source`. Raises ToolError."""
+    return await script_text(script, fetch, call.hosts, call.credentials.get(SCRIPT))
+
+
+async def script_text(
+    script: Script, fetch: FetchText, hosts: Hosts = None, secret: Secret | None = None
+) -> str:
+    """The script's text, from one of `hosts` (None: from any), of a store with `secret` or as nobody.
 
     Raises:
         ToolError: it cannot be read.
@@ -76,7 +90,7 @@ async def script_text(script: Script, fetch: FetchText, hosts: Hosts = None) -> 
     limit = asyncio.timeout(script.source.timeout)
     try:
         async with limit:
-            return await _read(script.uri, script.source, fetch, hosts)
+            return await _read(script.uri, script.source, fetch, hosts, secret)
     except TimeoutError:
         if not limit.expired():
             raise
@@ -87,16 +101,16 @@ async def script_text(script: Script, fetch: FetchText, hosts: Hosts = None) -> 
         ) from None
 
 
-async def _read(uri: str, source: Source, fetch: FetchText, hosts: Hosts) -> str:
+async def _read(uri: str, source: Source, fetch: FetchText, hosts: Hosts, secret: Secret | None) -> str:
     match source.type:
         case "inline":
             return source.code or uri
-        case "file":
+        case _ if source.type == "file" or uri.startswith("file://"):
             return await asyncio.to_thread(_file_text, uri, source.encoding)
         case "http":
             return await fetch(_joined(source.endpoint, uri), source.headers, hosts)
         case "s3" | "gcs":
-            return await _object_text(_object_uri(uri, source), source)
+            return await _object_text(_object_uri(uri, source), source, hosts, secret)
 
 
 def _object_uri(uri: str, source: Source) -> str:
@@ -121,27 +135,27 @@ def _file_text(uri: str, encoding: str) -> str:
         ) from error
 
 
-async def _object_text(uri: str, source: Source) -> str:
+async def _object_text(uri: str, source: Source, hosts: Hosts, secret: Secret | None) -> str:
+    """An address that the document itself names may not be a private one."""
+    # What reads stores is loaded by the first script that stands in one.
     import obstore
     from obstore.exceptions import BaseError
-    from obstore.store import from_url
 
-    folder, _, name = uri.rpartition("/")
-    config: Any = {"region": source.region} if source.region else None
+    from noetl_stream.tools.objects.config import ObjectConfig
+    from noetl_stream.tools.objects.failing import failed
+    from noetl_stream.tools.objects.place import place_of
+    from noetl_stream.tools.objects.reaching import store_for
+
+    place = place_of(ObjectConfig(uri=uri), secret)
+    store = await store_for(
+        place, secret, endpoint=source.endpoint, region=source.region, allow_private=False, hosts=hosts
+    )
     try:
-        answer = await obstore.get_async(from_url(folder, config=config), name)
+        answer = await obstore.get_async(store, place.key)
         return bytes(await answer.bytes_async()).decode(source.encoding)
-    except (FileNotFoundError, ValueError) as error:
+    except UnicodeDecodeError as error:
         raise ToolError(
-            f"the script '{uri}' cannot be read ({_first_line(error)}); check its uri", kind="client_error"
+            f"the script '{uri}' cannot be read ({error}); say its `encoding`", kind="client_error"
         ) from error
-    except BaseError as error:
-        raise ToolError(
-            f"the script '{uri}' cannot be read ({_first_line(error)}); check its uri and the store",
-            kind="connection",
-            retryable=True,
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    except (BaseError, FileNotFoundError, PermissionError) as error:
+        raise failed(error, place.uri) from None  # what the store says may quote the credential

@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BaseModel, Field, model_validator
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.running import ProcessConfig, run_in_folder
-from noetl_stream.tools.script import FetchText, Script, script_text
+from noetl_stream.tools.script import FetchText, Script, task_script
 
 Words: TypeAlias = list[str | int | float]
 
@@ -87,7 +87,7 @@ class ScriptTool:
             )
         script = config.script
         if isinstance(script, Script):
-            script = await script_text(script, self._fetch, call.hosts)
+            script = await task_script(script, self._fetch, call)
         return await run_in_folder(call, self.kind, partial(_script_words, config, script), self._scratch)
 
     async def close(self) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import Field
 
+from noetl_stream.ports.tools import Call
 from noetl_stream.tools.config import Config
-from noetl_stream.tools.script import FetchText, Hosts, Script, script_text
+from noetl_stream.tools.script import FetchText, Script, task_script
 
 IN_MEMORY = ":memory:"
 
@@ -34,15 +35,15 @@ class SqlConfig(StatementsConfig):
     )
 
 
-async def sql_text(config: StatementsConfig, fetch: FetchText, hosts: Hosts) -> str:
-    """All SQL of a task, in the order of the keys above; a script over http is read from one of `hosts`.
+async def sql_text(config: StatementsConfig, fetch: FetchText, call: Call) -> str:
+    """All SQL of a task, in the order of the keys above; a script that stands elsewhere is read as `call` may.
 
     Raises:
         ToolError: a script cannot be read.
     """
     script = config.script
     parts = [config.query, config.command, *_listed(config.commands)]
-    parts.append(await script_text(script, fetch, hosts) if isinstance(script, Script) else script)
+    parts.append(await task_script(script, fetch, call) if isinstance(script, Script) else script)
     # A part may end in a line comment, which must not swallow what follows.
     return "\n;\n".join(part for part in parts if part)
 

@@ -28,7 +28,7 @@ class Sqlite:
         # Arrow is loaded by the first task, not to know what tools there are.
         from noetl_stream.tools.sqlite_session import SqliteSession
 
-        text = await sql_text(call.config, self._fetch, call.hosts)
+        text = await sql_text(call.config, self._fetch, call)
         session = SqliteSession(call.config, self._patience, call.effect_key if call.once else None)
         return Done(value=await self._threads.run(session, text, call.timeout))
 

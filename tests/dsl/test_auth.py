@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from noetl_stream.core.credentials import SCRIPT
 from tests.dsl.kinds import error, warnings
 from tests.dsl.reading import pipeline, step, task
 
@@ -104,3 +105,12 @@ def test_each_end_of_a_transfer_has_a_credential_of_its_own() -> None:
         ("third", "third"),
     ]
     assert "auth" not in found.config.evaluate(SCOPE)["target"]
+
+
+def test_a_scripts_credential_has_a_name_of_its_own_and_is_no_part_of_the_config() -> None:
+    found = task(
+        "workflow: [{step: a, tool: {kind: sqlite, auth: db, script: {uri: s3://b/q.sql, source: {auth: {token: t0k3n}}}}}]\n"
+    )
+
+    assert [each.name for each in found.auth] == ["db", SCRIPT]
+    assert "auth" not in found.config.evaluate(SCOPE)["script"]["source"]

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from noetl_stream.core.credentials import SCRIPT
 from noetl_stream.errors import ToolError
+from noetl_stream.ports.credentials import Secret
 from noetl_stream.tools.http.client import GuardedClient
+from noetl_stream.tools.objects.tool import Object
 from noetl_stream.tools.script import Hosts, Script, script_text
-from tests.tools.conftest import unreachable
+from noetl_stream.tools.sqlite import Sqlite
+from tests.cache.s3 import S3, s3_server
+from tests.tools.conftest import runner, unreachable
 from tests.tools.http_server import serving
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3]:
+    with s3_server() as server:
+        yield server
 
 
 async def echo(url: str, headers: Mapping[str, str], hosts: Hosts) -> str:
@@ -80,16 +91,47 @@ async def test_an_object_is_read_through_its_store(tmp_path: Path, kind: str) ->
 
     missing = Script.model_validate({"uri": f"file://{tmp_path}/nope.py", **source})
     with pytest.raises(
-        ToolError, match=r"the script 'file://.*/nope.py' cannot be read \(.*\); check its uri$"
+        ToolError, match=r"the script 'file://.*/nope.py' cannot be read \(.*\); check its path$"
     ) as gone:
         await script_text(missing, unreachable)
     assert (gone.value.kind, gone.value.retryable) == ("client_error", False)
 
 
+async def test_a_store_is_asked_with_the_credential_of_its_source_and_with_nothing_from_here(
+    s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    bucket = s3.new_bucket()
+    fields = {"access_key_id": s3.key, "secret_access_key": "a-secret", "endpoint": s3.endpoint}
+    given = {SCRIPT: Secret(SCRIPT, fields)}
+    await runner(Object())(
+        {"operation": "put", "uri": f"{bucket}/q.sql", "body": "SELECT 1 AS n"},
+        credentials=given | {"c": given[SCRIPT]},
+    )
+    config = {"script": {"uri": f"{bucket}/q.sql"}}
+
+    found = await runner(Sqlite(unreachable))(config, credentials=given)
+    with pytest.raises(ToolError, match=rf"there is no object {bucket}/none.sql; check its key"):
+        await runner(Sqlite(unreachable))({"script": {"uri": f"{bucket}/none.sql"}}, credentials=given)
+    with pytest.raises(ToolError, match=r"is none of the hosts that the playbook allows"):
+        await script_text(Script.model_validate(config["script"]), unreachable, ("other.example",))
+
+    assert found["rows"].to_pylist() == [{"n": 1}]
+
+
+async def test_a_store_at_a_private_address_that_the_document_names_is_not_asked() -> None:
+    source = {"type": "s3", "endpoint": "http://169.254.169.254"}
+    script = Script.model_validate({"uri": "s3://bucket/task.py", "source": source})
+
+    with pytest.raises(ToolError, match=r"169\.254\.169\.254"):
+        await script_text(script, unreachable)
+
+
 async def test_a_store_that_nobody_knows_is_told() -> None:
     script = Script.model_validate({"uri": "nope://bucket/task.py", "source": {"type": "s3"}})
 
-    with pytest.raises(ToolError, match=r"script 'nope://bucket/task.py' .*; check its uri"):
+    with pytest.raises(ToolError, match=r"no store has the scheme of 'nope://…'; use s3, gs, az or file"):
         await script_text(script, unreachable)
 
 

@@ -49,7 +49,7 @@ class Adbc:
         seconds = min(_CONNECTING, call.timeout or _CONNECTING)
         route = _route(self._driver(call.config), secret, seconds)
         route = await reached(route, secret, call.hosts, allow_private=self._allow_private)
-        text = await sql_text(call.config, self._fetch, call.hosts)
+        text = await sql_text(call.config, self._fetch, call)
         session = AdbcSession(route, secret, call.config, call.input, self._most)
         return Done(value=await self._threads.run(session, text, call.timeout))
 

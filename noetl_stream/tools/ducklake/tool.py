@@ -45,7 +45,7 @@ class Ducklake:
         from noetl_stream.tools.ducklake.catalog import catalog_of
 
         catalog = await catalog_of(call, allow_private=self._allow_private)
-        text = await sql_text(call.config, self._fetch, call.hosts)
+        text = await sql_text(call.config, self._fetch, call)
         attach = partial(catalog.attach, config=call.config)
         session = DuckdbSession(call.config, call.input, self._settings, attach=attach)
         return Done(value=await self._threads.run(session, text, call.timeout))

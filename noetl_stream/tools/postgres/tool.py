@@ -61,7 +61,7 @@ class Postgres:
             allow_private=self._allow_private,
             hosts=call.hosts,
         )
-        text = await sql_text(config, self._fetch, call.hosts)
+        text = await sql_text(config, self._fetch, call)
         bound = bound_statements(text, config.params)
         self._pools = self._pools or Pools()
         async with self._pools.connection(address, config.pool, _settings(call)) as connection:
