@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.script import FetchText
 from noetl_stream.tools.sql_config import SqlConfig, sql_text
-from noetl_stream.tools.sql_threads import SqlThreads
+from noetl_stream.tools.task_threads import TaskThreads
 
 SETTINGS: Final = {"autoinstall_known_extensions": "false"}
 """Of every duckdb in a worker, as two connections to one file have to agree. A task shall not download code while it runs:
@@ -36,7 +36,7 @@ class Duckdb:
     ) -> None:
         """`threads` bounds the tasks at once; `settings` are duckdb's own, `memory_limit` for one."""
         self._fetch, self._settings = fetch, {**SETTINGS, **(settings or {})}
-        self._threads = SqlThreads(self.kind, threads)
+        self._threads = TaskThreads(self.kind, threads)
 
     async def run(self, call: Call) -> Done:
         # duckdb and Arrow are loaded by the first task, not to know what tools there are.

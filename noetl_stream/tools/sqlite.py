@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.script import FetchText
 from noetl_stream.tools.sql_config import SqlConfig, sql_text
-from noetl_stream.tools.sql_threads import SqlThreads
+from noetl_stream.tools.task_threads import TaskThreads
 
 
 class Sqlite:
@@ -22,7 +22,7 @@ class Sqlite:
     def __init__(self, fetch: FetchText, *, threads: int = 4, patience: float = 5.0) -> None:
         """`threads` bounds the tasks at once; `patience` is how long, in seconds, one waits for another's lock."""
         self._fetch, self._patience = fetch, patience
-        self._threads = SqlThreads(self.kind, threads)
+        self._threads = TaskThreads(self.kind, threads)
 
     async def run(self, call: Call) -> Done:
         # Arrow is loaded by the first task, not to know what tools there are.

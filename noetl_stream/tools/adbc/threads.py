@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from noetl_stream.errors import ToolError
 from noetl_stream.tools.running_time import running_time
-from noetl_stream.tools.sql_threads import Session
+from noetl_stream.tools.task_threads import Session
 
 PATIENCE: Final = 2.0
 """Seconds: so long a driver may take to notice that it is stopped."""

@@ -13,7 +13,7 @@ from noetl_stream.tools.duckdb import SETTINGS
 from noetl_stream.tools.ducklake.config import DucklakeConfig
 from noetl_stream.tools.script import FetchText
 from noetl_stream.tools.sql_config import sql_text
-from noetl_stream.tools.sql_threads import SqlThreads
+from noetl_stream.tools.task_threads import TaskThreads
 
 
 class Ducklake:
@@ -37,7 +37,7 @@ class Ducklake:
             {**SETTINGS, **(settings or {})},
             allow_private,
         )
-        self._threads = SqlThreads(self.kind, threads)
+        self._threads = TaskThreads(self.kind, threads)
 
     async def run(self, call: Call) -> Done:
         # duckdb and Arrow are loaded by the first task, not to know what tools there are.

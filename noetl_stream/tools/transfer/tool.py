@@ -12,7 +12,7 @@ from noetl_stream.ports.brokers import Brokers
 from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.kafka.address import Reach
 from noetl_stream.tools.running_time import running_time
-from noetl_stream.tools.sql_threads import SqlThreads
+from noetl_stream.tools.task_threads import TaskThreads
 from noetl_stream.tools.transfer.config import TransferConfig
 from noetl_stream.tools.transfer.opening import Opening
 
@@ -38,7 +38,7 @@ class Transfer:
 
         `allow_private` lets a document name private hosts; `files` is the only folder whose files are reached, if there is one.
         """
-        self._threads = SqlThreads(self.kind, threads)
+        self._threads = TaskThreads(self.kind, threads)
         self._opening = Opening(
             duckdb_settings=duckdb_settings or {},
             allow_private=allow_private,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel
 
 from noetl_stream.ports.tools import Call, Done, Nature
-from noetl_stream.tools.sql_threads import SqlThreads
+from noetl_stream.tools.task_threads import TaskThreads
 from noetl_stream.tools.wasm.config import WasmConfig
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Wasm:
     def __init__(self, files: Path | None, *, threads: int = 4, memory: int | None = None) -> None:
         """`files` is the folder that is open to tasks, `threads` bounds the tasks at once, `memory` what each may ask for."""
         self._files, self._memory = files, memory
-        self._threads = SqlThreads(self.kind, threads)
+        self._threads = TaskThreads(self.kind, threads)
         self._modules: Modules | None = None
 
     async def run(self, call: Call) -> Done:

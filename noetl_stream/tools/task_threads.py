@@ -1,4 +1,4 @@
-"""Embedded databases run in threads: at most so many at once, each stopped when its time is over or nobody waits."""
+"""Work that blocks runs in threads: at most so many at once, each stopped when its time is over or nobody waits."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _INTERRUPT_AGAIN = 0.01
 
 
 class Session(Protocol):
-    """One task's connection, used by one thread; the event loop only interrupts it."""
+    """One task's work, done by one thread; the event loop only interrupts it."""
 
     def run(self, text: str) -> dict[str, Any]:
-        """Run every statement. Raises ToolError."""
+        """Do it all: of an embedded database, every statement of `text`. Raises ToolError."""
 
     def stop(self) -> None:
-        """Begin no further statement, and interrupt the one that runs. May be called again and again."""
+        """Begin nothing further, and interrupt what runs. May be called again and again."""
 
 
-class SqlThreads:
+class TaskThreads:
     """The threads of one kind."""
 
     def __init__(self, kind: str, threads: int) -> None:
