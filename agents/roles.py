@@ -22,7 +22,7 @@ from noetl_stream.ports.tools import Tool
 from noetl_stream.tools.container.watching import Watcher
 from noetl_stream.wiring import Platform
 from noetl_stream.wiring_chores import PlatformChores
-from noetl_stream.wiring_containers import open_cluster
+from noetl_stream.wiring_containers import open_runtime
 from noetl_stream.wiring_keychain import open_credentials
 from noetl_stream.worker.worker import Worker
 
@@ -48,11 +48,11 @@ async def running(platform: Platform, roles: Iterable[str]) -> AsyncIterator[Non
         if any(role.startswith("worker:") for role in roles):
             opened = open_credentials(platform.settings, platform.log, platform.reader)
             credentials = await stack.enter_async_context(opened)
-            cluster = await stack.enter_async_context(open_cluster(platform.settings))
-            tools = wiring.open_tools(platform, PlatformChores(platform), cluster)
+            runtime = await stack.enter_async_context(open_runtime(platform.settings))
+            tools = wiring.open_tools(platform, PlatformChores(platform), runtime)
             means = Means(await stack.enter_async_context(tools), credentials)
-            if cluster is not None:
-                await stack.enter_async_context(_watching(platform, Watcher(cluster, platform.facts)))
+            if runtime is not None:
+                await stack.enter_async_context(_watching(platform, Watcher(runtime, platform.facts)))
         apps = [app for role in roles for app in _apps(platform, role, means, stack)]
         await asyncio.gather(*(_start(app, stack) for app in apps))
         async with watched(apps):

@@ -117,10 +117,15 @@ class Settings(BaseModel):
         min_length=1,
         description="Namespaces that container tasks may use; the first by default",
     )
+    container_engine: str = Field(
+        "",
+        pattern=r"^(unix:///[^\s]+)?$",
+        description="Socket of the engine that runs container tasks, as unix:///var/run/docker.sock; instead of a Kubernetes",
+    )
     kubernetes_instance: str = Field(
         "noetl-stream",
         pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
-        description="Label of this installation's Jobs; another one where two share a namespace",
+        description="Label of this installation's Jobs or containers; another one where two share a namespace or an engine",
     )
     reply_topics: tuple[str, ...] = Field(
         ("replies",), description="Topics, or prefixes ending in *, for replies"

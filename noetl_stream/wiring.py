@@ -41,7 +41,7 @@ from noetl_stream.ports.log import Record
 from noetl_stream.ports.tools import Tool
 from noetl_stream.settings import Settings, this_host
 from noetl_stream.tools.builtin import Means, builtin_tools, kinds
-from noetl_stream.tools.container.cluster import Cluster as ContainerCluster
+from noetl_stream.tools.container.runtime import Runtime
 from noetl_stream.tools.http.client import GuardedClient
 from noetl_stream.tools.kafka.address import Reach
 from noetl_stream.tools.system import POOL, System
@@ -246,7 +246,7 @@ async def heed(platform: Platform, hinted: Hinted) -> None:
 
 @asynccontextmanager
 async def open_tools(
-    platform: Platform, chores: Chores, containers: ContainerCluster | None = None
+    platform: Platform, chores: Chores, containers: Runtime | None = None
 ) -> AsyncIterator[Mapping[str, Tool]]:
     """The tools that are installed here, closed at the end."""
     settings = platform.settings
@@ -265,7 +265,7 @@ async def open_tools(
         brokers=UserKafka(),
         kafka=_reach(settings),
         chores=chores,
-        cluster=containers,
+        containers=containers,
         task_memory=settings.task_memory,
     )
     tools = builtin_tools(means)

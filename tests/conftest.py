@@ -16,6 +16,7 @@ from tests import nats_server, postgres_server
 from tests.children import ServerMissing
 from tests.histories.builder import HABITS
 from tests.kafka_cluster import Unavailable, resolve
+from tests.tools.engine_api import EngineServer, serving_engine
 from tests.tools.kubernetes_api import Api, serving_api
 
 FOUND = pytest.StashKey[dict[str, str]]()
@@ -77,6 +78,13 @@ def kubernetes() -> Iterator[Api]:
     """As much of a Kubernetes as containers need, the test's own."""
     with serving_api() as api:
         yield api
+
+
+@pytest.fixture
+def engine() -> Iterator[EngineServer]:
+    """As much of a container engine as containers need, the test's own."""
+    with serving_engine() as server:
+        yield server
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from noetl_stream.tools.adbc.tool import Adbc, Snowflake
 from noetl_stream.tools.approve import Approve
 from noetl_stream.tools.artifact import Artifact, ResultFetch
 from noetl_stream.tools.callback import CallbackTool
-from noetl_stream.tools.container.cluster import Cluster
+from noetl_stream.tools.container.runtime import Runtime
 from noetl_stream.tools.container.tool import Container
 from noetl_stream.tools.duckdb import Duckdb
 from noetl_stream.tools.ducklake.tool import Ducklake
@@ -62,7 +62,7 @@ class Means:
     brokers: Brokers | None = None
     kafka: Reach = field(default_factory=Reach)
     chores: Chores | None = None
-    cluster: Cluster | None = None
+    containers: Runtime | None = None
     task_memory: int | None = None
 
 
@@ -161,7 +161,7 @@ shell = Plugin(
     tool=Shell, make=lambda means: Shell(means.scratch), aliases={"cmd": "command", "argv": "command"}
 )
 script = Plugin(tool=ScriptTool, make=lambda means: ScriptTool(means.client.text, means.scratch))
-container = Plugin(tool=Container, make=lambda means: Container(means.cluster))
+container = Plugin(tool=Container, make=lambda means: Container(means.containers))
 callback = Plugin(tool=CallbackTool, make=lambda means: CallbackTool(Http(means.client)))
 approve = Plugin(tool=Approve, make=lambda means: Approve(Http(means.client)))
 wait = Plugin(tool=Wait, make=lambda _: Wait(), aliases={"duration": "seconds"})

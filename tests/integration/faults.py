@@ -261,7 +261,7 @@ FAULTS = (
     Fault("artifact", "escape by ..", "result_ref: 'cache:../../secret'", "client_error", None, "'cache:../../secret' is no reference into the cache; pass the `_ref` of a result"),
     Fault("result_fetch", "no reference", "", "validation", None, "result_fetch needs an input `result_ref`; pass the `_ref` of a result"),
     Fault("container", "another namespace", "image: crunch, namespace: kube-system", "client_error", "refused_namespace", "this installation runs no containers in the namespace 'kube-system'; use jobs-here"),
-    Fault("container", "image that cannot be pulled", f"image: {UNPULLABLE}", "client_error", "failed", f'the container could not start (ImagePullBackOff: Back-off pulling image "{UNPULLABLE}"); correct `image`, or let the namespace pull it'),
+    Fault("container", "image that cannot be pulled", f"image: {UNPULLABLE}", "client_error", "failed", f'the container could not start (ImagePullBackOff: Back-off pulling image "{UNPULLABLE}"); correct `image`, or allow its pull'),
     Fault("container", "answer that tells no end", "image: crunch", "validation", None, "the container's callback tells no end; answer with a `status` that is one of succeeded, failed, timed_out, cancelled, evicted, lost", answer=Answer(value="well")),
     Fault("callback", "no answer", "timeout: 0.5", "timeout", None, UNANSWERED),
     Fault("callback", "nobody to tell", "notify: {url: 'http://<dead>/'}", "connection", None, DEAD),

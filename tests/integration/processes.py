@@ -64,6 +64,7 @@ class Roles:
             "ALLOW_PRIVATE": str(self.settings.allow_private).lower(),
             "REPLY_TOPICS": ",".join(self.settings.reply_topics),
             "KUBERNETES": self.settings.kubernetes,
+            "CONTAINER_ENGINE": self.settings.container_engine,
             "KUBERNETES_NAMESPACES": ",".join(self.settings.kubernetes_namespaces),
             "CACHE": self.settings.cache,
             "CACHE_OPTIONS": ",".join(self.settings.cache_options),

@@ -11,7 +11,7 @@ from noetl_stream.tools.builtin import Means
 from noetl_stream.tools.plugin import Plugin
 
 TEXT = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
-FOR_OURS = {"duckdb_settings", "brokers", "kafka", "chores", "cluster"}
+FOR_OURS = {"duckdb_settings", "brokers", "kafka", "chores", "containers"}
 """Means that are of no use to others."""
 PLAIN = {"config", "input", "context", "execution", "answer", "answered"}
 """What of a call its docstring tells well enough."""

@@ -4,76 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from noetl_stream.core.events import BlockId, Callback, CallbackReceived, Fact
 from noetl_stream.core.tokens import is_genuine, issue
 from noetl_stream.errors import ToolError
-from noetl_stream.ports.tools import Done, Park
+from noetl_stream.ports.tools import Done
 from noetl_stream.tools.container.cluster import Address, Cluster
-from noetl_stream.tools.container.job import CALLBACK, TOLD
+from noetl_stream.tools.container.job import TOLD
+from noetl_stream.tools.container.kubernetes import Kubernetes
+from noetl_stream.tools.container.runtime import CALLBACK, Runtime
 from noetl_stream.tools.container.tool import Container
 from noetl_stream.tools.container.watching import Watcher
 from tests.tools.conftest import call, until
+from tests.tools.container_runs import BLOCK, CONFIG, LATER, TOKEN, Facts, resume, start, watching
 from tests.tools.http_server import Site
 from tests.tools.kubernetes_api import NAMESPACE, Api, ended, unpullable
 from tests.tools.kubernetes_api import TOKEN as LOGIN
 
-BLOCK = BlockId("crunch", 0, 0)
-TOKEN, LATER = (issue("seed", 7, BLOCK, 0, segment).text for segment in (0, 1))
-CONFIG = {"image": "busybox", "command": "crunch", "env": {"KEY": "s3cret"}}
-
-
-class Facts:
-    """Stands where the event log stands."""
-
-    def __init__(self) -> None:
-        self.told: asyncio.Queue[CallbackReceived] = asyncio.Queue()
-
-    async def report(self, execution: int, fact: Fact) -> None:
-        assert execution == 7
-        assert isinstance(fact, CallbackReceived)
-        self.told.put_nowait(fact)
-
 
 @pytest.fixture
-async def cluster(kubernetes: Api) -> AsyncIterator[Cluster]:
-    cluster = Cluster(Address(server=kubernetes.url, namespaces=(NAMESPACE,)))
+async def cluster(kubernetes: Api) -> AsyncIterator[Kubernetes]:
+    cluster = Kubernetes(Cluster(Address(server=kubernetes.url, namespaces=(NAMESPACE,))))
     yield cluster
     await cluster.close()
 
 
-@asynccontextmanager
-async def watching(cluster: Cluster, facts: Facts) -> AsyncIterator[Watcher]:
-    watcher = Watcher(cluster, facts, again_after=0.01)
-    task = asyncio.create_task(watcher.run())
-    try:
-        yield watcher
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def start(cluster: Cluster, **fields: Any) -> Callback:
-    tool = Container(cluster)
-    outcome = await tool.run(call(tool, CONFIG, **({"callback": TOKEN, "timeout": None} | fields)))
-    assert isinstance(outcome, Park)
-    assert isinstance(outcome.wait, Callback)
-    return outcome.wait
-
-
-async def resume(cluster: Cluster, answer: Any) -> Done | Park:
-    tool = Container(cluster)
-    found = {"status": "ANSWERED", "answer": answer, "actor": "kubernetes", "time": 1.0}
-    return await tool.run(call(tool, CONFIG, callback=LATER, answer=found, answered=True))
-
-
-async def test_a_run_that_is_repeated_joins_its_job(kubernetes: Api, cluster: Cluster) -> None:
+async def test_a_run_that_is_repeated_joins_its_job(kubernetes: Api, cluster: Runtime) -> None:
     await start(cluster)
     await start(cluster)
 
@@ -82,7 +42,7 @@ async def test_a_run_that_is_repeated_joins_its_job(kubernetes: Api, cluster: Cl
     assert "s3cret" not in str(job)
 
 
-async def test_its_timeout_is_the_jobs_deadline(kubernetes: Api, cluster: Cluster) -> None:
+async def test_its_timeout_is_the_jobs_deadline(kubernetes: Api, cluster: Runtime) -> None:
     wait = await start(cluster, timeout=90.0)
 
     assert kubernetes.job()["spec"]["activeDeadlineSeconds"] == 90
@@ -100,7 +60,7 @@ async def test_its_timeout_is_the_jobs_deadline(kubernetes: Api, cluster: Cluste
     ],
 )  # fmt: skip
 async def test_an_end_is_told_with_the_blocks_own_token(
-    kubernetes: Api, cluster: Cluster, condition: str, reason: str, status: dict[str, Any], end: str
+    kubernetes: Api, cluster: Runtime, condition: str, reason: str, status: dict[str, Any], end: str
 ) -> None:
     await start(cluster)
     facts = Facts()
@@ -113,7 +73,7 @@ async def test_an_end_is_told_with_the_blocks_own_token(
 
 
 async def test_a_job_that_ended_while_nobody_watched_is_told_of_at_the_next_start_and_once(
-    kubernetes: Api, cluster: Cluster
+    kubernetes: Api, cluster: Runtime
 ) -> None:
     await start(cluster)
     kubernetes.end("Complete", **ended(0))
@@ -128,7 +88,7 @@ async def test_a_job_that_ended_while_nobody_watched_is_told_of_at_the_next_star
 
 
 async def test_a_job_deleted_by_somebody_while_nobody_watched_is_lost(
-    kubernetes: Api, cluster: Cluster
+    kubernetes: Api, cluster: Runtime
 ) -> None:
     await start(cluster)
     kubernetes.delete(kubernetes.job()["metadata"]["name"])
@@ -144,7 +104,7 @@ async def test_a_job_deleted_by_somebody_while_nobody_watched_is_lost(
 
 @pytest.mark.parametrize("early", [True, False])
 async def test_a_job_of_a_cancelled_execution_is_deleted(
-    kubernetes: Api, cluster: Cluster, early: bool
+    kubernetes: Api, cluster: Runtime, early: bool
 ) -> None:
     facts = Facts()
     async with watching(cluster, facts) as watcher:
@@ -160,7 +120,7 @@ async def test_a_job_of_a_cancelled_execution_is_deleted(
 
 
 async def test_a_job_that_ended_before_the_hint_is_told_of_as_it_ended_and_kept(
-    kubernetes: Api, cluster: Cluster
+    kubernetes: Api, cluster: Runtime
 ) -> None:
     await start(cluster)
     kubernetes.end("Complete", **ended(0))
@@ -174,7 +134,7 @@ async def test_a_job_that_ended_before_the_hint_is_told_of_as_it_ended_and_kept(
     assert kubernetes.job()["status"]["conditions"][0]["type"] == "Complete"
 
 
-async def test_a_hint_about_an_attempt_spares_the_next(kubernetes: Api, cluster: Cluster) -> None:
+async def test_a_hint_about_an_attempt_spares_the_next(kubernetes: Api, cluster: Runtime) -> None:
     await start(cluster, callback=issue("seed", 7, BLOCK, 1, 0).text)
     await start(cluster)
     facts = Facts()
@@ -188,7 +148,7 @@ async def test_a_hint_about_an_attempt_spares_the_next(kubernetes: Api, cluster:
 
 
 async def test_a_job_whose_image_cannot_be_had_has_failed_and_is_deleted(
-    kubernetes: Api, cluster: Cluster
+    kubernetes: Api, cluster: Runtime
 ) -> None:
     await start(cluster)
     kubernetes.pod(kubernetes.job(), **unpullable("busybox"))
@@ -205,9 +165,9 @@ async def test_a_job_whose_image_cannot_be_had_has_failed_and_is_deleted(
 
 
 async def test_a_job_of_another_installation_in_the_same_namespace_is_its_own_affair(
-    kubernetes: Api, cluster: Cluster
+    kubernetes: Api, cluster: Runtime
 ) -> None:
-    other = Cluster(Address(server=kubernetes.url, namespaces=(NAMESPACE,), instance="other"))
+    other = Kubernetes(Cluster(Address(server=kubernetes.url, namespaces=(NAMESPACE,), instance="other")))
     await start(other)
     await other.close()
     kubernetes.end("Complete", **ended(0))
@@ -221,7 +181,7 @@ async def test_a_job_of_another_installation_in_the_same_namespace_is_its_own_af
     assert (told.attempt, facts.told.qsize()) == (1, 0)
 
 
-async def test_its_result_has_the_last_lines_of_its_output(kubernetes: Api, cluster: Cluster) -> None:
+async def test_its_result_has_the_last_lines_of_its_output(kubernetes: Api, cluster: Runtime) -> None:
     await start(cluster)
     kubernetes.end("Complete", **ended(0))
 
@@ -240,7 +200,7 @@ async def test_its_result_has_the_last_lines_of_its_output(kubernetes: Api, clus
     }
 
 
-async def test_a_failure_has_its_output_too(kubernetes: Api, cluster: Cluster) -> None:
+async def test_a_failure_has_its_output_too(kubernetes: Api, cluster: Runtime) -> None:
     await start(cluster)
     kubernetes.end("Failed", "BackoffLimitExceeded", **ended(3))
 
@@ -262,7 +222,7 @@ async def test_a_failure_has_its_output_too(kubernetes: Api, cluster: Cluster) -
     ],
 )
 async def test_an_end_that_is_no_success_is_an_error_of_its_own(
-    cluster: Cluster, end: str, kind: str, retryable: bool, said: str
+    cluster: Runtime, end: str, kind: str, retryable: bool, said: str
 ) -> None:
     with pytest.raises(ToolError, match=said) as raised:
         await resume(cluster, {"status": end})
@@ -270,7 +230,7 @@ async def test_an_end_that_is_no_success_is_an_error_of_its_own(
     assert (raised.value.kind, raised.value.code, raised.value.retryable) == (kind, end, retryable)
 
 
-async def test_an_answer_reads_no_output_but_the_blocks_own(kubernetes: Api, cluster: Cluster) -> None:
+async def test_an_answer_reads_no_output_but_the_blocks_own(kubernetes: Api, cluster: Runtime) -> None:
     """Whoever holds the token may answer anything; they see no other's output for it."""
     await start(cluster, callback=issue("seed", 8, BLOCK, 0, 0).text)
     kubernetes.end("Complete", **ended(0))
@@ -283,14 +243,14 @@ async def test_an_answer_reads_no_output_but_the_blocks_own(kubernetes: Api, clu
 
 
 @pytest.mark.parametrize("answer", [None, "done", {"status": "well"}, {"result": 1}])
-async def test_an_answer_that_tells_no_end_is_refused(cluster: Cluster, answer: Any) -> None:
+async def test_an_answer_that_tells_no_end_is_refused(cluster: Runtime, answer: Any) -> None:
     with pytest.raises(ToolError, match="one of succeeded, failed, timed_out") as raised:
         await resume(cluster, answer)
 
     assert raised.value.kind == "validation"
 
 
-async def test_a_job_that_nobody_ended_in_time_is_deleted(kubernetes: Api, cluster: Cluster) -> None:
+async def test_a_job_that_nobody_ended_in_time_is_deleted(kubernetes: Api, cluster: Runtime) -> None:
     await start(cluster)
     tool = Container(cluster)
     late = call(tool, CONFIG, callback=LATER, answer={"status": "TIMED_OUT"}, answered=True, timeout=9.0)
@@ -303,7 +263,7 @@ async def test_a_job_that_nobody_ended_in_time_is_deleted(kubernetes: Api, clust
 
 
 async def test_the_api_that_is_not_there_can_be_tried_again() -> None:
-    cluster = Cluster(Address(server="http://127.0.0.1:9", namespaces=(NAMESPACE,)))
+    cluster = Kubernetes(Cluster(Address(server="http://127.0.0.1:9", namespaces=(NAMESPACE,))))
 
     with pytest.raises(ToolError, match="is it running") as raised:
         await start(cluster)
@@ -313,7 +273,7 @@ async def test_the_api_that_is_not_there_can_be_tried_again() -> None:
 
 
 async def test_what_answers_in_place_of_the_api_is_told_apart(site: Site) -> None:
-    cluster = Cluster(Address(server=site.url, namespaces=(NAMESPACE,)))
+    cluster = Kubernetes(Cluster(Address(server=site.url, namespaces=(NAMESPACE,))))
 
     with pytest.raises(ToolError, match="correct NOETL_STREAM_KUBERNETES") as raised:
         await start(cluster)
@@ -332,7 +292,7 @@ async def test_what_answers_in_place_of_the_api_is_told_apart(site: Site) -> Non
     ],
 )
 async def test_a_refusal_is_told_in_the_apis_words(
-    kubernetes: Api, cluster: Cluster, status: int, reason: str, kind: str, retryable: bool, advice: str
+    kubernetes: Api, cluster: Runtime, status: int, reason: str, kind: str, retryable: bool, advice: str
 ) -> None:
     kubernetes.refusals["POST", "jobs"] = status, {"reason": reason, "message": "jobs.batch cannot be made"}
 
@@ -344,7 +304,7 @@ async def test_a_refusal_is_told_in_the_apis_words(
     assert kubernetes.objects == {}
 
 
-async def test_a_job_that_cannot_have_its_environment_is_deleted(kubernetes: Api, cluster: Cluster) -> None:
+async def test_a_job_that_cannot_have_its_environment_is_deleted(kubernetes: Api, cluster: Runtime) -> None:
     kubernetes.refusals["POST", "secrets"] = 403, {"reason": "Forbidden", "message": "no secrets here"}
 
     with pytest.raises(ToolError, match="no secrets here"):
@@ -356,7 +316,7 @@ async def test_a_job_that_cannot_have_its_environment_is_deleted(kubernetes: Api
 async def test_the_login_is_read_anew_for_each_request(kubernetes: Api, tmp_path: Path) -> None:
     kubernetes.token, file = LOGIN, tmp_path / "token"
     file.write_text("an older one")
-    cluster = Cluster(Address(server=kubernetes.url, token_file=file, namespaces=(NAMESPACE,)))
+    cluster = Kubernetes(Cluster(Address(server=kubernetes.url, token_file=file, namespaces=(NAMESPACE,))))
 
     with pytest.raises(ToolError, match="renew the token") as raised:
         await start(cluster)
@@ -373,7 +333,7 @@ async def test_the_login_is_read_anew_for_each_request(kubernetes: Api, tmp_path
 
 
 async def test_a_watcher_whose_api_refuses_goes_on_when_it_answers_again(
-    kubernetes: Api, cluster: Cluster, caplog: pytest.LogCaptureFixture
+    kubernetes: Api, cluster: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
     await start(cluster)
     kubernetes.end("Complete", **ended(0))
@@ -395,7 +355,7 @@ def test_a_variable_that_the_cluster_would_not_take_is_refused_at_once(name: str
         Container.config.model_validate({"image": "busybox", "env": {name: 1}})
 
 
-async def test_other_namespaces_are_refused(kubernetes: Api, cluster: Cluster) -> None:
+async def test_other_namespaces_are_refused(kubernetes: Api, cluster: Runtime) -> None:
     tool = Container(cluster)
 
     with pytest.raises(ToolError, match="use jobs-here"):
@@ -404,8 +364,8 @@ async def test_other_namespaces_are_refused(kubernetes: Api, cluster: Cluster) -
     assert kubernetes.objects == {}
 
 
-async def test_without_a_cluster_it_is_not_installed() -> None:
+async def test_without_a_runtime_it_is_not_installed() -> None:
     tool = Container(None)
 
-    with pytest.raises(ToolError, match="NOETL_STREAM_KUBERNETES"):
+    with pytest.raises(ToolError, match=r"NOETL_STREAM_KUBERNETES, or .* NOETL_STREAM_CONTAINER_ENGINE"):
         await tool.run(call(tool, CONFIG, callback=TOKEN))

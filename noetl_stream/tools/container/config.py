@@ -1,4 +1,4 @@
-"""What a container task may say. Cluster and login are the operator's, so nothing here names them."""
+"""What a container task may say. Where it runs, and as whom, is the operator's choice, so nothing here names it."""
 
 from __future__ import annotations
 
@@ -28,17 +28,22 @@ class ContainerConfig(Config):
     )
     args: list[str | int | float] = Field(default_factory=list, description="the words it is called with")
     env: dict[Annotated[str, Field(pattern=VARIABLE)], Any] = Field(
-        default_factory=dict, description="its environment; it stands in a Secret that goes with the Job"
+        default_factory=dict,
+        description="its environment; in a cluster it stands in a Secret that goes with the Job",
     )
     namespace: str | None = Field(
-        None, pattern=NAME, description="one of those the installation uses; by default the first of them"
+        None,
+        pattern=NAME,
+        description="in a cluster: one of those the installation uses; by default the first of them",
     )
     resources: Resources = Field(default_factory=Resources, description="`requests` and `limits`")
     restart_policy: Literal["Never", "OnFailure"] = Field(
-        "Never", description="`OnFailure`: its node starts it again in the same pod"
+        "Never", description="in a cluster: `OnFailure` lets its node start it again in the same pod"
     )
-    backoff_limit: int = Field(0, ge=0, le=100, description="how often Kubernetes itself tries it again")
+    backoff_limit: int = Field(
+        0, ge=0, le=100, description="in a cluster: how often Kubernetes itself tries it again"
+    )
     service_account: str | None = Field(
-        None, pattern=NAME, description="as whom it speaks to the cluster; by default as nobody"
+        None, pattern=NAME, description="in a cluster: as whom it speaks to it; by default as nobody"
     )
     log_lines: int = Field(100, ge=0, le=10_000, description="so many last lines of its output are kept")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from noetl_stream.core.values import Value
 from noetl_stream.errors import ToolError
-from noetl_stream.tools.container.job import ENDS
+from noetl_stream.tools.container.runtime import ENDS
 
 _WORDS: Final = ("job", "reason", "message")
 _KINDS: Final = {
@@ -64,7 +64,7 @@ def raised(found: Mapping[str, Any]) -> ToolError:
 def _failed(found: Mapping[str, Any], *, unpulled: bool) -> str:
     told = ": ".join(filter(None, (found["reason"], found["message"])))
     if unpulled:
-        return f"could not start ({told}); correct `image`, or let the namespace pull it"
+        return f"could not start ({told}); correct `image`, or allow its pull"
     if found["exit_code"] is None:
         return f"failed ({told or 'nobody says why'}); see its `logs`"
     return f"ended with exit code {found['exit_code']}; see its `logs`"

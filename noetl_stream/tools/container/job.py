@@ -1,30 +1,27 @@
-"""The Job of one block's run: its name from the block's token, so that a repetition finds it, and its labels, so that a
-watcher does; and how a Job that is seen has ended."""
+"""The Job of one block's run, and how a Job that is seen has ended. Its annotation is the token, for whoever tells of the end."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Final
 
-from noetl_stream.core.tokens import Token, read
-from noetl_stream.ids import identity
+from noetl_stream.core.tokens import Token
 from noetl_stream.ports.tools import Call
 from noetl_stream.tools.container.config import ContainerConfig
+from noetl_stream.tools.container.runtime import (
+    CALLBACK,
+    INSTANCE,
+    KEPT_SECONDS,
+    PREFIX,
+    End,
+    Why,
+    labels_of,
+    labels_of_attempt,
+    name_of,
+)
 
-End: TypeAlias = Literal["succeeded", "failed", "timed_out", "cancelled", "evicted", "lost"]
-
-PREFIX: Final = "noetl-stream.io"
-CALLBACK: Final = f"{PREFIX}/callback"
-"""Label: the digest of the token. Annotation: the token, for whoever tells of the end."""
 TOLD: Final = f"{PREFIX}/told"
 """Label: the end that the platform knows of; a Job that has it is watched no more."""
-EXECUTION: Final = f"{PREFIX}/execution"
-BLOCK: Final = f"{PREFIX}/block"
-ATTEMPT: Final = f"{PREFIX}/attempt"
-INSTANCE: Final = f"{PREFIX}/instance"
-ENDS: Final[tuple[End, ...]] = get_args(End)
-KEPT_SECONDS: Final = 24 * 3600
-"""How long a Job that has ended is kept for people to look at."""
 _DISRUPTED: Final = (
     "Evicted",
     "Preempting",
@@ -37,13 +34,6 @@ _DISRUPTED: Final = (
 _UNPULLABLE: Final = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 
 
-class Why(NamedTuple):
-    """Kubernetes' word, such as `ImagePullBackOff`, and its sentence."""
-
-    reason: str | None
-    message: str | None
-
-
 def untold(instance: str) -> str:
     """Selects the Jobs of an installation whose end it does not know."""
     return f"{INSTANCE}={instance},{CALLBACK},!{TOLD}"
@@ -51,39 +41,23 @@ def untold(instance: str) -> str:
 
 def of_attempt(instance: str, token: Token) -> str:
     """Selects the Jobs that one attempt of a block has started, in whichever segment."""
-    return f"{INSTANCE}={instance},{BLOCK}={_block_digest(token)},{ATTEMPT}={token.attempt}"
-
-
-def name_of(digest: str) -> str:
-    """Of the Job, its Secret and its pods' label."""
-    return f"noetl-{digest}"
-
-
-def _block_digest(token: Token) -> str:
-    return identity("container block", f"{token.execution}/{token.block}").hex()[:32]
+    return ",".join(f"{name}={value}" for name, value in labels_of_attempt(instance, token).items())
 
 
 def job_of(call: Call, namespace: str, instance: str) -> dict[str, Any]:
     """The Job to create. The finalizer keeps one that somebody deletes until its loss is told."""
     config: ContainerConfig = call.config
-    token = read(call.callback)
-    digest = identity("container", call.callback).hex()[:32]
-    labels = {
-        INSTANCE: instance,
-        CALLBACK: digest,
-        EXECUTION: str(token.execution),
-        BLOCK: _block_digest(token),
-        ATTEMPT: str(token.attempt),
-    }
+    labels = labels_of(call.callback, instance)
+    name = name_of(labels[CALLBACK])
     spec: dict[str, Any] = {
         "backoffLimit": config.backoff_limit,
         "ttlSecondsAfterFinished": KEPT_SECONDS,
-        "template": {"metadata": {"labels": labels}, "spec": _pod(config, name_of(digest))},
+        "template": {"metadata": {"labels": labels}, "spec": _pod(config, name)},
     }
     if call.timeout is not None:
         spec["activeDeadlineSeconds"] = max(1, round(call.timeout))
     metadata = {
-        "name": name_of(digest),
+        "name": name,
         "namespace": namespace,
         "labels": labels,
         "annotations": {CALLBACK: call.callback},
