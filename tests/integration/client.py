@@ -28,6 +28,7 @@ from noetl_stream.wire.letters import ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TO
 from noetl_stream.wiring import Platform, open_platform
 from noetl_stream.worker.hydrate import hydrate
 from noetl_stream.worker.keep import as_rows
+from tests.tools.conftest import until
 
 LIMIT = 30.0
 """Seconds any single wait may take."""
@@ -174,8 +175,7 @@ async def installed(settings: Settings, *roles: str) -> AsyncIterator[Client]:
 async def there(file: Path) -> None:
     """Return once a task has made this file."""
     async with asyncio.timeout(LIMIT):
-        while not await asyncio.to_thread(file.exists):
-            pass
+        await until(file.exists)
 
 
 def _letter(record: Record) -> Letter:

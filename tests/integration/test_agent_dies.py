@@ -18,10 +18,13 @@ from tests.tools.conftest import until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
-async def test_an_agent_outlives_its_worker(
-    settings: Settings, command: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NOETL_STREAM_ALLOW_PRIVATE", "true")
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """The model and the shop are on this machine."""
+    return settings.model_copy(update={"allow_private": True})
+
+
+async def test_an_agent_outlives_its_worker(settings: Settings, command: Path) -> None:
     model = Model(
         plans=[
             calls("price", {"item": "tea", "count": 3}),
