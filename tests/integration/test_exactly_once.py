@@ -55,7 +55,9 @@ LISTEN effects
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"partitions": 1, "slots": 4, "processes": 1})
+    """The document names a database of this machine."""
+    few = {"partitions": 1, "slots": 4, "processes": 1}
+    return settings.model_copy(update={**few, "allow_private": True})
 
 
 @pytest.mark.timeout(180)
