@@ -232,7 +232,7 @@ FAULTS = (
     Fault("python", "no file", "script: {uri: <files>/none.py}", "client_error", None, "the script '<files>/none.py' cannot be read (…); check its path"),
     Fault("polars", "malformed", "sql: SELEC 1", "python", "SQLInterfaceError", "SQLInterfaceError: sql parser error: Expected: an SQL statement, found: SELEC…"),
     Fault("polars", "raises", "code: pl.nothing()", "python", "AttributeError", "AttributeError: module 'polars' has no attribute 'nothing' (line 1 of the code)"),
-    Fault("polars", "no file", "code: \"result = pl.scan_parquet('<files>/none.parquet')\"", "python", "FileNotFoundError", "FileNotFoundError: …<files>/none.parquet"),
+    Fault("polars", "no file", "code: \"result = pl.scan_parquet('<files>/none.parquet')\"", "python", "FileNotFoundError", "FileNotFoundError: …/files/none.parquet…"),
     Fault("polars", "never ends", "code: 'while True: pass', timeout: 0.5", "timeout", None, LATE),
     Fault("wasm", "never ends", f"plugin: {{module: '{WASM_LOOP}'}}, limits: {{fuel: 100000000000000}}, timeout: 0.5", "timeout", None, LATE),
     Fault("wasm", "too many instructions", f"plugin: {{module: '{WASM_LOOP}'}}, limits: {{fuel: 100000}}", "client_error", "fuel_exhausted", "the wasm module used up its 100,000 units of fuel; raise `limits.fuel`, or let it do less"),

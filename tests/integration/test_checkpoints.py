@@ -31,6 +31,8 @@ EVERY = 20
 """Records between two rounds."""
 ITERATIONS = 120
 THE_REST = ("orchestrator", "worker:default")
+OPEN = f"{LOOP}  next: ask\n- {{step: ask, tool: {{kind: callback}}}}\n"
+"""It has not ended when its owner stops, however much of the loop is done meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ async def test_a_restore_reads_the_tail_alone_and_knows_what_a_fold_from_zero_kn
     async with installed(settings, "intake") as client:
         async with running(client.platform, THE_REST):
             await client.run(GREET)
-            execution = await client.ask(await client.register(LOOP), {"count": ITERATIONS})
+            execution = await client.ask(await client.register(OPEN), {"count": ITERATIONS})
             await client.told(execution, until=completions(ITERATIONS * 3 // 4))
         saved = Saved.of(await _checkpoints(client).read(0), fence=0)
         restorer, offsets = _restorer(client)

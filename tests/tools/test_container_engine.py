@@ -110,7 +110,7 @@ async def test_an_end_is_told_with_the_blocks_own_token(
 async def test_what_runs_longer_than_its_timeout_is_killed_and_told_so(
     engine: EngineServer, runtime: Engine
 ) -> None:
-    await start(runtime, timeout=0.2)
+    await start(runtime, timeout=2.0)
     facts = Facts()
     async with watching(runtime, facts):
         told = await facts.told.get()
