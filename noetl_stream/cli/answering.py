@@ -193,18 +193,8 @@ async def _asks(installation: Installation, execution: int, step: str, by: str) 
 
 async def _answered(installation: Installation, token: Token, answer: Value, by: str) -> None:
     """Raises InvalidRequest unless the log takes the answer."""
-    from noetl_stream.core.events import CallbackReceived
-
     await installation.state(token.execution)
-    event = CallbackReceived(
-        block=token.block,
-        attempt=token.attempt,
-        segment=token.segment,
-        seal=token.seal,
-        time=time.time(),
-        answer=answer,
-        actor=by,
-    )
+    event = token.answered(answer, by=by, at=time.time())
     match await installation.report(token.execution, event):
         case "accepted":
             return

@@ -107,13 +107,12 @@ def show_end(story: Story, *, as_json: bool) -> int:
 
 
 async def _fetched(settings: Settings, results: Mapping[str, Value]) -> Mapping[str, Value]:
-    from noetl_stream.cli.running import rows_in
+    from noetl_stream.client.results import resolved
     from noetl_stream.wiring import cache_of
-    from noetl_stream.worker.hydrate import hydrate
 
     cache = await cache_of(settings)
     try:
-        return {name: rows_in(await hydrate(cache, value)) for name, value in results.items()}
+        return {name: await resolved(cache, value) for name, value in results.items()}
     finally:
         await cache.close()
 

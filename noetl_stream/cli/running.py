@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 from noetl_stream.agents.roles import running
 from noetl_stream.cli.embedded import bootstrap_of
 from noetl_stream.client.jobs import Job, ask_and_follow
+from noetl_stream.client.results import resolved
 from noetl_stream.core.report import Story
-from noetl_stream.core.values import Piped, Value
+from noetl_stream.core.values import Value
 from noetl_stream.replay.telling import Told
 from noetl_stream.settings import Settings
 from noetl_stream.wiring import Platform, open_platform
-from noetl_stream.worker.hydrate import hydrate
-from noetl_stream.worker.keep import as_rows
 
-__all__ = ["Job", "everything", "installation", "report_of", "resolved", "rows_in", "run_to_end"]
+__all__ = ["Job", "everything", "installation", "report_of", "resolved", "run_to_end"]
 
 
 @asynccontextmanager
@@ -60,24 +58,6 @@ async def run_to_end(
 async def report_of(platform: Platform, story: Story) -> dict[str, Value]:
     """The documented report, references resolved; tables as lists of rows. Times are seconds since the epoch."""
     results = {} if story.machine is None else story.machine.results
-    resolve = {name: await resolved(platform, value) for name, value in results.items()}
+    resolve = {name: await resolved(platform.cache, value) for name, value in results.items()}
     report = story.as_json(resolve)
-    return report | {"ctx": await resolved(platform, report["ctx"])}
-
-
-async def resolved(platform: Platform, value: Value) -> Value:
-    """A value with every reference in it fetched, as plain JSON."""
-    return rows_in(await hydrate(platform.cache, value))
-
-
-def rows_in(value: Any) -> Value:
-    """A hydrated value with its tables as lists of rows."""
-    match value:
-        case Piped():
-            return rows_in(value.value)
-        case dict():
-            return {key: rows_in(each) for key, each in value.items()}
-        case list():
-            return [rows_in(each) for each in value]
-        case _:
-            return as_rows(value)
+    return report | {"ctx": await resolved(platform.cache, report["ctx"])}

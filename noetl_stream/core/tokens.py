@@ -11,6 +11,7 @@ from hashlib import blake2b
 from hmac import compare_digest
 
 from noetl_stream.core.events import BlockId, CallbackReceived
+from noetl_stream.core.values import Value
 from noetl_stream.errors import InvalidRequest
 from noetl_stream.ids import identity
 
@@ -34,6 +35,18 @@ class Token:
         """As it is given away: opaque, and safe in a URL."""
         named = _named(self.execution, self.block, self.attempt, self.segment)
         return urlsafe_b64encode(bytes.fromhex(self.seal) + named).rstrip(b"=").decode()
+
+    def answered(self, answer: Value, *, by: str | None, at: float) -> CallbackReceived:
+        """The fact that the block has its answer; `at` is in seconds."""
+        return CallbackReceived(
+            block=self.block,
+            attempt=self.attempt,
+            segment=self.segment,
+            seal=self.seal,
+            time=at,
+            answer=answer,
+            actor=by,
+        )
 
 
 def issue(seed: str, execution: int, block: BlockId, attempt: int, segment: int) -> Token:

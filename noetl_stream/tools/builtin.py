@@ -33,6 +33,7 @@ from noetl_stream.tools.plugin import GROUP, Plugin
 from noetl_stream.tools.polars import Polars
 from noetl_stream.tools.postgres.tool import Postgres
 from noetl_stream.tools.python import Python
+from noetl_stream.tools.script import Scripts
 from noetl_stream.tools.shell import ScriptTool, Shell
 from noetl_stream.tools.sqlite import Sqlite
 from noetl_stream.tools.subscription.tool import Subscription
@@ -65,21 +66,26 @@ class Means:
     containers: Runtime | None = None
     task_memory: int | None = None
 
+    @property
+    def scripts(self) -> Scripts:
+        """How programs that stand elsewhere are read."""
+        return Scripts(self.client.text, allow_private=self.allow_private)
+
 
 python = Plugin(
-    tool=Python, make=lambda means: Python(means.pool, means.client.text), templated_text=frozenset({"code"})
+    tool=Python, make=lambda means: Python(means.pool, means.scripts), templated_text=frozenset({"code"})
 )
 polars = Plugin(tool=Polars, make=lambda means: Polars(means.pool), templated_text=frozenset({"code", "sql"}))
 duckdb = Plugin(
     tool=Duckdb,
-    make=lambda means: Duckdb(means.client.text, settings=means.duckdb_settings),
+    make=lambda means: Duckdb(means.scripts, settings=means.duckdb_settings),
     templated_text=SQL,
     once=True,
 )
 ducklake = Plugin(
     tool=Ducklake,
     make=lambda means: Ducklake(
-        means.client.text, settings=means.duckdb_settings, allow_private=means.allow_private
+        means.scripts, settings=means.duckdb_settings, allow_private=means.allow_private
     ),
     templated_text=SQL,
     needs=("duckdb_extension_ducklake",),
@@ -103,21 +109,21 @@ result_fetch = Plugin(
     make=lambda means: ResultFetch(means.cache),
     aliases={"ref": "result_ref", "uri": "result_ref"},
 )
-sqlite = Plugin(tool=Sqlite, make=lambda means: Sqlite(means.client.text), templated_text=SQL, once=True)
+sqlite = Plugin(tool=Sqlite, make=lambda means: Sqlite(means.scripts), templated_text=SQL, once=True)
 postgres = Plugin(
     tool=Postgres,
-    make=lambda means: Postgres(means.client.text, allow_private=means.allow_private),
+    make=lambda means: Postgres(means.scripts, allow_private=means.allow_private),
     templated_text=SQL,
     once=True,
 )
 adbc = Plugin(
     tool=Adbc,
-    make=lambda means: Adbc(means.client.text, allow_private=means.allow_private),
+    make=lambda means: Adbc(means.scripts, allow_private=means.allow_private),
     templated_text=SQL,
 )
 snowflake = Plugin(
     tool=Snowflake,
-    make=lambda means: Snowflake(means.client.text, allow_private=means.allow_private),
+    make=lambda means: Snowflake(means.scripts, allow_private=means.allow_private),
     needs=("adbc_driver_snowflake",),
     extra="snowflake",
     templated_text=SQL,
@@ -160,7 +166,7 @@ mcp = Plugin(
 shell = Plugin(
     tool=Shell, make=lambda means: Shell(means.scratch), aliases={"cmd": "command", "argv": "command"}
 )
-script = Plugin(tool=ScriptTool, make=lambda means: ScriptTool(means.client.text, means.scratch))
+script = Plugin(tool=ScriptTool, make=lambda means: ScriptTool(means.scripts, means.scratch))
 container = Plugin(tool=Container, make=lambda means: Container(means.containers))
 callback = Plugin(tool=CallbackTool, make=lambda means: CallbackTool(Http(means.client)))
 approve = Plugin(tool=Approve, make=lambda means: Approve(Http(means.client)))

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 from pydantic import BaseModel, Field
 
 from noetl_stream.ports.tools import Call, Done, Nature
-from noetl_stream.tools.script import FetchText
+from noetl_stream.tools.script import Scripts
 from noetl_stream.tools.sql_config import SqlConfig, sql_text
 from noetl_stream.tools.task_threads import TaskThreads
 
@@ -32,17 +32,17 @@ class Duckdb:
     config: ClassVar[type[BaseModel]] = DuckdbConfig
 
     def __init__(
-        self, fetch: FetchText, *, threads: int = 4, settings: Mapping[str, str] | None = None
+        self, scripts: Scripts, *, threads: int = 4, settings: Mapping[str, str] | None = None
     ) -> None:
         """`threads` bounds the tasks at once; `settings` are duckdb's own, `memory_limit` for one."""
-        self._fetch, self._settings = fetch, {**SETTINGS, **(settings or {})}
+        self._scripts, self._settings = scripts, {**SETTINGS, **(settings or {})}
         self._threads = TaskThreads(self.kind, threads)
 
     async def run(self, call: Call) -> Done:
         # duckdb and Arrow are loaded by the first task, not to know what tools there are.
         from noetl_stream.tools.duckdb_session import DuckdbSession
 
-        text = await sql_text(call.config, self._fetch, call)
+        text = await sql_text(call.config, self._scripts, call)
         once = call.effect_key if call.once else None
         session = DuckdbSession(call.config, call.input, self._settings, once)
         return Done(value=await self._threads.run(session, text, call.timeout))

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.config import Config
-from noetl_stream.tools.script import FetchText, Script, task_script
+from noetl_stream.tools.script import Script, Scripts
 from noetl_stream.tools.warm.pool import Frames, WarmPool, Work
 
 
@@ -45,14 +45,14 @@ class Python:
     nature: ClassVar[Nature] = "read"
     config: ClassVar[type[BaseModel]] = PythonConfig
 
-    def __init__(self, pool: WarmPool, fetch: FetchText) -> None:
-        self._pool, self._fetch = pool, fetch
+    def __init__(self, pool: WarmPool, scripts: Scripts) -> None:
+        self._pool, self._scripts = pool, scripts
 
     async def run(self, call: Call) -> Done:
         config: PythonConfig = call.config
         code = config.code
         if config.script is not None:
-            code = await task_script(config.script, self._fetch, call)
+            code = await self._scripts.of_task(config.script, call)
         work = Work(
             operation="python",
             input=call.input,

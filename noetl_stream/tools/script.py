@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -74,43 +75,75 @@ class Script(Config):
         return self
 
 
-async def task_script(script: Script, fetch: FetchText, call: Call) -> str:
-    """The text of a task's script, from where its playbook may call, with the credential of its `source`. Raises ToolError."""
-    return await script_text(script, fetch, call.hosts, call.credentials.get(SCRIPT))
+@dataclass(frozen=True, slots=True)
+class Scripts:
+    """Reads scripts for tools: over http by `fetch`, from stores at private addresses that a document names if `allow_private`."""
 
+    fetch: FetchText
+    allow_private: bool = False
 
-async def script_text(
-    script: Script, fetch: FetchText, hosts: Hosts = None, secret: Secret | None = None
-) -> str:
-    """The script's text, from one of `hosts` (None: from any), of a store with `secret` or as nobody.
+    async def of_task(self, script: Script, call: Call) -> str:
+        """The text of a task's script, from where its playbook may call, with the credential of its `source`. Raises ToolError."""
+        return await self.text(script, call.hosts, call.credentials.get(SCRIPT))
 
-    Raises:
-        ToolError: it cannot be read.
-    """
-    limit = asyncio.timeout(script.source.timeout)
-    try:
-        async with limit:
-            return await _read(script.uri, script.source, fetch, hosts, secret)
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise ToolError(
-            f"the script '{script.uri}' was not read within {script.source.timeout:g} s; raise its `timeout`",
-            kind="timeout",
-            retryable=True,
-        ) from None
+    async def text(self, script: Script, hosts: Hosts = None, secret: Secret | None = None) -> str:
+        """The script's text, from one of `hosts` (None: from any), of a store with `secret` or as nobody.
 
+        Raises:
+            ToolError: it cannot be read.
+        """
+        limit = asyncio.timeout(script.source.timeout)
+        try:
+            async with limit:
+                return await self._read(script.uri, script.source, hosts, secret)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise ToolError(
+                f"the script '{script.uri}' was not read within {script.source.timeout:g} s; raise its `timeout`",
+                kind="timeout",
+                retryable=True,
+            ) from None
 
-async def _read(uri: str, source: Source, fetch: FetchText, hosts: Hosts, secret: Secret | None) -> str:
-    match source.type:
-        case "inline":
-            return source.code or uri
-        case _ if source.type == "file" or uri.startswith("file://"):
-            return await asyncio.to_thread(_file_text, uri, source.encoding)
-        case "http":
-            return await fetch(_joined(source.endpoint, uri), source.headers, hosts)
-        case "s3" | "gcs":
-            return await _object_text(_object_uri(uri, source), source, hosts, secret)
+    async def _read(self, uri: str, source: Source, hosts: Hosts, secret: Secret | None) -> str:
+        match source.type:
+            case "inline":
+                return source.code or uri
+            case _ if source.type == "file" or uri.startswith("file://"):
+                return await asyncio.to_thread(_file_text, uri, source.encoding)
+            case "http":
+                return await self.fetch(_joined(source.endpoint, uri), source.headers, hosts)
+            case "s3" | "gcs":
+                return await self._object_text(_object_uri(uri, source), source, hosts, secret)
+
+    async def _object_text(self, uri: str, source: Source, hosts: Hosts, secret: Secret | None) -> str:
+        # What reads stores is loaded by the first script that stands in one.
+        import obstore
+        from obstore.exceptions import BaseError
+
+        from noetl_stream.tools.objects.config import ObjectConfig
+        from noetl_stream.tools.objects.failing import failed
+        from noetl_stream.tools.objects.place import place_of
+        from noetl_stream.tools.objects.reaching import store_for
+
+        place = place_of(ObjectConfig(uri=uri), secret)
+        store = await store_for(
+            place,
+            secret,
+            endpoint=source.endpoint,
+            region=source.region,
+            allow_private=self.allow_private,
+            hosts=hosts,
+        )
+        try:
+            answer = await obstore.get_async(store, place.key)
+            return bytes(await answer.bytes_async()).decode(source.encoding)
+        except UnicodeDecodeError as error:
+            raise ToolError(
+                f"the script '{uri}' cannot be read ({error}); say its `encoding`", kind="client_error"
+            ) from error
+        except (BaseError, FileNotFoundError, PermissionError) as error:
+            raise failed(error, place.uri) from None  # what the store says may quote the credential
 
 
 def _object_uri(uri: str, source: Source) -> str:
@@ -133,29 +166,3 @@ def _file_text(uri: str, encoding: str) -> str:
         raise ToolError(
             f"the script '{uri}' cannot be read ({error}); check its path", kind="client_error"
         ) from error
-
-
-async def _object_text(uri: str, source: Source, hosts: Hosts, secret: Secret | None) -> str:
-    """An address that the document itself names may not be a private one."""
-    # What reads stores is loaded by the first script that stands in one.
-    import obstore
-    from obstore.exceptions import BaseError
-
-    from noetl_stream.tools.objects.config import ObjectConfig
-    from noetl_stream.tools.objects.failing import failed
-    from noetl_stream.tools.objects.place import place_of
-    from noetl_stream.tools.objects.reaching import store_for
-
-    place = place_of(ObjectConfig(uri=uri), secret)
-    store = await store_for(
-        place, secret, endpoint=source.endpoint, region=source.region, allow_private=False, hosts=hosts
-    )
-    try:
-        answer = await obstore.get_async(store, place.key)
-        return bytes(await answer.bytes_async()).decode(source.encoding)
-    except UnicodeDecodeError as error:
-        raise ToolError(
-            f"the script '{uri}' cannot be read ({error}); say its `encoding`", kind="client_error"
-        ) from error
-    except (BaseError, FileNotFoundError, PermissionError) as error:
-        raise failed(error, place.uri) from None  # what the store says may quote the credential

@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BaseModel, Field, model_validator
 from noetl_stream.errors import ToolError
 from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.running import ProcessConfig, run_in_folder
-from noetl_stream.tools.script import FetchText, Script, task_script
+from noetl_stream.tools.script import Script, Scripts
 
 Words: TypeAlias = list[str | int | float]
 
@@ -73,9 +73,9 @@ class ScriptTool:
     nature: ClassVar[Nature] = "write"
     config: ClassVar[type[BaseModel]] = ScriptConfig
 
-    def __init__(self, fetch: FetchText, scratch: Path | None = None) -> None:
+    def __init__(self, scripts: Scripts, scratch: Path | None = None) -> None:
         """`scratch` as of `Shell`."""
-        self._fetch, self._scratch = fetch, scratch
+        self._scripts, self._scratch = scripts, scratch
 
     async def run(self, call: Call) -> Done:
         config: ScriptConfig = call.config
@@ -87,7 +87,7 @@ class ScriptTool:
             )
         script = config.script
         if isinstance(script, Script):
-            script = await task_script(script, self._fetch, call)
+            script = await self._scripts.of_task(script, call)
         return await run_in_folder(call, self.kind, partial(_script_words, config, script), self._scratch)
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from noetl_stream.ports.tools import Call
 from noetl_stream.tools.config import Config
-from noetl_stream.tools.script import FetchText, Script, task_script
+from noetl_stream.tools.script import Script, Scripts
 
 IN_MEMORY = ":memory:"
 
@@ -35,7 +35,7 @@ class SqlConfig(StatementsConfig):
     )
 
 
-async def sql_text(config: StatementsConfig, fetch: FetchText, call: Call) -> str:
+async def sql_text(config: StatementsConfig, scripts: Scripts, call: Call) -> str:
     """All SQL of a task, in the order of the keys above; a script that stands elsewhere is read as `call` may.
 
     Raises:
@@ -43,7 +43,7 @@ async def sql_text(config: StatementsConfig, fetch: FetchText, call: Call) -> st
     """
     script = config.script
     parts = [config.query, config.command, *_listed(config.commands)]
-    parts.append(await task_script(script, fetch, call) if isinstance(script, Script) else script)
+    parts.append(await scripts.of_task(script, call) if isinstance(script, Script) else script)
     # A part may end in a line comment, which must not swallow what follows.
     return "\n;\n".join(part for part in parts if part)
 

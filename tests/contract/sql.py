@@ -132,3 +132,18 @@ class SqlContract:
 
         with pytest.raises(asyncio.CancelledError):
             await running
+
+
+class ServerContract(SqlContract):
+    """A server's own dialect: beside a mapping a question mark is an operator there, so that a place is one beside a list alone."""
+
+    @pytest.mark.parametrize(
+        ("params", "sentence"),
+        [
+            ([1], "the statements take 2 params or more, 1 are given"),
+            ([1, 2, 3], "the statements take 2 params, 3 are given; give one for each"),
+        ],
+    )
+    async def test_parameters_that_do_not_fit_are_told(self, run: Run, params: Any, sentence: str) -> None:
+        with pytest.raises(ToolError, match=sentence):
+            await run({"query": "SELECT ?; SELECT ?", "params": params})

@@ -14,7 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 from noetl_stream.agents.roles import running
-from noetl_stream.core.events import CallbackReceived, CancelRequested, ExecutionEnded
+from noetl_stream.client.results import resolved
+from noetl_stream.core.events import CancelRequested, ExecutionEnded
 from noetl_stream.core.report import Story
 from noetl_stream.core.tokens import Token
 from noetl_stream.core.values import Value, unmarked
@@ -26,8 +27,6 @@ from noetl_stream.settings import Settings
 from noetl_stream.tools.builtin import kinds
 from noetl_stream.wire.letters import ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TOPIC, REASON
 from noetl_stream.wiring import Platform, open_platform
-from noetl_stream.worker.hydrate import hydrate
-from noetl_stream.worker.keep import as_rows
 from tests.tools.conftest import until
 
 LIMIT = 30.0
@@ -111,20 +110,11 @@ class Client:
 
     async def answer(self, token: Token, answer: Value, *, by: str | None = None) -> None:
         """Answer the block that gave out this token."""
-        event = CallbackReceived(
-            block=token.block,
-            attempt=token.attempt,
-            segment=token.segment,
-            seal=token.seal,
-            time=time.time(),
-            answer=answer,
-            actor=by,
-        )
-        await self.platform.facts.report(token.execution, event)
+        await self.platform.facts.report(token.execution, token.answered(answer, by=by, at=time.time()))
 
     async def value(self, value: Value) -> Any:
         """A value of the log with every reference in it fetched, tables as lists of rows."""
-        return _plain(await hydrate(self.platform.cache, value))
+        return await resolved(self.platform.cache, value)
 
     async def results(self, story: Story) -> Any:
         """Every step's result, a pipeline's without those of its tasks."""
@@ -182,13 +172,3 @@ def _letter(record: Record) -> Letter:
     headers = dict(record.headers)
     place = (headers[ORIGIN_TOPIC].decode(), int(headers[ORIGIN_PARTITION]), int(headers[ORIGIN_OFFSET]))
     return Letter(value=record.value, reason=headers[REASON].decode(), origin=place)
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _plain(each) for key, each in value.items()}
-        case list():
-            return [_plain(each) for each in value]
-        case _:
-            return as_rows(value)

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from tests.serving import in_a_thread
+
 CANARY = "canary-5up3r-s3cr3t"
 LOGIN = "login-t0ken-0f-0urs"
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -106,15 +108,8 @@ def keeping(answer: Callable[[Asked], Answer], tls: ssl.SSLContext | None = None
         # By the thread that reads: nobody waits for a client that hangs up while hands are shaken.
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     keeper.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with in_a_thread(server, keeper.release.set):
         yield keeper
-    finally:
-        keeper.release.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def vault(secrets: Mapping[str, list[Any]], *, kv: int) -> Callable[[Asked], Answer]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ from noetl_stream.settings import Settings
 from noetl_stream.wiring import Platform
 from tests.conftest import BROKERS
 from tests.playbooks.examples import EXAMPLES, PLAYBOOKS
+from tests.serving import in_a_thread
 from tests.tools.kubernetes_api import NAMESPACE, Api, serving_api
 
 
@@ -58,9 +58,6 @@ class _Quiet(SimpleHTTPRequestHandler):
 def shop() -> Iterator[str]:
     """The files of playbooks/shop as a web service; its address."""
     serve = partial(_Quiet, directory=str(PLAYBOOKS / "shop"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), serve)
+    with in_a_thread(server):
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()

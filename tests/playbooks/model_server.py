@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.serving import in_a_thread
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -98,12 +100,5 @@ def answering(model: Model) -> Iterator[Model]:
     """Serve until the block ends."""
     server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"model": model}))
     model.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with in_a_thread(server, model.release.set):
         yield model
-    finally:
-        model.release.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()

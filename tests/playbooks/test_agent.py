@@ -36,7 +36,7 @@ async def ran(platform: Platform, path: str, payload: dict[str, Value]) -> tuple
     report = await report_of(platform, story)
     assert story.end is not None
     assert (report["status"], report["error"]) == ("COMPLETED", None)
-    return report, await resolved(platform, story.end.result)
+    return report, await resolved(platform.cache, story.end.result)
 
 
 async def result_of(platform: Platform, shop: str, model: Model, **limits: Value) -> Result:

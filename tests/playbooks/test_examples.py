@@ -52,7 +52,7 @@ async def ran(platform: Platform, example: Example) -> Ending:
     job = Job(path=example.catalog_path, payload=example.payload, key=uuid.uuid4().hex)
     story = await run_to_end(platform, job, timeout=100, watch=lambda _: None)
     assert story.end is not None
-    return await report_of(platform, story), await resolved(platform, story.end.result)
+    return await report_of(platform, story), await resolved(platform.cache, story.end.result)
 
 
 async def new_topic(platform: Platform) -> str:

@@ -12,7 +12,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from noetl_stream.ports.tools import Call, Done, Park, Tool
-from noetl_stream.tools.script import Hosts
+from noetl_stream.tools.script import Hosts, Scripts
 from noetl_stream.tools.warm.pool import WarmPool
 from tests.tools.http_server import Site, serving
 
@@ -38,9 +38,12 @@ def runner(tool: Tool, **given: Any) -> Run:
     return run
 
 
-async def unreachable(url: str, headers: Mapping[str, str], hosts: Hosts) -> str:
-    """A fetch for tools whose tests read nothing from afar."""
+async def _fetch_nothing(url: str, headers: Mapping[str, str], hosts: Hosts) -> str:
     raise AssertionError(f"nobody reads {url}")
+
+
+unreachable = Scripts(_fetch_nothing)
+"""For tools whose tests read nothing over http."""
 
 
 async def new_topic(bootstrap: str, partitions: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from socketserver import ThreadingUnixStreamServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+from tests.serving import in_a_thread
 from tests.tools.kubernetes_api import UNPULLABLE
 
 PATIENCE: Final = 20.0
@@ -71,6 +71,9 @@ class EngineServer:
         attributes = {"name": name, **container["Config"]["Labels"]}
         self.events.append({"Type": "container", "Action": action, "Actor": {"Attributes": attributes}})
         self.changed.notify_all()
+
+    def close(self) -> None:
+        self.closed = True
 
     def wait_for(self, condition: Callable[[], Any]) -> Any:
         with self.changed:
@@ -234,16 +237,8 @@ class _Server(ThreadingUnixStreamServer):
 @contextmanager
 def serving_engine() -> Iterator[EngineServer]:
     """Listen until the block ends. The path is short, as a socket's has to be."""
-    folder = Path(tempfile.mkdtemp(prefix="engine-"))
-    engine = EngineServer(folder / "s")
-    server = _Server(str(engine.socket), type("Handler", (_Handler,), {"engine": engine}))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield engine
-    finally:
-        engine.closed = True
-        server.shutdown()
-        server.server_close()
-        thread.join()
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="engine-") as folder:
+        engine = EngineServer(Path(folder) / "s")
+        server = _Server(str(engine.socket), type("Handler", (_Handler,), {"engine": engine}))
+        with in_a_thread(server, engine.close):
+            yield engine

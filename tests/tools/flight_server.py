@@ -65,7 +65,7 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]  # Arrow has 
             case "EndTransaction":
                 self._transactions.pop(body[1]).execute("COMMIT" if body[2] == 1 else "ROLLBACK")
             case _:
-                raise NotImplementedError(action.type)
+                raise _unknown(action.type)
         return []
 
     def get_flight_info(self, context: Any, descriptor: flight.FlightDescriptor) -> flight.FlightInfo:
@@ -79,7 +79,7 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]  # Arrow has 
             statement.reader = _executed(statement)
             schema = statement.reader.schema
         else:
-            raise NotImplementedError(name)
+            raise _unknown(name)
         return flight.FlightInfo(schema, descriptor, [flight.FlightEndpoint(ticket, [])], -1, -1)
 
     def do_get(self, context: flight.ServerCallContext, ticket: flight.Ticket) -> flight.FlightDataStream:
@@ -98,7 +98,7 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]  # Arrow has 
         name, body = _packed(descriptor.command)
         self.methods.append(name)
         if name not in ("CommandPreparedStatementQuery", "CommandPreparedStatementUpdate"):
-            raise NotImplementedError(name)
+            raise _unknown(name)
         statement = self._statements[_fields(body)[1]]
         rows = reader.read_all().to_pylist()
         statement.values = list(rows[0].values()) if rows else []
@@ -236,3 +236,7 @@ def _number(content: bytes, at: int) -> tuple[int, int]:
         shift += 7
         if byte < 0x80:
             return value, at
+
+
+def _unknown(name: str) -> flight.FlightError:
+    return flight.FlightServerError(f"this server knows no {name}")

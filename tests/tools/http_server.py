@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.serving import in_a_thread
+
 CERTIFICATE = Path(__file__).with_name("localhost_test_only.pem")
 
 
@@ -101,12 +103,5 @@ def serving(*, tls: bool = False) -> Iterator[Site]:
         context.load_cert_chain(CERTIFICATE)
         server.socket = context.wrap_socket(server.socket, server_side=True)
     site.url = f"{'https' if tls else 'http'}://localhost:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with in_a_thread(server, site.release.set):
         yield site
-    finally:
-        site.release.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+from tests.serving import in_a_thread
+
 NAMESPACE: Final = "jobs-here"
 TOKEN: Final = "a-service-accounts-token"
 PATIENCE: Final = 20.0
@@ -80,6 +82,9 @@ class Api:
         with self.changed:
             item = self.objects["jobs", name]
             self.put("jobs", {**item, "metadata": {**item["metadata"], "deletionTimestamp": "now"}})
+
+    def close(self) -> None:
+        self.closed = True
 
     def wait_for(self, condition: Callable[[], Any]) -> Any:
         with self.changed:
@@ -206,15 +211,8 @@ def serving_api() -> Iterator[Api]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": api}))
     server.daemon_threads = True
     api.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with in_a_thread(server, api.close):
         yield api
-    finally:
-        api.closed = True
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def ended(code: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from noetl_stream.tools.adbc.drivers import to_flightsql, to_snowflake
 from noetl_stream.tools.adbc.tool import Adbc
 from noetl_stream.tools.sql_text import marked
 from tests.children import free_port
-from tests.contract.sql import SqlContract, rows
+from tests.contract.sql import ServerContract, rows
 from tests.tools.conftest import Run, call, runner, unreachable, until
 
 SELECT = {"driver": "postgresql", "query": "SELECT 1 AS one"}
@@ -51,22 +51,10 @@ def run(tool: Adbc, database: str) -> Run:
 
 
 @pytest.mark.slow
-class TestOnPostgres(SqlContract):
+class TestOnPostgres(ServerContract):
     endless = "SELECT count(*) FROM generate_series(1, 100000000000)"
     twice = ".*duplicate key value"
     twice_code = "23505"
-
-    @pytest.mark.parametrize(
-        ("params", "sentence"),
-        [
-            ([1], "the statements take 2 params or more, 1 are given"),
-            ([1, 2, 3], "the statements take 2 params, 3 are given; give one for each"),
-        ],
-    )
-    async def test_parameters_that_do_not_fit_are_told(self, run: Run, params: Any, sentence: str) -> None:
-        """Beside a mapping a question mark is the dialect's own."""
-        with pytest.raises(ToolError, match=sentence):
-            await run({"query": "SELECT ?; SELECT ?", "params": params})
 
     async def test_types_are_those_of_the_driver_and_what_only_it_knows_is_text(self, run: Run) -> None:
         text = "SELECT 7::int8 AS n, 1.50::numeric AS exact, '{1,2}'::int[] AS some, NULL::text AS nothing, '{}'::jsonb AS j"

@@ -13,7 +13,7 @@ from noetl_stream.errors import ToolError
 from noetl_stream.ports.credentials import DOCUMENT, Secret
 from noetl_stream.tools.adbc.tool import Adbc
 from tests.children import free_port
-from tests.contract.sql import SqlContract, rows
+from tests.contract.sql import ServerContract, rows
 from tests.tools.conftest import Run, runner, unreachable, until
 from tests.tools.flight_server import PASSWORD, USER, FlightServer, serving
 
@@ -55,22 +55,10 @@ def run(tool: Adbc, server: FlightServer) -> Run:
     return run
 
 
-class TestOnFlight(SqlContract):
+class TestOnFlight(ServerContract):
     endless = ENDLESS
     twice = ".*[Dd]uplicate key"
     twice_code = "unknown"
-
-    @pytest.mark.parametrize(
-        ("params", "sentence"),
-        [
-            ([1], "the statements take 2 params or more, 1 are given"),
-            ([1, 2, 3], "the statements take 2 params, 3 are given; give one for each"),
-        ],
-    )
-    async def test_parameters_that_do_not_fit_are_told(self, run: Run, params: Any, sentence: str) -> None:
-        """Beside a mapping a question mark is the dialect's own."""
-        with pytest.raises(ToolError, match=sentence):
-            await run({"query": "SELECT ?; SELECT ?", "params": params})
 
 
 async def test_a_statement_without_rows_is_announced_as_one(run: Run, server: FlightServer) -> None:

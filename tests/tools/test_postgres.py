@@ -17,7 +17,7 @@ from noetl_stream.ports.credentials import Secret
 from noetl_stream.tools.inbox import CREATE
 from noetl_stream.tools.postgres.tool import Postgres
 from tests.contract.once import OnceContract
-from tests.contract.sql import SqlContract, rows
+from tests.contract.sql import ServerContract, rows
 from tests.postgres_server import Server
 from tests.tools.conftest import Run, runner, unreachable, until
 
@@ -70,24 +70,12 @@ class TestPostgresOnce(OnceContract):
             assert rows(await running) == [{"n": 1}]
 
 
-class TestPostgres(SqlContract):
+class TestPostgres(ServerContract):
     """The shapes and rules of every SQL kind."""
 
     endless = "SELECT pg_sleep(600)"
     twice = 'duplicate key value violates unique constraint "t_n_key"; Key .n.=.1. already exists'
     twice_code = "23505"
-
-    @pytest.mark.parametrize(
-        ("params", "sentence"),
-        [
-            ([1], "the statements take 2 params or more, 1 are given"),
-            ([1, 2, 3], "the statements take 2 params, 3 are given; give one for each"),
-        ],
-    )
-    async def test_parameters_that_do_not_fit_are_told(self, run: Run, params: Any, sentence: str) -> None:
-        """Beside a mapping a question mark is an operator."""
-        with pytest.raises(ToolError, match=sentence):
-            await run({"query": "SELECT ?; SELECT ?", "params": params})
 
 
 TYPES: list[tuple[str, pa.DataType, Any]] = [

@@ -11,7 +11,7 @@ from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.adbc.config import AdbcConfig
 from noetl_stream.tools.adbc.threads import DriverThreads
 from noetl_stream.tools.connecting import own_credential
-from noetl_stream.tools.script import FetchText
+from noetl_stream.tools.script import Scripts
 from noetl_stream.tools.sql_config import StatementsConfig, sql_text
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ class Adbc:
     config: ClassVar[type[BaseModel]] = AdbcConfig
 
     def __init__(
-        self, fetch: FetchText, *, allow_private: bool = False, threads: int = 4, most_bytes: int = MOST_BYTES
+        self, scripts: Scripts, *, allow_private: bool = False, threads: int = 4, most_bytes: int = MOST_BYTES
     ) -> None:
         """`threads` bounds the tasks at once; `most_bytes` one result set, which a worker holds in memory."""
-        self._fetch, self._allow_private, self._most = fetch, allow_private, most_bytes
+        self._scripts, self._allow_private, self._most = scripts, allow_private, most_bytes
         self._threads = DriverThreads(self.kind, threads)
 
     async def close(self) -> None:
@@ -49,7 +49,7 @@ class Adbc:
         seconds = min(_CONNECTING, call.timeout or _CONNECTING)
         route = _route(self._driver(call.config), secret, seconds)
         route = await reached(route, secret, call.hosts, allow_private=self._allow_private)
-        text = await sql_text(call.config, self._fetch, call)
+        text = await sql_text(call.config, self._scripts, call)
         session = AdbcSession(route, secret, call.config, call.input, self._most)
         return Done(value=await self._threads.run(session, text, call.timeout))
 

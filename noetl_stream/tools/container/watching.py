@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from typing import Final
 
-from noetl_stream.core.events import BlockId, CallbackReceived
+from noetl_stream.core.events import BlockId
 from noetl_stream.core.tokens import Token
 from noetl_stream.errors import NoetlError
 from noetl_stream.ports.facts import FactLog
@@ -91,15 +91,7 @@ class Watcher:
             "reason": reason.reason,
             "message": None if reason.message is None else str(reason.message)[:MESSAGE_LENGTH],
         }
-        event = CallbackReceived(
-            block=token.block,
-            attempt=token.attempt,
-            segment=token.segment,
-            seal=token.seal,
-            time=time.time(),
-            answer=answer,
-            actor=self._runtime.name,
-        )
+        event = token.answered(answer, by=self._runtime.name, at=time.time())
         await self._facts.report(token.execution, event)
         await self._runtime.mark(seen, end)
 

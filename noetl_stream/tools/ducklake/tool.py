@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.duckdb import SETTINGS
 from noetl_stream.tools.ducklake.config import DucklakeConfig
-from noetl_stream.tools.script import FetchText
+from noetl_stream.tools.script import Scripts
 from noetl_stream.tools.sql_config import sql_text
 from noetl_stream.tools.task_threads import TaskThreads
 
@@ -25,15 +25,15 @@ class Ducklake:
 
     def __init__(
         self,
-        fetch: FetchText,
+        scripts: Scripts,
         *,
         threads: int = 4,
         settings: Mapping[str, str] | None = None,
         allow_private: bool = False,
     ) -> None:
         """`threads` bounds the tasks at once; `settings` are duckdb's own; `allow_private` lets a document name a private host."""
-        self._fetch, self._settings, self._allow_private = (
-            fetch,
+        self._scripts, self._settings, self._allow_private = (
+            scripts,
             {**SETTINGS, **(settings or {})},
             allow_private,
         )
@@ -45,7 +45,7 @@ class Ducklake:
         from noetl_stream.tools.ducklake.catalog import catalog_of
 
         catalog = await catalog_of(call, allow_private=self._allow_private)
-        text = await sql_text(call.config, self._fetch, call)
+        text = await sql_text(call.config, self._scripts, call)
         attach = partial(catalog.attach, config=call.config)
         session = DuckdbSession(call.config, call.input, self._settings, attach=attach)
         return Done(value=await self._threads.run(session, text, call.timeout))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import httpcore
 import httpx
@@ -17,6 +18,7 @@ import httpx
 from noetl_stream.errors import ToolError
 
 Address: TypeAlias = IPv4Address | IPv6Address
+_Stream = TypeVar("_Stream")
 
 METADATA = frozenset(
     map(
@@ -91,6 +93,18 @@ async def checked_addresses(host: str, port: int, *, allow_private: bool) -> lis
     return addresses
 
 
+async def connected(
+    addresses: Sequence[str],
+    connect: Callable[[str], Awaitable[_Stream]],
+    failures: tuple[type[Exception], ...],
+) -> _Stream:
+    """The first of these addresses that answers. Raises what the last one did."""
+    for address in addresses[:-1]:
+        with suppress(*failures):
+            return await connect(address)
+    return await connect(addresses[-1])
+
+
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Connects to checked addresses alone."""
 
@@ -106,13 +120,11 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        addresses = await checked_addresses(host, port, allow_private=self._allow_private)
-        for address in addresses[:-1]:
-            try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return await self._inner.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+        return await connected(
+            await checked_addresses(host, port, allow_private=self._allow_private),
+            lambda address: self._inner.connect_tcp(address, port, timeout, local_address, socket_options),
+            (httpcore.ConnectError, httpcore.ConnectTimeout),
+        )
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)

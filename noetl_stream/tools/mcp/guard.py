@@ -9,7 +9,7 @@ import httpcore2
 import httpx2
 
 from noetl_stream.errors import ToolError
-from noetl_stream.tools.http.guard import checked_addresses
+from noetl_stream.tools.http.guard import checked_addresses, connected
 
 MAX_BYTES: Final = 64 << 20
 """Of one answer, decoded or not: a list of tools, or what a tool says."""
@@ -30,13 +30,11 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        addresses = await checked_addresses(host, port, allow_private=self._allow_private)
-        for address in addresses[:-1]:
-            try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                continue
-        return await self._inner.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+        return await connected(
+            await checked_addresses(host, port, allow_private=self._allow_private),
+            lambda address: self._inner.connect_tcp(address, port, timeout, local_address, socket_options),
+            (httpcore2.ConnectError, httpcore2.ConnectTimeout),
+        )
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)

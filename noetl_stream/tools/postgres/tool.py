@@ -12,7 +12,7 @@ from noetl_stream.ports.tools import Call, Done, Nature
 from noetl_stream.tools.connecting import own_credential
 from noetl_stream.tools.postgres.config import PostgresConfig
 from noetl_stream.tools.running_time import running_time
-from noetl_stream.tools.script import FetchText
+from noetl_stream.tools.script import Scripts
 from noetl_stream.tools.sql_config import sql_text
 from noetl_stream.tools.sql_text import numbered, statements
 
@@ -32,10 +32,10 @@ class Postgres:
     config: ClassVar[type[BaseModel]] = PostgresConfig
 
     def __init__(
-        self, fetch: FetchText, *, most_bytes: int = MOST_BYTES, allow_private: bool = False
+        self, scripts: Scripts, *, most_bytes: int = MOST_BYTES, allow_private: bool = False
     ) -> None:
         """`most_bytes` bounds one result set, which a worker holds in memory. `allow_private` lets a document name a private host."""
-        self._fetch, self._most, self._allow_private = fetch, most_bytes, allow_private
+        self._scripts, self._most, self._allow_private = scripts, most_bytes, allow_private
         self._pools: Pools | None = None
 
     async def run(self, call: Call) -> Done:
@@ -61,7 +61,7 @@ class Postgres:
             allow_private=self._allow_private,
             hosts=call.hosts,
         )
-        text = await sql_text(config, self._fetch, call)
+        text = await sql_text(config, self._scripts, call)
         bound = bound_statements(text, config.params)
         self._pools = self._pools or Pools()
         async with self._pools.connection(address, config.pool, _settings(call)) as connection:
